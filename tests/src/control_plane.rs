@@ -196,10 +196,8 @@ impl ControlPlane {
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
         command.arg("--kubeconfig").arg(&self.kubeconfig).stdin(Stdio::null());
-        if let Some(processes) = &self.processes {
-            // In the user's own cache, the discovery of dead clusters would pile up.
-            command.arg("--cache-dir").arg(processes.dir().join("kubectl-cache"));
-        }
+        // A cache would outlive the cluster, and what is learned about one on this port is wrong about the next.
+        command.args(["--cache-dir", "/dev/null"]);
         command
     }
 
