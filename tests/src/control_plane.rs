@@ -388,7 +388,7 @@ impl ControlPlane {
                 let what = format!("kube-apiserver is not ready after {} s", STEP_TIMEOUT.as_secs());
                 return Err(Error::Failed { what, log: self.apiserver_log() });
             }
-            thread::sleep(POLL_INTERVAL);
+            pause();
         }
     }
 
@@ -467,6 +467,11 @@ fn repository() -> &'static Path {
 fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|e| Error::io("no free port", e))
+}
+
+#[expect(clippy::disallowed_methods, reason = "neither a server nor another process reports to us")]
+fn pause() {
+    thread::sleep(POLL_INTERVAL);
 }
 
 /// Runs a command to its end with `input`, and returns what it wrote.

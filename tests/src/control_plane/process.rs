@@ -5,6 +5,7 @@
 //! kills them and removes the folder. [`Drop`] just closes the pipe, so there is one way to stop and every test run
 //! exercises it. (`PR_SET_PDEATHSIG` would act when the *thread* ends that started the process, and keeps the files.)
 
+use std::env;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -12,9 +13,8 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
-use std::{env, thread};
 
-use super::{Error, Lifetime, POLL_INTERVAL, STEP_TIMEOUT};
+use super::{Error, Lifetime, STEP_TIMEOUT, pause};
 
 /// Reads process ids until its input ends. The word `release` lets the processes go on instead.
 ///
@@ -183,7 +183,7 @@ pub(super) fn kill_recorded(dir: &Path) -> Result<(), Error> {
             .args(running)
             .status()
             .map_err(|e| Error::io("cannot run kill", e))?;
-        thread::sleep(POLL_INTERVAL);
+        pause();
     }
 }
 
