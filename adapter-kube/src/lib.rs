@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The agent-sandbox controllers for a real API server.
+
+pub mod crd;
