@@ -15,4 +15,5 @@ pub mod names;
 pub mod object;
 pub mod patch;
 pub mod time;
+pub mod trace;
 pub mod wire;
