@@ -22,5 +22,6 @@ pub mod patch;
 mod rules;
 mod state;
 pub mod time;
+pub mod trace;
 mod view;
 pub mod wire;
