@@ -47,8 +47,8 @@ impl Mutant {
             }
             Self::OwnWriteInvisible => "own writes are decided on again before the watch shows them (BUG-03)",
             Self::AdoptWithoutLock => "the later of two adopters takes the sandbox from the earlier (BUG-04)",
-            Self::TransferBeforeRecord => {
-                "a crash between transfer and record gives a claim a second sandbox (BUG-03)"
+            Self::AbandonOnConflict => {
+                "a claim drops the member that it has recorded because a write met a conflict (BUG-05)"
             }
         }
     }
