@@ -16,6 +16,8 @@ use tracing::{debug, warn};
 use crate::clock::Clock;
 use crate::connect::{self, NoReply, Reply};
 use crate::floor::Floor;
+use crate::lease::Fence;
+use crate::metrics::Metrics;
 
 /// The wait after a 429 that names none.
 ///
@@ -34,31 +36,50 @@ pub struct Applier {
     pub clock: Clock,
     /// Learns the versions in answers.
     pub floor: Arc<Floor>,
+    /// Says whether a write may start, and how long it may take.
+    pub fence: Arc<Fence>,
+    /// Counts answers.
+    pub metrics: Arc<Metrics>,
     /// How long the server may work on a write.
     pub write_timeout: Duration,
 }
 
 impl Applier {
-    /// Sends the request of an action and returns what became of it.
+    /// Carries out an action and returns what became of it.
     pub async fn apply(&self, action: &Action) -> Outcome {
-        let limit = self.write_timeout;
-        let operation = &*action.operation;
-        let request = wire::request(operation, limit, self.clock.now().wall);
-        let method = method(request.method);
-        let reply = match connect::prepare(&method, &request.uri, request.body) {
-            Ok(request) => connect::call(&self.client, request, limit + ANSWER_MARGIN).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match reply {
-            Ok(reply) => classify(operation, &reply),
-            Err(error) => unanswered(action, &error),
+        let started = self.clock.mono();
+        let outcome = match self.fence.allowance(started) {
+            Some(allowance) => self.send(action, allowance).await,
+            // Nothing was sent. The process ends as soon as the election finds out.
+            None => Outcome::Throttled(RETRY_AFTER),
         };
         if let Outcome::Done(object) = &outcome {
             self.floor.raise(object.kind(), object.version());
         }
+        self.metrics.answered(action, &outcome, self.clock.mono().since(started));
         report(action, &outcome);
         outcome
     }
+
+    async fn send(&self, action: &Action, allowance: Duration) -> Outcome {
+        let operation = &*action.operation;
+        let limit = server_limit(self.write_timeout, allowance);
+        let request = wire::request(operation, limit, self.clock.now().wall);
+        let reply = match connect::prepare(&method(request.method), &request.uri, request.body) {
+            Ok(request) => connect::call(&self.client, request, limit + ANSWER_MARGIN).await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(reply) => classify(operation, &reply),
+            Err(error) => unanswered(action, &error),
+        }
+    }
+}
+
+/// Returns how long the server may work, in whole seconds, so that the client's limit fits the allowance too.
+fn server_limit(wanted: Duration, allowance: Duration) -> Duration {
+    let left = allowance.saturating_sub(ANSWER_MARGIN).as_secs();
+    Duration::from_secs(left.clamp(1, wanted.as_secs().max(1)))
 }
 
 const fn method(method: wire::Method) -> Method {

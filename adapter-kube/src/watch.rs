@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use crate::apply::Status;
 use crate::connect::{self, NoReply, Reply};
 use crate::floor::Floor;
+use crate::health::Health;
 
 /// Objects in one page of a list. Source: what kubectl and client-go ask for.
 const PAGE: u32 = 500;
@@ -77,6 +78,8 @@ pub struct Watcher {
     pub events: mpsc::Sender<Event>,
     /// Learns the versions shown.
     pub floor: Arc<Floor>,
+    /// Learns that the kind was listed.
+    pub health: Arc<Health>,
     /// A label selector; empty for every object.
     pub selector: &'static str,
 }
@@ -126,6 +129,7 @@ impl Watcher {
             let count = objects.len();
             info!(kind = %self.kind, count, version = %at, "listed");
             self.send(Event::Relisted { kind: self.kind, objects, at }).await?;
+            self.health.list(self.kind);
             let reason = self.follow(at).await?;
             warn!(kind = %self.kind, reason, "the watch is lost, listing afresh");
             self.send(Event::WatchLost { kind: self.kind }).await?;
@@ -154,6 +158,10 @@ impl Watcher {
                     return Ok(listed);
                 }
                 Err(error) => {
+                    // To ask for what is not served costs nobody anything, and somebody may be installing it.
+                    if matches!(error, ListError::NotServed { .. }) {
+                        pause = Backoff::default();
+                    }
                     if told.is_none_or(|at| at.elapsed() >= REMIND) {
                         told = Some(Instant::now());
                         self.tell(&error);
