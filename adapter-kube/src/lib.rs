@@ -14,6 +14,7 @@ pub mod args;
 pub mod built;
 pub mod clock;
 pub mod connect;
+pub mod crd;
 pub mod driver;
 pub mod elect;
 pub mod floor;
