@@ -47,7 +47,13 @@ pub struct Args {
     pub leader_elect: bool,
 
     /// The Lease's namespace. Inside a cluster it is that of the Pod, unless given.
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true, help_heading = "Leadership")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        help_heading = "Leadership"
+    )]
     pub leader_election_namespace: String,
 
     /// Serve /metrics here; 0 for nowhere.
@@ -91,9 +97,10 @@ impl Args {
 
 /// Rewrites `-flag` as `--flag`, since Go programs take both.
 fn two_dashes(arg: OsString) -> OsString {
-    let is_long = arg.to_str().and_then(|text| text.strip_prefix('-')).is_some_and(|name| {
-        name.len() > 1 && name.starts_with(|first: char| first.is_ascii_alphabetic())
-    });
+    let is_long = arg
+        .to_str()
+        .and_then(|text| text.strip_prefix('-'))
+        .is_some_and(|name| name.len() > 1 && name.starts_with(|first: char| first.is_ascii_alphabetic()));
     if !is_long {
         return arg;
     }
@@ -126,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_is_no_flag_or_no_value_is_refused() {
-        for line in ["--extension", "--extensions=maybe", "--leader-elect false", "--in-flight-max=0", "run"] {
+        for line in ["--extension", "--extensions=maybe", "--leader-elect false", "--in-flight-max=0", "run"]
+        {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

@@ -18,7 +18,8 @@ impl prometheus_client::collector::Collector for Collector {
         if let Some(seconds) = cpu_seconds() {
             let counter = ConstCounter::new(seconds);
             let help = "User and system CPU time";
-            let encoder = encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?;
+            let encoder =
+                encoder.encode_descriptor("process_cpu_seconds", help, None, counter.metric_type())?;
             counter.encode(encoder)?;
         }
         for (name, help, value) in [

@@ -5,6 +5,6 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 /// Returns such a number.
 ///
 /// Source: the standard library keys each thread's hashers with random bytes of the operating system.
-pub fn number() -> u64 {
+pub(crate) fn number() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use agent_sandbox_core::action::Action;
@@ -97,11 +97,8 @@ impl Drop for Page<'_> {
 fn write_all(mut file: BufWriter<File>, steps: &Receiver<Step>) -> std::io::Result<()> {
     while let Ok(step) = steps.recv() {
         write_line(&mut file, &step.redacted())?;
-        loop {
-            match steps.try_recv() {
-                Ok(step) => write_line(&mut file, &step.redacted())?,
-                Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-            }
+        while let Ok(step) = steps.try_recv() {
+            write_line(&mut file, &step.redacted())?;
         }
         file.flush()?;
     }

@@ -160,7 +160,12 @@ impl World {
         let (farewell, farewells) = watch::channel(Farewell::Stay);
         if !args.leader_elect {
             let _ = led_by.send(());
-            return Ok(Candidacy { led, farewell, task: tokio::spawn(std::future::pending()), is_elected: false });
+            return Ok(Candidacy {
+                led,
+                farewell,
+                task: tokio::spawn(std::future::pending()),
+                is_elected: false,
+            });
         }
         let namespace = match &*args.leader_election_namespace {
             "" => std::fs::read_to_string(NAMESPACE_FILE).map_err(|_| RunError::NoNamespace)?,
@@ -189,7 +194,11 @@ impl World {
             events: events.clone(),
             floor: self.floor.clone(),
             health: self.health.clone(),
-            selector: if args.cache_label_selectors && kind == Kind::Pod { names::SANDBOX_NAME_HASH } else { "" },
+            selector: if args.cache_label_selectors && kind == Kind::Pod {
+                names::SANDBOX_NAME_HASH
+            } else {
+                ""
+            },
         };
         self.kinds.iter().map(watcher).map(Watcher::run).collect()
     }

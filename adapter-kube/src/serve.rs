@@ -55,9 +55,8 @@ async fn start(flag: &'static str, address: &str, routes: Router) -> Result<(), 
     if matches!(address, "" | "0") {
         return Ok(());
     }
-    let listener = bind(address)
-        .await
-        .map_err(|source| ServeError { flag, address: address.to_owned(), source })?;
+    let listener =
+        bind(address).await.map_err(|source| ServeError { flag, address: address.to_owned(), source })?;
     info!(flag, address, "serving");
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {

@@ -499,3 +499,52 @@ impl Backoff {
         pause
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_wherever_the_stream_is_cut() {
+        let text = b"{\"a\":1}\n\n{\"b\":2}\nrest";
+        for size in 1..text.len() {
+            let (mut lines, mut found) = (Lines::default(), Vec::new());
+            for chunk in text.chunks(size) {
+                lines.push(chunk);
+                found.extend(std::iter::from_fn(|| lines.next()));
+            }
+            assert_eq!(found, ["{\"a\":1}\n", "\n", "{\"b\":2}\n"], "cut into {size}");
+        }
+    }
+
+    #[test]
+    fn a_continue_token_survives_the_query() {
+        assert_eq!(form_urlencode(&[("continue", "eyJ2+/ =")]), "continue=eyJ2%2B%2F%20%3D");
+    }
+
+    #[test]
+    fn only_what_the_server_cannot_resume_is_gone() {
+        let end = |json: &str| failure(&Status::read(json.as_bytes()));
+        let expired =
+            r#"{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}"#;
+        assert!(matches!(end(expired), End::Gone(_)));
+        assert!(matches!(end(r#"{"kind":"Status","code":500,"reason":"InternalError"}"#), End::Failed(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_stays_behind_answers_is_broken() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.judge(Version(5), Version(5)), None);
+        assert_eq!(silence.judge(Version(5), Version(7)), None);
+        assert!(silence.judge(Version(5), Version(9)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_without_bookmarks_is_broken() {
+        let mut silence = Silence::default();
+        sleep(SILENCE_MAX).await;
+        assert_eq!(silence.judge(Version(5), Version(5)), None);
+        sleep(LAG_MAX).await;
+        assert!(silence.judge(Version(5), Version(5)).is_some());
+    }
+}
