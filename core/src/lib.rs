@@ -8,11 +8,20 @@ pub mod action;
 pub mod config;
 pub mod event;
 pub mod id;
+
+mod agenda;
+mod ledger;
 pub mod machine;
+mod make;
+mod members;
 #[cfg(feature = "mutants")]
 pub mod mutant;
 pub mod names;
 pub mod object;
 pub mod patch;
+mod rules;
+mod state;
 pub mod time;
+pub mod trace;
+mod view;
 pub mod wire;

@@ -11,8 +11,8 @@ pub enum Mutant {
     OwnWriteInvisible,
     /// The ownership patch carries no version, so the last of two adopters wins.
     AdoptWithoutLock,
-    /// A member is transferred before the claim records it.
-    TransferBeforeRecord,
+    /// A refused transfer counts as a lost member, and the claim moves on.
+    AbandonOnConflict,
 }
 
 impl Mutant {
@@ -22,7 +22,7 @@ impl Mutant {
         Self::LostAnswerIsFailure,
         Self::OwnWriteInvisible,
         Self::AdoptWithoutLock,
-        Self::TransferBeforeRecord,
+        Self::AbandonOnConflict,
     ];
 
     /// Returns the name used on the command line.
@@ -32,7 +32,7 @@ impl Mutant {
             Self::LostAnswerIsFailure => "lost-answer-is-failure",
             Self::OwnWriteInvisible => "own-write-invisible",
             Self::AdoptWithoutLock => "adopt-without-lock",
-            Self::TransferBeforeRecord => "transfer-before-record",
+            Self::AbandonOnConflict => "abandon-on-conflict",
         }
     }
 
@@ -47,8 +47,8 @@ impl Mutant {
             }
             Self::OwnWriteInvisible => "own writes are decided on again before the watch shows them (BUG-03)",
             Self::AdoptWithoutLock => "the later of two adopters takes the sandbox from the earlier (BUG-04)",
-            Self::TransferBeforeRecord => {
-                "a crash between transfer and record gives a claim a second sandbox (BUG-03)"
+            Self::AbandonOnConflict => {
+                "a claim drops the member that it has recorded because a write met a conflict (BUG-05)"
             }
         }
     }

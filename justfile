@@ -1,0 +1,60 @@
+# What CI runs, under the names CI uses. `just` lists the recipes, `just ci` runs them all.
+
+export CARGO_TERM_COLOR := env("CARGO_TERM_COLOR", "auto")
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Check the formatting.
+fmt:
+    cargo fmt --all -- --check
+
+# Look for mistakes and for what clippy.toml bans; a warning is a failure.
+lint:
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# Run all tests; those that need a cluster run when `just control-plane` was run before.
+test:
+    cargo test --workspace --locked
+
+# Build the documentation, private items included; a broken link is a failure.
+doc:
+    RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked
+
+# Replay the fixed seeds in the simulator.
+seeds:
+    @echo "no simulator yet"
+
+# Check licences, sources and banned crates.
+deny:
+    cargo deny --locked check --hide-inclusion-graph licenses bans sources
+
+# Build etcd, the API server and their like for the cluster tests: minutes the first time, then nothing.
+control-plane:
+    tests/control-plane/build.sh > /dev/null
+
+# Run the cluster tests; here a missing control plane is a failure.
+cluster *ARGS: control-plane
+    REQUIRE_APISERVER=1 cargo test --package agent-sandbox-tests --locked {{ ARGS }}
+
+# Compare the controllers with the original's recorded answers.
+differential: control-plane
+    @echo "no recorded answers yet"
+
+# Start a control plane to try things in: `export KUBECONFIG=$(just up)`.
+up dir="/tmp/agent-sandbox" *ARGS: control-plane
+    @cargo run --quiet --package agent-sandbox-tests --bin control-plane -- up --dir {{ dir }} {{ ARGS }}
+
+# Stop what `just up` started.
+down dir="/tmp/agent-sandbox":
+    @cargo run --quiet --package agent-sandbox-tests --bin control-plane -- down --dir {{ dir }}
+
+# Format the code, and rewrite the generated files that the tests compare.
+fix:
+    cargo fmt --all
+    UPDATE_CRDS=1 cargo test --package agent-sandbox-controller --locked crd::
+
+# Do all that CI does, in CI's order.
+ci:
+    bash .ci/run
