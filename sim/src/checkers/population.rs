@@ -114,16 +114,13 @@ impl Checker for Population {
     }
 
     fn on_fact(&mut self, fact: &Fact) {
-        match fact {
-            Fact::Relisted { term, kind: Kind::Sandbox, at, .. }
-                if !self.leaders.iter().any(|leader| leader.0 == *term) =>
-            {
-                self.leaders.push((*term, *at));
-            }
-            Fact::Crashed { term, .. } | Fact::Deposed { term, .. } => {
-                self.leaders.retain(|leader| leader.0 != *term);
-            }
-            _ => {}
+        if let Fact::Relisted { term, kind: Kind::Sandbox, at, .. } = fact
+            && !self.leaders.iter().any(|leader| leader.0 == *term)
+        {
+            self.leaders.push((*term, *at));
+        }
+        if let Fact::Crashed { term, .. } | Fact::Deposed { term, .. } = fact {
+            self.leaders.retain(|leader| leader.0 != *term);
         }
     }
 
