@@ -6,12 +6,18 @@
 //! story that can be told again. The [`world`] is a value that changes by [`step`]s; drivers choose the steps.
 
 pub mod api_server;
+pub mod checkers;
 pub mod choices;
 mod cluster;
 pub mod controller;
+pub mod faults;
 pub mod process;
+pub mod run;
 pub mod scene;
+pub mod stats;
 pub mod step;
 pub mod store;
+pub mod timed;
 mod users;
+pub mod workload;
 pub mod world;

@@ -69,22 +69,26 @@ pub enum PodStep {
     FinishDelete,
 }
 
+/// A request that was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Which process sent it.
+    pub process: u8,
+    /// The term in which it decided; zero while it does not lead.
+    pub term: u64,
+    /// Whether it had listed every kind since it leads.
+    pub listed: bool,
+    /// The request's name.
+    pub request: RequestId,
+    /// What to do.
+    pub action: Action,
+}
+
 /// What a step brought about: for checkers, statistics, stories, and drivers that plan what follows.
 #[derive(Clone, Debug)]
 pub enum Fact {
     /// A process decided to do something; the request is on its way.
-    Sent {
-        /// Which process.
-        process: u8,
-        /// The term in which it decided.
-        term: u64,
-        /// Whether it had listed every kind since it leads.
-        listed: bool,
-        /// The request's name.
-        request: RequestId,
-        /// What to do.
-        action: Action,
-    },
+    Sent(Sent),
     /// The store changed.
     Committed(Commit),
     /// A request was handled, or cannot be any more: its answer may travel.

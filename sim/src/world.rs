@@ -16,7 +16,7 @@ use crate::api_server::{ApiServer, Commit, Next, Seen, Writer};
 use crate::controller::Controller;
 use crate::process::{Process, Request, RequestId, Role, Watch};
 use crate::scene::Scene;
-use crate::step::{Fact, Step};
+use crate::step::{Fact, Sent, Step};
 use crate::{cluster, users};
 
 /// How long the server asks a client to wait when it answers 429.
@@ -468,7 +468,7 @@ impl<C: Controller> World<C> {
         while let Some(action) = controller.poll_action() {
             let id = RequestId(self.requests_sent);
             self.requests_sent += 1;
-            facts.push(Fact::Sent { process, term, listed, request: id, action: action.clone() });
+            facts.push(Fact::Sent(Sent { process, term, listed, request: id, action: action.clone() }));
             self.requests.push(Request { id, process, term, action, until, answer: None, abandoned: false });
         }
         facts.push(Fact::Ran(process));
