@@ -7,6 +7,7 @@ extern crate alloc;
 pub mod action;
 pub mod config;
 pub mod event;
+pub mod fingerprint;
 pub mod id;
 
 mod agenda;
