@@ -16,6 +16,8 @@ use tracing::{debug, warn};
 use crate::clock::Clock;
 use crate::connect::{self, NoReply, Reply};
 use crate::floor::Floor;
+use crate::lease::Fence;
+use crate::metrics::Metrics;
 
 /// The wait after a 429 that names none.
 ///
@@ -34,31 +36,50 @@ pub struct Applier {
     pub clock: Clock,
     /// Learns the versions in answers.
     pub floor: Arc<Floor>,
+    /// Says whether a write may start, and how long it may take.
+    pub fence: Arc<Fence>,
+    /// Counts answers.
+    pub metrics: Arc<Metrics>,
     /// How long the server may work on a write.
     pub write_timeout: Duration,
 }
 
 impl Applier {
-    /// Sends the request of an action and returns what became of it.
+    /// Carries out an action and returns what became of it.
     pub async fn apply(&self, action: &Action) -> Outcome {
-        let limit = self.write_timeout;
-        let operation = &*action.operation;
-        let request = wire::request(operation, limit, self.clock.now().wall);
-        let method = method(request.method);
-        let reply = match connect::prepare(&method, &request.uri, request.body) {
-            Ok(request) => connect::call(&self.client, request, limit + ANSWER_MARGIN).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match reply {
-            Ok(reply) => classify(operation, &reply),
-            Err(error) => unanswered(action, &error),
+        let started = self.clock.mono();
+        let outcome = match self.fence.allowance(started) {
+            Some(allowance) => self.send(action, allowance).await,
+            // Nothing was sent. The process ends as soon as the election finds out.
+            None => Outcome::Throttled(RETRY_AFTER),
         };
         if let Outcome::Done(object) = &outcome {
             self.floor.raise(object.kind(), object.version());
         }
+        self.metrics.answered(action, &outcome, self.clock.mono().since(started));
         report(action, &outcome);
         outcome
     }
+
+    async fn send(&self, action: &Action, allowance: Duration) -> Outcome {
+        let operation = &*action.operation;
+        let limit = server_limit(self.write_timeout, allowance);
+        let request = wire::request(operation, limit, self.clock.now().wall);
+        let reply = match connect::prepare(&method(request.method), &request.uri, request.body) {
+            Ok(request) => connect::call(&self.client, request, limit + ANSWER_MARGIN).await,
+            Err(error) => Err(error),
+        };
+        match reply {
+            Ok(reply) => classify(operation, &reply),
+            Err(error) => unanswered(action, &error),
+        }
+    }
+}
+
+/// Returns how long the server may work, in whole seconds, so that the client's limit fits the allowance too.
+fn server_limit(wanted: Duration, allowance: Duration) -> Duration {
+    let left = allowance.saturating_sub(ANSWER_MARGIN).as_secs();
+    Duration::from_secs(left.clamp(1, wanted.as_secs().max(1)))
 }
 
 const fn method(method: wire::Method) -> Method {
@@ -195,4 +216,146 @@ fn decode(kind: Kind, body: &[u8]) -> Result<Object, String> {
         warn!(%kind, %error, "cannot read the answer");
         error.to_string()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_sandbox_core::action::{Notice, Target};
+    use agent_sandbox_core::id::Key;
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_taken_is_told_from_other_conflicts() {
+        check(create(), 409, &status("AlreadyExists", "pods \"p\" already exists"), Outcome::AlreadyExists);
+        check(create(), 409, &status("Conflict", "the quota has been modified"), Outcome::Conflict);
+        check(
+            delete(),
+            409,
+            &status("Conflict", "Precondition failed: UID in precondition"),
+            Outcome::Conflict,
+        );
+    }
+
+    #[test]
+    fn another_identity_under_the_name_is_a_conflict() {
+        let body = r#"{"kind":"Status","message":"p is invalid","reason":"Invalid",
+            "details":{"causes":[{"field":"metadata.uid","message":"field is immutable"}]}}"#;
+        check(delete(), 422, body, Outcome::Conflict);
+        check(delete(), 422, &status("Invalid", "spec.x: Required"), invalid("spec.x: Required"));
+    }
+
+    #[test]
+    fn an_object_that_is_gone_is_told_from_a_resource_that_is_not_served() {
+        let gone = status("NotFound", "pods \"p\" not found");
+        check(delete(), 404, &gone, Outcome::NotFound);
+        check(
+            create(),
+            404,
+            &status("NotFound", "namespaces \"n\" not found"),
+            invalid("namespaces \"n\" not found"),
+        );
+        check(delete(), 404, "404 page not found", Outcome::Throttled(RETRY_AFTER));
+    }
+
+    #[test]
+    fn who_may_act_next_follows_from_the_status() {
+        check(create(), 403, &status("Forbidden", "exceeded quota"), forbidden("exceeded quota"));
+        check(create(), 401, &status("Unauthorized", "Unauthorized"), forbidden("Unauthorized"));
+        for code in [400, 413, 415, 422] {
+            check(create(), code, &status("BadRequest", "no"), invalid("no"));
+        }
+        for code in [408, 500, 502, 503, 504] {
+            check(create(), code, &status("InternalError", "oh"), Outcome::Unknown);
+        }
+    }
+
+    #[test]
+    fn the_server_says_how_long_to_wait() {
+        let mut reply = mk_reply(429, "");
+        assert_eq!(classify(&create(), &reply), Outcome::Throttled(RETRY_AFTER));
+        reply.retry_after = Some(Duration::from_secs(7));
+        assert_eq!(classify(&create(), &reply), Outcome::Throttled(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_deletion_is_done_or_under_way() {
+        check(delete(), 200, &status("", ""), Outcome::Accepted);
+        check(delete(), 200, POD, Outcome::Done(pod()));
+    }
+
+    #[test]
+    fn a_write_whose_answer_cannot_be_read_is_to_be_looked_at() {
+        check(create(), 201, POD, Outcome::Done(pod()));
+        check(create(), 201, "{}", Outcome::Unknown);
+        check(notify(), 201, "{}", Outcome::Accepted);
+        let get = Operation::Get { kind: Kind::Pod, key: key() };
+        assert!(matches!(classify(&get, &mk_reply(200, "{}")), Outcome::Refused(Refusal::Invalid(_))));
+    }
+
+    #[test]
+    fn the_limits_of_a_write_end_before_the_lease_can_pass_on() {
+        let limit = |allowance| server_limit(Duration::from_secs(10), Duration::from_millis(allowance));
+        assert_eq!(limit(15_000), Duration::from_secs(10));
+        assert_eq!(limit(5_100), Duration::from_secs(4));
+        assert_eq!(server_limit(Duration::from_secs(10), Duration::MAX), Duration::from_secs(10));
+    }
+
+    const POD: &str = r#"{"kind":"Pod","metadata":{"namespace":"n","name":"p",
+        "uid":"e8c269c2-fbd0-4b83-849b-6a4e33711c92","resourceVersion":"5"},"spec":{}}"#;
+
+    #[track_caller]
+    fn check(operation: Operation, code: u16, body: &str, expected: Outcome) {
+        assert_eq!(classify(&operation, &mk_reply(code, body)), expected, "{code} {body}");
+    }
+
+    fn mk_reply(code: u16, body: &str) -> Reply {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        Reply { status: StatusCode::from_u16(code).unwrap(), retry_after: None, body }
+    }
+
+    fn status(reason: &str, message: &str) -> String {
+        serde_json::json!({ "kind": "Status", "reason": reason, "message": message }).to_string()
+    }
+
+    fn invalid(message: &str) -> Outcome {
+        Outcome::Refused(Refusal::Invalid(message.into()))
+    }
+
+    fn forbidden(message: &str) -> Outcome {
+        Outcome::Refused(Refusal::Forbidden(message.into()))
+    }
+
+    fn key() -> Key {
+        Key::new("n", "p")
+    }
+
+    fn pod() -> Object {
+        wire::decode(Kind::Pod, POD).unwrap()
+    }
+
+    fn target() -> Target {
+        Target { kind: Kind::Pod, key: key(), uid: Some(pod().uid()) }
+    }
+
+    fn create() -> Operation {
+        Operation::Create(pod())
+    }
+
+    fn delete() -> Operation {
+        Operation::Delete { target: target(), version: None }
+    }
+
+    fn notify() -> Operation {
+        let text = || Text::from("x");
+        Operation::Notify(Notice {
+            name: text(),
+            regarding: target(),
+            reporter: text(),
+            reason: text(),
+            action: text(),
+            note: text(),
+        })
+    }
 }

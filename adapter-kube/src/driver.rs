@@ -16,6 +16,9 @@ use tracing::{info, warn};
 
 use crate::apply::Applier;
 use crate::clock::Clock;
+use crate::health::Health;
+use crate::metrics::{EventName, Metrics};
+use crate::record::Recorder;
 
 /// The driver wakes up at least so often, to show that it is alive.
 const TICK: Duration = Duration::from_secs(5);
@@ -34,6 +37,17 @@ pub struct Driver {
     answers: mpsc::UnboundedReceiver<(ActionId, Outcome)>,
     answered: mpsc::UnboundedSender<(ActionId, Outcome)>,
     in_flight: usize,
+    recorder: Option<Recorder>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+}
+
+/// Who looks on. None of them changes what is decided.
+pub struct Observers {
+    /// Writes the trace.
+    pub recorder: Option<Recorder>,
+    /// Learns that the loop turns.
+    pub health: Arc<Health>,
 }
 
 /// How the driver has stopped.
@@ -46,11 +60,27 @@ pub enum Stopped {
 }
 
 impl Driver {
-    /// Returns a driver for a new machine.
-    pub fn new(config: Config, clock: Clock, applier: Applier, events: mpsc::Receiver<Event>) -> Self {
+    /// Returns a driver for a new machine that starts at `started`.
+    pub fn new(
+        config: Config,
+        started: Now,
+        applier: Applier,
+        events: mpsc::Receiver<Event>,
+        observers: Observers,
+    ) -> Self {
         let (answered, answers) = mpsc::unbounded_channel();
-        let machine = Machine::new(config, clock.now());
-        Self { machine, clock, applier: Arc::new(applier), events, answers, answered, in_flight: 0 }
+        Self {
+            machine: Machine::new(config, started),
+            clock: applier.clock,
+            metrics: applier.metrics.clone(),
+            applier: Arc::new(applier),
+            events,
+            answers,
+            answered,
+            in_flight: 0,
+            recorder: observers.recorder,
+            health: observers.health,
+        }
     }
 
     /// Runs until `stop` says so, then waits a little for the actions under way.
@@ -77,14 +107,24 @@ impl Driver {
     /// Hands one fact to the machine and starts what it asks for.
     fn step(&mut self, event: Option<Event>) {
         let now = self.clock.now();
+        self.health.tick(now.mono);
+        if event.is_none() && !self.is_due(now) {
+            return;
+        }
+        let name = event.as_ref().map(EventName::from);
+        let mut page = self.recorder.as_ref().map(|recorder| recorder.open(now, event.as_ref()));
         match event {
             Some(event) => self.machine.handle_event(event, now),
-            None if self.is_due(now) => self.machine.handle_timeout(now),
-            None => return,
+            None => self.machine.handle_timeout(now),
         }
+        let mut actions = Vec::new();
         while let Some(action) = self.machine.poll_action() {
-            self.start(action);
+            page.iter_mut().for_each(|page| page.note(&action));
+            actions.push(action);
         }
+        drop(page);
+        self.metrics.stepped(name, self.clock.mono().since(now.mono));
+        actions.into_iter().for_each(|action| self.start(action));
     }
 
     fn is_due(&self, now: Now) -> bool {
@@ -98,6 +138,7 @@ impl Driver {
 
     fn start(&mut self, action: Action) {
         self.in_flight += 1;
+        self.metrics.started(action.intent);
         let applier = self.applier.clone();
         let answer = Answer { id: action.id, outcome: Outcome::Unknown, to: self.answered.clone() };
         tokio::spawn(async move {

@@ -11,10 +11,20 @@
 
 pub mod apply;
 pub mod args;
+pub mod built;
 pub mod clock;
 pub mod connect;
 pub mod crd;
 pub mod driver;
+pub mod elect;
 pub mod floor;
+pub mod health;
+pub mod lease;
+pub mod logs;
+pub mod metrics;
+mod process;
+mod random;
+pub mod record;
 pub mod run;
+pub mod serve;
 pub mod watch;

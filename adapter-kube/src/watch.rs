@@ -27,6 +27,7 @@ use tracing::{debug, info, warn};
 use crate::apply::Status;
 use crate::connect::{self, NoReply, Reply};
 use crate::floor::Floor;
+use crate::health::Health;
 
 /// Objects in one page of a list. Source: what kubectl and client-go ask for.
 const PAGE: u32 = 500;
@@ -77,6 +78,8 @@ pub struct Watcher {
     pub events: mpsc::Sender<Event>,
     /// Learns the versions shown.
     pub floor: Arc<Floor>,
+    /// Learns that the kind was listed.
+    pub health: Arc<Health>,
     /// A label selector; empty for every object.
     pub selector: &'static str,
 }
@@ -126,6 +129,7 @@ impl Watcher {
             let count = objects.len();
             info!(kind = %self.kind, count, version = %at, "listed");
             self.send(Event::Relisted { kind: self.kind, objects, at }).await?;
+            self.health.list(self.kind);
             let reason = self.follow(at).await?;
             warn!(kind = %self.kind, reason, "the watch is lost, listing afresh");
             self.send(Event::WatchLost { kind: self.kind }).await?;
@@ -154,6 +158,10 @@ impl Watcher {
                     return Ok(listed);
                 }
                 Err(error) => {
+                    // To ask for what is not served costs nobody anything, and somebody may be installing it.
+                    if matches!(error, ListError::NotServed { .. }) {
+                        pause = Backoff::default();
+                    }
                     if told.is_none_or(|at| at.elapsed() >= REMIND) {
                         told = Some(Instant::now());
                         self.tell(&error);
@@ -489,5 +497,54 @@ impl Backoff {
         let pause = self.pause;
         self.pause = (pause * 2).min(Self::MAX);
         pause
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_found_wherever_the_stream_is_cut() {
+        let text = b"{\"a\":1}\n\n{\"b\":2}\nrest";
+        for size in 1..text.len() {
+            let (mut lines, mut found) = (Lines::default(), Vec::new());
+            for chunk in text.chunks(size) {
+                lines.push(chunk);
+                found.extend(std::iter::from_fn(|| lines.next()));
+            }
+            assert_eq!(found, ["{\"a\":1}\n", "\n", "{\"b\":2}\n"], "cut into {size}");
+        }
+    }
+
+    #[test]
+    fn a_continue_token_survives_the_query() {
+        assert_eq!(form_urlencode(&[("continue", "eyJ2+/ =")]), "continue=eyJ2%2B%2F%20%3D");
+    }
+
+    #[test]
+    fn only_what_the_server_cannot_resume_is_gone() {
+        let end = |json: &str| failure(&Status::read(json.as_bytes()));
+        let expired =
+            r#"{"kind":"Status","code":410,"reason":"Expired","message":"too old resource version"}"#;
+        assert!(matches!(end(expired), End::Gone(_)));
+        assert!(matches!(end(r#"{"kind":"Status","code":500,"reason":"InternalError"}"#), End::Failed(_)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_stays_behind_answers_is_broken() {
+        let mut silence = Silence::default();
+        assert_eq!(silence.judge(Version(5), Version(5)), None);
+        assert_eq!(silence.judge(Version(5), Version(7)), None);
+        assert!(silence.judge(Version(5), Version(9)).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_without_bookmarks_is_broken() {
+        let mut silence = Silence::default();
+        sleep(SILENCE_MAX).await;
+        assert_eq!(silence.judge(Version(5), Version(5)), None);
+        sleep(LAG_MAX).await;
+        assert!(silence.judge(Version(5), Version(5)).is_some());
     }
 }

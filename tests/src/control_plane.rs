@@ -449,10 +449,11 @@ fn start_if_wanted(options: &Options) -> Result<ControlPlane, Error> {
 #[track_caller]
 fn skip_or_panic<T>(name: &str, error: &Error) -> Option<T> {
     use io::Write;
+
     match error {
         Error::Missing(why) if required() != "1" => {
-            // Nobody reads standard error any more: there is nobody to tell either.
-            let _ = writeln!(io::stderr(), "skipped: {name}: {why}");
+            // In one piece, because tests run side by side. If nobody reads it, there is nobody to tell.
+            let _ = io::stderr().write_all(format!("skipped: {name}: {why}\n").as_bytes());
             None
         }
         Error::Missing(_) | Error::Failed { .. } | Error::Io { .. } => panic!("{name}: {error}"),

@@ -346,6 +346,14 @@ fn with_secure_defaults(mut spec: Value, open_dns: bool) -> Value {
     if fields.get("automountServiceAccountToken").is_none_or(Value::is_null) {
         fields.insert("automountServiceAccountToken".into(), Value::Bool(false));
     }
+    for list in ["initContainers", "containers"] {
+        // The original writes this empty field, and so members look the same whoever made them (HSH-004).
+        for container in fields.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(container) = container.as_object_mut() {
+                container.entry("resources").or_insert_with(|| serde_json::json!({}));
+            }
+        }
+    }
     let has_policy = fields.get("dnsPolicy").and_then(Value::as_str).is_some_and(|policy| !policy.is_empty());
     if open_dns && !has_policy {
         // The default network policy blocks the cluster's own resolvers.
