@@ -19,6 +19,7 @@ pub mod step;
 pub mod store;
 pub mod story;
 pub mod timed;
+pub mod trace;
 mod users;
 pub mod workload;
 pub mod world;

@@ -28,6 +28,18 @@ const QUIET_FOR: Duration = Duration::from_secs(600);
 /// Most steps at one moment. More means that the controller spins.
 const STEPS_AT_ONCE_MAX: u32 = 200_000;
 
+/// How often it is asked whether a controller has forgotten something. **Unit**: steps.
+///
+/// Source: a full pass costs as much as a hundred steps in a small world; this makes it a fifth of a run's time.
+const FORGOTTEN_EVERY: u64 = 64;
+
+/// The property that [`Controller::forgotten`] answers for.
+const FORGETS_NOTHING: Property = Property {
+    name: "forgets-nothing",
+    about: "a second look at everything asks for nothing more",
+    class: Class::Safety,
+};
+
 /// Sees every step of a run, with what it brought about.
 pub trait Observer<C: Controller> {
     /// Takes in one step. `world` is as it is after the step.
@@ -114,8 +126,10 @@ pub fn run_with<C: Controller>(
         timed: Timed::<C>::new(options, controller, choices),
         checkers: judges.checkers(options.faults),
         stats: Stats::default(),
+        judges,
         steps: 0,
         steps_at_once: 0,
+        remembered: 0,
         last: Mono::default(),
         hash: 0xcbf2_9ce4_8422_2325,
         observer,
@@ -128,7 +142,7 @@ pub fn run_with<C: Controller>(
         struck: run.timed.struck().to_vec(),
         steps: run.steps,
         elapsed: world.clock().since(Mono::default()),
-        checked: run.checkers.counts().collect(),
+        checked: run.checkers.counts().chain([(FORGETS_NOTHING, run.remembered)]).collect(),
         marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
         hash: run.hash,
         tape: run.timed.choices().tape().to_vec(),
@@ -140,8 +154,10 @@ struct Run<'a, C: Controller> {
     timed: Timed<C>,
     checkers: Checkers,
     stats: Stats,
+    judges: Judges,
     steps: u64,
     steps_at_once: u32,
+    remembered: u64,
     last: Mono,
     hash: u64,
     observer: &'a mut dyn Observer<C>,
@@ -174,6 +190,9 @@ impl<C: Controller> Run<'_, C> {
                 let judged = self.checkers.on_fact(fact, world.server().store());
                 judged.map_err(|violation| Broken { violation, step: self.steps, at })?;
             }
+            if self.steps.is_multiple_of(FORGOTTEN_EVERY) {
+                self.judge_memory()?;
+            }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
                 return Err(self.broken(spinning()));
             }
@@ -184,7 +203,25 @@ impl<C: Controller> Run<'_, C> {
     fn judge_rest(&mut self) -> Result<(), Broken> {
         let store = self.timed.world().server().store();
         let judged = self.checkers.at_rest(store);
-        judged.map_err(|violation| self.broken(violation))
+        judged.map_err(|violation| self.broken(violation))?;
+        self.judge_memory()
+    }
+
+    /// Judges that no controller has forgotten to do something: nothing is decided by which event came last.
+    fn judge_memory(&mut self) -> Result<(), Broken> {
+        if self.judges == Judges::Effects {
+            return Ok(());
+        }
+        for place in self.timed.world().processes() {
+            let forgotten = place.controller.as_ref().map(Controller::forgotten).unwrap_or_default();
+            if let Some(action) = forgotten.first() {
+                let key = action.operation.key();
+                let what = format!("looked at again, the state asks for {:?} of {}", action.intent, key.name);
+                return Err(self.broken(Violation { property: FORGETS_NOTHING, what }));
+            }
+            self.remembered += 1;
+        }
+        Ok(())
     }
 
     fn broken(&self, violation: Violation) -> Broken {
