@@ -202,6 +202,13 @@ impl Checkers {
         self
     }
 
+    /// Returns the set without the checkers whose names are not among these.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.list.retain(|(checker, _)| names.contains(&checker.property().name));
+        self
+    }
+
     /// Shows a fact to every checker.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub mod faults;
 pub mod process;
 pub mod run;
 pub mod scene;
+pub mod shrink;
 pub mod stats;
 pub mod step;
 pub mod store;

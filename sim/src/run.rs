@@ -92,12 +92,15 @@ pub enum Judges {
     All,
     /// Those of effects only: a mutant must be found by the harm that it does.
     Effects,
+    /// Those with these names.
+    Named(&'static [&'static str]),
 }
 
 impl Judges {
     fn checkers(self, faults: Faults) -> Checkers {
         match self {
             Self::Effects => Checkers::of_effects(),
+            Self::Named(names) => Checkers::of_calm().only(names),
             Self::All if faults == Faults::NONE => Checkers::of_calm(),
             Self::All => Checkers::all(),
         }
@@ -209,7 +212,7 @@ impl<C: Controller> Run<'_, C> {
 
     /// Judges that no controller has forgotten to do something: nothing is decided by which event came last.
     fn judge_memory(&mut self) -> Result<(), Broken> {
-        if self.judges == Judges::Effects {
+        if self.judges != Judges::All {
             return Ok(());
         }
         for place in self.timed.world().processes() {

@@ -47,8 +47,8 @@ fn told(seed: u64) -> Told {
     let traces = Traces::new(move |_| Ok(Box::new(Pen(pen.clone()))));
     let recording = Recording { config: Config::default(), traces: traces.clone() };
     let report = run::<Recorded>(&Options::of_campaign(seed), recording, Judges::Effects, &mut ());
-    traces.finish().unwrap();
-    let ink = ink.lock().unwrap();
+    traces.finish().expect("nothing fails in memory");
+    let ink = ink.lock().expect("no other thread");
     Told { hash: ink.hash ^ report.hash, bytes: ink.bytes, steps: report.steps }
 }
 
@@ -61,7 +61,7 @@ struct Pen(Arc<Mutex<Ink>>);
 
 impl Write for Pen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut ink = self.0.lock().unwrap();
+        let mut ink = self.0.lock().expect("no other thread");
         ink.bytes += bytes.len() as u64;
         ink.hash = bytes
             .iter()
