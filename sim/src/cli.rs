@@ -78,6 +78,9 @@ struct RunArgs {
     /// Records what entered and left the first controller process; those that follow it get FILE.2, FILE.3, …
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// After a violation, looks for a shorter story that breaks the same property, and prints that one.
+    #[arg(long, conflicts_with = "trace")]
+    shrink: bool,
     /// How many lines of the story to print; a violation always comes with its last 30.
     #[arg(long, default_value_t = 0, value_name = "LINES")]
     story: usize,

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::Mono;
+use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Options};
-use agent_sandbox_sim::run::{Report, run as simulate, sent_by_intent};
+use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
+use agent_sandbox_sim::shrink::shrink;
 use agent_sandbox_sim::stats::Stats;
 use agent_sandbox_sim::story::{Story, moment};
 use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
@@ -20,6 +22,9 @@ use super::{RunArgs, Verdict, config, judges, say};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 30;
+
+/// How many runs may be spent on a shorter story.
+const SHRINK_RUNS: usize = 2000;
 
 /// Runs one seed and tells what happened.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
@@ -38,6 +43,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     };
     tell(args, &report, started.elapsed());
     let verdict = Verdict::of(report.broken.as_ref());
+    let report = if args.shrink { shorten(args, &options, report, &mut story) } else { report };
     if let Some(broken) = &report.broken {
         say!("");
         say!("{} broke at step {}, {}:", broken.violation.property.name, broken.step, moment(broken.at));
@@ -54,6 +60,20 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     say!("");
     say!("verdict         {verdict}");
     Ok(verdict)
+}
+
+/// Looks for a shorter failure and writes its story in place of the first one.
+fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> Report {
+    if report.broken.is_none() {
+        return report;
+    }
+    let (config, judges, steps) = (config(args.mutant), judges(args.mutant), report.steps);
+    let calm = shrink::<Machine>(options, &config, judges, report, SHRINK_RUNS);
+    say!("");
+    say!("shrunk          from {steps} steps to {}", calm.steps);
+    story.clear();
+    run_with::<Machine>(options, config, judges, Choices::from_tape(calm.tape.clone()), story);
+    calm
 }
 
 /// Picks a seed that nobody has tried. This is the only chance that is not in the seed.
