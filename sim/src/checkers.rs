@@ -283,3 +283,6 @@ fn as_pool(object: Option<&Object>) -> Option<&Pool> {
         Some(Object::Sandbox(_) | Object::Claim(_) | Object::Template(_) | Object::Pod(_)) | None => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
