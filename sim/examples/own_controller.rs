@@ -1,8 +1,10 @@
-//! Tests adoption logic of your own: implement [`Controller`], pick the promises that it makes, and let seeds run.
+//! Tests adoption logic of your own: implement [`Controller`], pick the promises that it makes, and let seeds
+//! run.
 //!
-//! The sixty lines of `Greedy` below keep a pool filled and give each claim a member. They look right, and they are
-//! right as long as every answer arrives. The bug: the ownership patch names no version, so that whoever writes last
-//! has the sandbox. This program finds that out, shrinks the failure, and tells its story:
+//! The sixty lines of `Greedy` below keep a pool filled and give each claim a member. They look right, and
+//! they are right as long as every answer arrives. The bug: the ownership patch names no version, so that
+//! whoever writes last has the sandbox. This program finds that out, shrinks the failure, and tells its
+//! story:
 //!
 //! ```text
 //! cargo run --release --example own_controller

@@ -1,10 +1,11 @@
 //! What must hold: one property a file, each stated without looking at how the controllers work.
 //!
-//! A checker sees what an onlooker could see: changes of the store one by one, requests as they are sent, and the
-//! store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster ([`Log`]).
+//! A checker sees what an onlooker could see: changes of the store one by one, requests as they are sent, and
+//! the store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster
+//! ([`Log`]).
 //!
-//! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant that it
-//! alone finds.
+//! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant
+//! that it alone finds.
 
 mod adopted_once;
 mod bounded_cost;
@@ -158,8 +159,8 @@ impl Checkers {
 
     /// Returns every checker that a run with faults can have.
     ///
-    /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the harm that
-    /// it does, so campaigns against mutants leave that one out.
+    /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the
+    /// harm that it does, so campaigns against mutants leave that one out.
     pub fn all() -> Self {
         Self::of_effects().and(Box::new(locked_writes::LockedWrites))
     }
@@ -171,8 +172,8 @@ impl Checkers {
 
     /// Returns the checkers that need no more than a watch log.
     ///
-    /// `surplus` is how many members there may be above `spec.replicas`: the creates that processes which died, or
-    /// led at the same time, had under way.
+    /// `surplus` is how many members there may be above `spec.replicas`: the creates that processes which
+    /// died, or led at the same time, had under way.
     pub fn of_logs(surplus: u32) -> Self {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),

@@ -28,11 +28,11 @@ use say;
 
 /// Simulates the agent-sandbox controllers in a cluster where everything goes wrong.
 ///
-/// A seed decides everything: how long each message travels, what fails, what users do. The same seed, flags and
-/// build give the same run, step for step, on every machine.
+/// A seed decides everything: how long each message travels, what fails, what users do. The same seed, flags
+/// and build give the same run, step for step, on every machine.
 ///
-/// Exit codes: 0 every property held; 2 bad usage or input; 10 something good did not happen in the end (not live);
-/// 11 something bad happened (unsafe).
+/// Exit codes: 0 every property held; 2 bad usage or input; 10 something good did not happen in the end (not
+/// live); 11 something bad happened (unsafe).
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -44,8 +44,8 @@ struct Cli {
 enum Command {
     /// Runs one seed and tells what happened.
     ///
-    /// Users create and delete claims in bursts that exhaust the pool, while faults strike. Then the trouble ends:
-    /// every claim must be served, the pool full, and after that nothing may be sent.
+    /// Users create and delete claims in bursts that exhaust the pool, while faults strike. Then the trouble
+    /// ends: every claim must be served, the pool full, and after that nothing may be sent.
     Run(RunArgs),
     /// Runs many seeds on all cores until a property breaks or the budget is used up.
     ///

@@ -1,7 +1,7 @@
 //! What a controller must offer to be put into the world: the same five functions that the machine has.
 //!
-//! Implement [`Controller`] for your own decision logic and every tool here works on it: the timed simulation with its
-//! faults, the checkers, the stories. `examples/own_controller.rs` does it in some sixty lines.
+//! Implement [`Controller`] for your own decision logic and every tool here works on it: the timed simulation
+//! with its faults, the checkers, the stories. `examples/own_controller.rs` does it in some sixty lines.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use agent_sandbox_core::time::{Mono, Now};
 
 /// Decision logic without input and output: facts in, actions out.
 ///
-/// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each action is
-/// answered exactly once, by [`Event::ActionDone`], unless the process dies first.
+/// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each
+/// action is answered exactly once, by [`Event::ActionDone`], unless the process dies first.
 pub trait Controller: Clone {
     /// What a new process needs to know.
     type Setup: Clone + Debug;
@@ -51,7 +51,8 @@ pub trait Controller: Clone {
         Vec::new()
     }
 
-    /// Returns what the logic would ask for if it looked at everything once more: nothing, if it forgets nothing.
+    /// Returns what the logic would ask for if it looked at everything once more: nothing, if it forgets
+    /// nothing.
     fn forgotten(&self) -> Vec<Action> {
         Vec::new()
     }

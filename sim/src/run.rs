@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
 
 use crate::checkers::{Checkers, Class, Property, Stage, Violation};
@@ -16,8 +17,8 @@ use crate::world::World;
 
 /// How long after the trouble everything must be done.
 ///
-/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod takes
-/// up to 40 s to start; each may come after the other.
+/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod
+/// takes up to 40 s to start; each may come after the other.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 
 /// How long it must be quiet then.
@@ -28,9 +29,10 @@ const QUIET_FOR: Duration = Duration::from_secs(600);
 /// Most steps at one moment. More means that the controller spins.
 const STEPS_AT_ONCE_MAX: u32 = 200_000;
 
-/// How often it is asked whether a controller has forgotten something. **Unit**: steps.
+/// How often it is asked, at most, whether a controller has forgotten something. **Unit**: steps.
 ///
-/// Source: a full pass costs as much as a hundred steps in a small world; this makes it a fifth of a run's time.
+/// Source: a full pass costs as much as some ten steps in a small world, and grows with the number of
+/// objects.
 const FORGOTTEN_EVERY: u64 = 64;
 
 /// The property that [`Controller::forgotten`] answers for.
@@ -133,6 +135,7 @@ pub fn run_with<C: Controller>(
         steps: 0,
         steps_at_once: 0,
         remembered: 0,
+        look_again_at: FORGOTTEN_EVERY,
         last: Mono::default(),
         hash: 0xcbf2_9ce4_8422_2325,
         observer,
@@ -161,6 +164,7 @@ struct Run<'a, C: Controller> {
     steps: u64,
     steps_at_once: u32,
     remembered: u64,
+    look_again_at: u64,
     last: Mono,
     hash: u64,
     observer: &'a mut dyn Observer<C>,
@@ -193,7 +197,10 @@ impl<C: Controller> Run<'_, C> {
                 let judged = self.checkers.on_fact(fact, world.server().store());
                 judged.map_err(|violation| Broken { violation, step: self.steps, at })?;
             }
-            if self.steps.is_multiple_of(FORGOTTEN_EVERY) {
+            if self.steps >= self.look_again_at {
+                let store = self.timed.world().server().store();
+                let objects: usize = Kind::ALL.into_iter().map(|kind| store.list(kind).len()).sum();
+                self.look_again_at = self.steps + FORGOTTEN_EVERY.max(4 * objects as u64);
                 self.judge_memory()?;
             }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {

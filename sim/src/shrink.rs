@@ -1,7 +1,7 @@
 //! From a failure to its shortest story: the same violation with as many harmless choices as possible.
 //!
-//! Choice zero is always the harmless one, so a tape is shrunk by setting parts of it to zero, large parts first, and
-//! by keeping what still breaks the same property.
+//! Choice zero is always the harmless one, so a tape is shrunk by setting parts of it to zero, large parts
+//! first, and by keeping what still breaks the same property.
 
 use crate::choices::Choices;
 use crate::controller::Controller;

@@ -9,7 +9,7 @@ use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 use hdrhistogram::Histogram;
 
-use crate::api_server::{Commit, Writer};
+use crate::api_server::Commit;
 use crate::step::Fact;
 
 /// Figures of one run, taken from its facts.
@@ -114,9 +114,4 @@ impl Stats {
         let reads = self.sent[Intent::Look as usize];
         self.sent.iter().sum::<u64>() - reads
     }
-}
-
-/// Returns whether a process wrote.
-pub const fn by_process(commit: &Commit) -> bool {
-    matches!(commit.by, Some(Writer::Process { .. }))
 }

@@ -1,5 +1,5 @@
-//! Each known defect is found by the harm that it does, where the unbroken core does none; and no defect shows while
-//! nothing goes wrong.
+//! Each known defect is found by the harm that it does, where the unbroken core does none; and no defect
+//! shows while nothing goes wrong.
 
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;

@@ -11,9 +11,9 @@ use crate::store::Store;
 
 /// INV-17 and CON-010: what was published stays while it is true, and no older generation replaces a newer.
 ///
-/// Whoever drops the name must have seen that the sandbox is gone. The write is locked to the claim's old version, so
-/// a sandbox that is older than that version and still there cannot have been gone; a younger one may have come in
-/// between.
+/// Whoever drops the name must have seen that the sandbox is gone. The write is locked to the claim's old
+/// version, so a sandbox that is older than that version and still there cannot have been gone; a younger one
+/// may have come in between.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdentityKept {
     /// Sandbox → the version of its creation.
