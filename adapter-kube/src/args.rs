@@ -72,8 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_enum, help_heading = "Observation")]
     pub log_format: Format,
 
-    /// What to log: error, warn, info, debug or trace. RUST_LOG overrules it.
-    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = "Observation")]
+    /// How much to log. RUST_LOG overrules it.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"], help_heading = "Observation")]
     pub log_level: String,
 
     /// Print the version.

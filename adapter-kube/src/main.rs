@@ -12,7 +12,7 @@ fn main() -> anyhow::Result<ExitCode> {
         println!("{}", built::describe());
         return Ok(ExitCode::SUCCESS);
     }
-    logs::start(args.log_format, &args.log_level).context("--log-level")?;
+    logs::start(args.log_format, &args.log_level).context("RUST_LOG")?;
     for flag in without_effect {
         tracing::info!(flag, "this flag changes nothing here");
     }
