@@ -434,8 +434,9 @@ impl Machine {
             walk.option(draft.landed);
             walk.deadline(draft.ghost_until.unwrap_or_default());
         }
-        for (kind, key) in ledger.looks.keys() {
+        for ((kind, key), look) in &ledger.looks {
             walk.key(*kind, key);
+            walk.number(u64::from(look.is_sent) | u64::from(look.failures) << 1);
         }
     }
 

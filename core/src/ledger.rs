@@ -80,13 +80,22 @@ pub(crate) enum Stage {
     Ghost,
 }
 
+/// A read of a name from the server, until it is answered well.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) is_sent: bool,
+    /// How many times it got no good answer.
+    pub(crate) failures: u32,
+    pub(crate) urgency: Option<Urgency>,
+}
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) sent: BTreeMap<ActionId, Sent>,
     pub(crate) holds: BTreeMap<Uid, Hold>,
     pub(crate) drafts: BTreeMap<(Kind, Key), Draft>,
-    pub(crate) looks: BTreeMap<(Kind, Key), ActionId>,
+    pub(crate) looks: BTreeMap<(Kind, Key), Look>,
     next: u64,
 }
 
@@ -115,7 +124,8 @@ impl Ledger {
                 self.holds.insert(target.uid.unwrap_or(purpose.subject), Hold::Sent(id));
             }
             Operation::Get { kind, key } => {
-                self.looks.insert((*kind, key.clone()), id);
+                let look = self.looks.entry((*kind, key.clone())).or_default();
+                (look.is_sent, look.urgency) = (true, Some(purpose.urgency));
             }
             Operation::Notify(_) => {}
         }

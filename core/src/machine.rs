@@ -13,7 +13,7 @@ use crate::agenda::{Agenda, Item, Urgency};
 use crate::config::Config;
 use crate::event::{Event, Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid};
-use crate::ledger::{Draft, Hold, Lost, Purpose, Sent, Stage, held};
+use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::Object;
 use crate::patch::Change;
@@ -315,10 +315,9 @@ impl Machine {
 
     fn on_look_done(&mut self, kind: Kind, key: &Key, sent: &Sent, outcome: Outcome) {
         let slot = (kind, key.clone());
-        self.state.ledger.looks.remove(&slot);
+        let look = self.state.ledger.looks.remove(&slot).unwrap_or_default();
         match outcome {
             Outcome::Done(object) => {
-                self.succeeded(&sent.purpose);
                 let (uid, version) = (object.uid(), object.version());
                 self.state.observe(&object, self.now);
                 if kind == Kind::Sandbox {
@@ -327,16 +326,19 @@ impl Machine {
                 self.after_look(&slot, Some((uid, version)));
             }
             Outcome::NotFound => {
-                self.succeeded(&sent.purpose);
                 self.state.note_absence(kind, key);
                 self.after_look(&slot, None);
             }
             outcome => {
-                let delay = self.failed(&sent.purpose, &outcome);
-                if sent.purpose.rule.is_none() {
-                    let at = self.now.mono + delay;
-                    self.agenda.arm(Item::Look(kind, key.clone()), at, TimeoutReason::Backoff);
-                }
+                // All who wait for it wait on: the ledger asks again.
+                let failures = look.failures + 1;
+                let delay = match outcome {
+                    Outcome::Throttled(delay) => delay,
+                    _ => self.backoff(failures),
+                };
+                self.state.ledger.looks.insert(slot, Look { is_sent: false, failures, ..look });
+                let at = self.now.mono + delay;
+                self.agenda.arm(Item::Look(kind, key.clone()), at, TimeoutReason::Backoff);
             }
         }
         if let Some(kind) = self.state.kind_of(sent.purpose.subject) {
@@ -379,9 +381,13 @@ impl Machine {
         }
     }
 
+    /// The way is free again: the rule need not wait any longer.
     fn succeeded(&mut self, purpose: &Purpose) {
-        if let Some(rule) = purpose.rule {
-            self.cooling.remove(&(rule, purpose.subject));
+        let Some(rule) = purpose.rule else { return };
+        if self.cooling.remove(&(rule, purpose.subject)).is_some() {
+            let item = Item::Rule(rule, purpose.subject);
+            let urgency = self.urgency(&item);
+            self.agenda.add(item, urgency);
         }
     }
 
@@ -600,20 +606,24 @@ impl Machine {
 
     // ----- The ledger's own duties -----
 
-    /// Reads a name because a write was refused, if that is still needed.
+    /// Reads a name because a write was refused, or because an earlier read failed, if that is still needed.
     fn look(&mut self, kind: Kind, key: Key, urgency: Urgency) -> Option<Action> {
         let slot = (kind, key);
         let ledger = &self.state.ledger;
-        let is_stale = self
-            .state
-            .names
-            .get(&slot)
-            .is_some_and(|uid| matches!(ledger.holds.get(uid), Some(Hold::Stale(_))));
+        let holder = self.state.names.get(&slot);
+        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(uid), Some(Hold::Stale(_))));
         let is_taken = ledger.drafts.get(&slot).is_some_and(|draft| draft.stage == Stage::Taken);
-        if ledger.looks.contains_key(&slot) || !(is_stale || is_taken) {
+        let pending = ledger.looks.get(&slot).copied();
+        if pending.is_some_and(|look| look.is_sent) {
             return None;
         }
-        let subject = self.state.names.get(&slot).copied().unwrap_or_default();
+        let is_asked = pending.is_some() && self.state.is_referred_to(slot.0, &slot.1);
+        if !(is_stale || is_taken || is_asked) {
+            self.state.ledger.looks.remove(&slot);
+            return None;
+        }
+        let subject = holder.copied().unwrap_or_default();
+        let urgency = pending.and_then(|look| look.urgency).unwrap_or(urgency);
         let (kind, key) = slot;
         Some(self.send(None, subject, Intent::Look, Operation::Get { kind, key }, urgency))
     }

@@ -365,9 +365,11 @@ impl State {
         }
     }
 
-    fn is_referred_to(&self, kind: Kind, key: &Key) -> bool {
+    /// Returns whether somebody waits to know who holds this name.
+    pub(crate) fn is_referred_to(&self, kind: Kind, key: &Key) -> bool {
         match kind {
-            Kind::Pool => range(&self.claims_by_pool, key).next().is_some(),
+            // A claim may ask for a pool that it does not name: the owner of the member that it has recorded.
+            Kind::Pool => true,
             Kind::Template => range(&self.pools_by_template, key).next().is_some(),
             Kind::Sandbox => range(&self.reserved, key).next().is_some(),
             Kind::Claim | Kind::Pod => false,
@@ -563,7 +565,11 @@ impl State {
 
     /// Drops evidence that nobody asks for any more.
     fn forget_absence(&mut self, kind: Kind, key: Key) {
-        if !self.is_referred_to(kind, &key) {
+        let is_referred_to = match kind {
+            Kind::Pool => range(&self.claims_by_pool, &key).next().is_some(),
+            Kind::Claim | Kind::Template | Kind::Sandbox | Kind::Pod => self.is_referred_to(kind, &key),
+        };
+        if !is_referred_to {
             if kind == Kind::Sandbox {
                 self.confirmed.remove(&key);
             }

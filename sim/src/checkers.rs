@@ -142,7 +142,7 @@ impl Checkers {
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
             Box::new(in_use_kept::InUseKept),
-            Box::new(recorded_first::RecordedFirst),
+            Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod),
             Box::new(truthful_ready::TruthfulReady::default()),
@@ -178,7 +178,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(recorded_first::RecordedFirst),
+            Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::with_surplus(surplus)),
             Box::new(one_pod::OnePod),
             Box::new(truthful_ready::TruthfulReady::default()),

@@ -1,16 +1,26 @@
 //! A claim says which sandbox it will get before it gets it, and sticks to it.
 
-use agent_sandbox_core::id::{Kind, Uid};
+use std::collections::BTreeMap;
+
+use agent_sandbox_core::id::{Kind, Text, Uid, Version};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Sandbox};
+use agent_sandbox_core::object::{Claim, Meta, Sandbox};
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::store::Store;
 
 /// INV-03: what a dead process has begun, its successor must be able to read.
-#[derive(Clone, Debug)]
-pub(super) struct RecordedFirst;
+///
+/// What a claim has recorded is the sandbox that was there then. A create whose answer was lost may land again under
+/// the same name when that one is gone: this is another sandbox, of which the claim knows nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecordedFirst {
+    /// Claim → the version that recorded what it records.
+    records: BTreeMap<Uid, Version>,
+    /// Sandbox → the version that created it.
+    births: BTreeMap<Uid, Version>,
+}
 
 impl Checker for RecordedFirst {
     fn property(&self) -> Property {
@@ -22,11 +32,12 @@ impl Checker for RecordedFirst {
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        self.remember(commit);
         if let Some(sandbox) = as_sandbox(commit.new.as_ref()) {
             return judge_transfer(commit, sandbox, store);
         }
         match (as_claim(commit.old.as_ref()), as_claim(commit.new.as_ref())) {
-            (Some(old), Some(new)) if commit.by != Some(Writer::User) => judge_record(old, new, store),
+            (Some(old), Some(new)) if commit.by != Some(Writer::User) => self.judge_record(old, new, store),
             _ => Judgement::Silent,
         }
     }
@@ -34,6 +45,50 @@ impl Checker for RecordedFirst {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+impl RecordedFirst {
+    fn remember(&mut self, commit: &Commit) {
+        let (uid, version) = (commit.object().uid(), commit.object().version());
+        match (commit.object().kind(), &commit.old, &commit.new) {
+            (Kind::Sandbox, None, Some(_)) => {
+                self.births.insert(uid, version);
+            }
+            (Kind::Claim, old, Some(new))
+                if record(new.meta()) != old.as_ref().and_then(|old| record(old.meta())) =>
+            {
+                if record(new.meta()).is_some() {
+                    self.records.insert(uid, version);
+                }
+            }
+            (Kind::Sandbox, _, None) => {
+                self.births.remove(&uid);
+            }
+            (Kind::Claim, _, None) => {
+                self.records.remove(&uid);
+            }
+            _ => {}
+        }
+    }
+
+    fn judge_record(&self, old: &Claim, new: &Claim, store: &Store) -> Judgement {
+        let Some(recorded) = record(&old.meta) else { return Judgement::Silent };
+        if record(&new.meta) == Some(recorded) || old.meta.uid != new.meta.uid {
+            return Judgement::Silent;
+        }
+        let held = as_sandbox(store.get(Kind::Sandbox, &new.meta.key.sibling(recorded.clone())));
+        let since = self.records.get(&old.meta.uid);
+        let is_older = |sandbox: &&Sandbox| self.births.get(&sandbox.meta.uid) <= since;
+        let broken = held.filter(is_older).is_some_and(|sandbox| is_obtainable(sandbox, new.meta.uid));
+        Judgement::unless_broken(broken.then(|| {
+            let claim = &new.meta.key.name;
+            format!("claim {claim} dropped its record of sandbox {recorded}, which it has or could have")
+        }))
+    }
+}
+
+fn record(meta: &Meta) -> Option<&Text> {
+    meta.annotation(names::SANDBOX_NAME)
 }
 
 fn judge_transfer(commit: &Commit, sandbox: &Sandbox, store: &Store) -> Judgement {
@@ -49,20 +104,6 @@ fn judge_transfer(commit: &Commit, sandbox: &Sandbox, store: &Store) -> Judgemen
         let (sandbox, claim) = (&sandbox.meta.key.name, &claim.key().name);
         let recorded = recorded.map_or("no sandbox", |name| &**name);
         format!("claim {claim} owns sandbox {sandbox} while it records {recorded}")
-    }))
-}
-
-fn judge_record(old: &Claim, new: &Claim, store: &Store) -> Judgement {
-    let record = |claim: &Claim| claim.meta.annotation(names::SANDBOX_NAME).cloned();
-    let Some(recorded) = record(old) else { return Judgement::Silent };
-    if record(new).as_ref() == Some(&recorded) || old.meta.uid != new.meta.uid {
-        return Judgement::Silent;
-    }
-    let held = as_sandbox(store.get(Kind::Sandbox, &new.meta.key.sibling(recorded.clone())));
-    let broken = held.is_some_and(|sandbox| is_obtainable(sandbox, new.meta.uid));
-    Judgement::unless_broken(broken.then(|| {
-        let claim = &new.meta.key.name;
-        format!("claim {claim} dropped its record of sandbox {recorded}, which it has or could have")
     }))
 }
 
