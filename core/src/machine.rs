@@ -455,6 +455,11 @@ impl Machine {
     // ----- What leaves -----
 
     fn schedule_touched(&mut self) {
+        for slot in core::mem::take(&mut self.state.settled) {
+            if let Some(until) = self.state.ledger.drafts.get(&slot).and_then(|draft| draft.ghost_until) {
+                self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), until, TimeoutReason::Repeat);
+            }
+        }
         let mut touched = self.state.take_touched();
         touched.sort_unstable();
         touched.dedup();

@@ -95,6 +95,8 @@ pub(crate) struct State {
     pub(crate) notices: VecDeque<Notice>,
     /// Subjects whose rules must run, as the transitions found them.
     touched: Vec<(Kind, Uid)>,
+    /// Creates that were settled by what a watch showed, while an attempt may still land.
+    pub(crate) settled: Vec<(Kind, Key)>,
 }
 
 impl State {
@@ -686,7 +688,10 @@ impl State {
             self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid)).and_then(|meta| meta.owner.clone());
         let Some(draft) = self.ledger.drafts.get_mut(slot) else { return };
         match draft.stage {
-            Stage::Unsettled(_) | Stage::Taken => draft.stage = Stage::Ghost,
+            Stage::Unsettled(_) | Stage::Taken => {
+                draft.stage = Stage::Ghost;
+                self.settled.push(slot.clone());
+            }
             Stage::Sent(_) => draft.landed |= owner.is_some_and(|owner| owner.uid == draft.purpose.subject),
             Stage::Ghost => {}
         }

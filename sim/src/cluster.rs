@@ -28,9 +28,30 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
     next.into_iter().find(|what| is_possible(pod, *what)).map(|what| Step::Pod(pod.meta.uid, what))
 }
 
-/// Returns whether the garbage collector would take an object.
+/// Returns whether the garbage collector would take an object: an orphan; the Pod of a sandbox that is being deleted in
+/// the foreground; and that sandbox, once its Pods are gone.
 pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
-    !object.meta().terminating && store.is_orphan(object)
+    match (object.kind(), object.meta().terminating) {
+        (Kind::Sandbox, true) => store.owned_by(Kind::Pod, object.uid()).next().is_none(),
+        (_, true) => false,
+        (Kind::Pod, false) => store.is_orphan(object) || has_terminating_owner(store, object),
+        (_, false) => store.is_orphan(object),
+    }
+}
+
+fn has_terminating_owner(store: &Store, pod: &Object) -> bool {
+    let owner = pod.meta().owner_of_kind(Kind::Sandbox).and_then(|owner| store.find(Kind::Sandbox, owner));
+    owner.is_some_and(|owner| owner.meta().terminating)
+}
+
+/// Returns what the garbage collector may be able to take after a change of this object.
+pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, Uid)> {
+    let owned = [Kind::Sandbox, Kind::Pod].into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
+    let owner =
+        changed.meta().owner_of_kind(Kind::Sandbox).and_then(|owner| store.find(Kind::Sandbox, owner));
+    let itself = store.find(changed.kind(), changed.uid());
+    let near = owned.chain(owner).chain(itself);
+    near.filter(|object| is_collectable(store, object)).map(|object| (object.kind(), object.uid())).collect()
 }
 
 /// Adds to `steps` what may happen to Pods out of turn.
@@ -105,7 +126,10 @@ pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Co
     if !is_collectable(server.store(), object) {
         return None;
     }
-    let key = object.key().clone();
+    let (key, terminating) = (object.key().clone(), object.meta().terminating);
+    if terminating {
+        return server.remove(kind, &key, Writer::Collector);
+    }
     server.delete_now(kind, &key, Writer::Collector)
 }
 

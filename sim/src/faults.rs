@@ -53,11 +53,15 @@ pub enum Fault {
     PoolScaled,
     /// A pool is deleted, and created again under the same name.
     PoolRecreated,
+    /// Somebody deletes a sandbox in the foreground: it is there, terminating, until its Pod is gone.
+    SandboxTerminated,
+    /// The template is deleted, and created again under the same name.
+    TemplateRecreated,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -81,6 +85,8 @@ impl Fault {
         Self::ClaimRecreated,
         Self::PoolScaled,
         Self::PoolRecreated,
+        Self::SandboxTerminated,
+        Self::TemplateRecreated,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -114,6 +120,8 @@ impl Fault {
             Self::ClaimRecreated => "claim-recreated",
             Self::PoolScaled => "pool-scaled",
             Self::PoolRecreated => "pool-recreated",
+            Self::SandboxTerminated => "sandbox-terminated",
+            Self::TemplateRecreated => "template-recreated",
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Act {
     Scale(Key, u32),
     /// Delete the n-th of all objects of a kind, counted round and round.
     DeleteAny(Kind, u32),
+    /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.
+    TerminateAny(u32),
 }
 
 impl Deed {

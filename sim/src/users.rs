@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::object::Object;
 
 use crate::api_server::{Commit, Writer};
@@ -38,21 +39,27 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
     match act {
         Act::Create(draft) => world.server.handle(&Operation::Create(draft.clone()), Writer::User, wall).1,
         Act::Delete(kind, key) => world.server.delete_now(*kind, key, Writer::User),
-        Act::Scale(key, replicas) => {
-            world.server.update(agent_sandbox_core::id::Kind::Pool, key, Writer::User, |object| {
-                let Object::Pool(pool) = object else { return };
-                if pool.replicas != *replicas {
-                    let pool = Arc::make_mut(pool);
-                    pool.replicas = *replicas;
-                    pool.meta.generation += 1;
-                }
-            })
-        }
+        Act::Scale(key, replicas) => world.server.update(Kind::Pool, key, Writer::User, |object| {
+            let Object::Pool(pool) = object else { return };
+            if pool.replicas != *replicas {
+                let pool = Arc::make_mut(pool);
+                pool.replicas = *replicas;
+                pool.meta.generation += 1;
+            }
+        }),
         Act::DeleteAny(kind, number) => {
             let all = world.server.store().list(*kind);
             let place = (*number as usize).checked_rem(all.len())?;
             let key = all[place].key().clone();
             world.server.delete_now(*kind, &key, Writer::User)
+        }
+        Act::TerminateAny(number) => {
+            let all = world.server.store().list(Kind::Sandbox);
+            let place = (*number as usize).checked_rem(all.len())?;
+            let key = all[place].key().clone();
+            world
+                .server
+                .update(Kind::Sandbox, &key, Writer::User, |object| object.meta_mut().terminating = true)
         }
     }
 }

@@ -34,12 +34,20 @@ impl Workload {
         workload.add(Mono::from_micros(1), Act::Create(scene::pool(POOL, options.pool)));
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
-        for (fault, kind) in [(Fault::PodDeleted, Kind::Pod), (Fault::SandboxDeleted, Kind::Sandbox)] {
+        workload.draw_template_edits(options, rates, choices, end);
+        for fault in [Fault::PodDeleted, Fault::SandboxDeleted, Fault::SandboxTerminated] {
             let often = workload.often(options, rates, fault, choices);
             for _ in 0..often {
                 let at = workload.moment(choices, end);
                 let number = choices.below(1 << 16);
-                workload.add(at, Act::DeleteAny(kind, number));
+                workload.add(
+                    at,
+                    match fault {
+                        Fault::PodDeleted => Act::DeleteAny(Kind::Pod, number),
+                        Fault::SandboxTerminated => Act::TerminateAny(number),
+                        _ => Act::DeleteAny(Kind::Sandbox, number),
+                    },
+                );
             }
             workload.trouble.push((fault, often));
         }
@@ -98,6 +106,18 @@ impl Workload {
             self.add(at, Act::Create(scene::pool(POOL, options.pool)));
         }
         self.trouble.extend([(Fault::PoolScaled, scaled), (Fault::PoolRecreated, recreated)]);
+    }
+
+    fn draw_template_edits(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let recreated = self.often(options, rates, Fault::TemplateRecreated, choices).min(3);
+        let template = scene::template();
+        for _ in 0..recreated {
+            let at = self.moment(choices, end);
+            self.add(at, Act::Delete(Kind::Template, template.key().clone()));
+            let at = at + choices.around(Duration::from_secs(1));
+            self.add(at, Act::Create(template.clone()));
+        }
+        self.trouble.push((Fault::TemplateRecreated, recreated));
     }
 
     /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.

@@ -3,7 +3,7 @@
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::object::{Bound, Claim, Object};
 
-use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::Commit;
 use crate::store::Store;
 
@@ -29,7 +29,7 @@ impl Checker for TruthfulReady {
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
-        self.remember(commit, store);
+        self.remember(commit);
         let Some(claim) = as_claim(commit.new.as_ref()) else { return Judgement::Silent };
         let before = as_claim(commit.old.as_ref());
         if !claim.status.is_ready() || before.is_some_and(|old| old.status == claim.status) {
@@ -46,7 +46,7 @@ impl Checker for TruthfulReady {
 }
 
 impl TruthfulReady {
-    fn remember(&mut self, commit: &Commit, store: &Store) {
+    fn remember(&mut self, commit: &Commit) {
         let (Some(old), None) = (&commit.old, &commit.new) else { return };
         match old {
             Object::Claim(claim) => self.sandboxes.retain(|entry| entry.0 != claim.meta.uid),

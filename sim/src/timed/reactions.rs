@@ -142,16 +142,9 @@ impl<C: Controller> Timed<C> {
             {
                 self.plan_pod(new.uid(), what);
             }
-            if cluster::is_collectable(self.world.server().store(), new) {
-                self.plan_collect(object.kind(), object.uid());
-            }
-            return;
         }
-        for kind in [Kind::Sandbox, Kind::Pod] {
-            let owned = self.world.server().store().owned_by(kind, object.uid());
-            let orphans: Vec<_> = owned.map(agent_sandbox_core::object::Object::uid).collect();
-            orphans.into_iter().for_each(|orphan| self.plan_collect(kind, orphan));
-        }
+        let collectable = cluster::collectable_after(self.world.server().store(), object);
+        collectable.into_iter().for_each(|(kind, uid)| self.plan_collect(kind, uid));
     }
 
     fn plan_collect(&mut self, kind: Kind, orphan: agent_sandbox_core::id::Uid) {
