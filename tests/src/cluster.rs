@@ -63,7 +63,11 @@ impl Drop for Namespace<'_> {
     fn drop(&mut self) {
         // Our own control plane goes away as a whole; only in somebody else's cluster things would pile up.
         if self.plane.is_existing() {
-            let _ = self.plane.kubectl().args(["delete", "namespace", &self.name, "--wait=false"]).status();
+            let _ = self
+                .plane
+                .kubectl()
+                .args(["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"])
+                .output();
         }
     }
 }
