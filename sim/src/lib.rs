@@ -1,1 +1,23 @@
-//! Placeholder.
+//! A seeded world around the agent-sandbox controllers: an API server, a cluster, users, and everything that goes
+//! wrong between them.
+//!
+//! The controllers are state machines: facts in, actions out. Here they run against a model of the API server in
+//! virtual time. Every moment at which something could go either way is one draw from [`choices`], so a seed is a
+//! story that can be told again. The [`world`] is a value that changes by [`step`]s; drivers choose the steps.
+
+pub mod api_server;
+pub mod checkers;
+pub mod choices;
+mod cluster;
+pub mod controller;
+pub mod faults;
+pub mod process;
+pub mod run;
+pub mod scene;
+pub mod stats;
+pub mod step;
+pub mod store;
+pub mod timed;
+mod users;
+pub mod workload;
+pub mod world;

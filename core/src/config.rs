@@ -1,0 +1,55 @@
+//! Limits and delays, each with its reason.
+
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a machine is set up. The same for its whole life.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Whether claims, pools and templates are handled too, or sandboxes alone.
+    pub extensions: bool,
+    /// Most actions that may be unanswered at once. Others are not queued: they are decided when their turn comes.
+    pub in_flight_max: usize,
+    /// How long a claim waits for a member that is starting before it gets a sandbox of its own.
+    ///
+    /// Source: the original's grace for members without an address, 2 s.
+    pub adopt_grace: Duration,
+    /// How long bad news about something that is starting is held back, so that good news may overtake it.
+    pub settle: Duration,
+    /// The least time between two status writes of one pool.
+    pub pool_status_interval: Duration,
+    /// How long the server may work on a write; sent along as `timeout=`.
+    pub write_timeout: Duration,
+    /// How much longer than [`Config::write_timeout`] an unanswered create may still take effect.
+    pub write_margin: Duration,
+    /// The first delay after a failure; each further failure doubles it.
+    pub backoff_min: Duration,
+    /// The longest delay after failures.
+    pub backoff_max: Duration,
+    /// Whether to write Kubernetes Events about claims.
+    pub claim_events: bool,
+    /// The one defect to have, for the simulator to find.
+    #[cfg(feature = "mutants")]
+    #[serde(skip)]
+    pub mutant: Option<crate::mutant::Mutant>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            extensions: true,
+            in_flight_max: 64,
+            adopt_grace: Duration::from_secs(2),
+            settle: Duration::from_secs(1),
+            pool_status_interval: Duration::from_secs(1),
+            write_timeout: Duration::from_secs(10),
+            write_margin: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(50),
+            backoff_max: Duration::from_secs(30),
+            claim_events: true,
+            #[cfg(feature = "mutants")]
+            mutant: None,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Actions sent and not settled. Sent is not done: until an answer or evidence settles it, a write may take effect.
+//!
+//! * At most one unsettled write per object, and one unsettled create per name.
+//! * A lost answer settles nothing. Only the same write may be repeated, until its effect is seen or its precondition
+//!   cannot hold any more.
+//! * A create has no precondition but its name. It may land until the server's own time limit has passed.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+use crate::action::{Intent, Operation};
+use crate::agenda::Urgency;
+use crate::id::{ActionId, Key, Kind, Uid, Version};
+use crate::rules::RuleId;
+use crate::time::Mono;
+
+/// What an action was for: enough to send it again.
+#[derive(Clone, Debug)]
+pub(crate) struct Purpose {
+    /// The rule that decided it; `None` for the ledger's own looks.
+    pub(crate) rule: Option<RuleId>,
+    /// The object that the rule was run on.
+    pub(crate) subject: Uid,
+    pub(crate) intent: Intent,
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) urgency: Urgency,
+}
+
+/// An action that was handed out and not answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) purpose: Purpose,
+    /// How many times the same write was sent before and its answer lost.
+    pub(crate) lost: u32,
+}
+
+/// Why an object must not be written.
+#[derive(Clone, Debug)]
+pub(crate) enum Hold {
+    /// A write is on its way.
+    Sent(ActionId),
+    /// The answer was lost.
+    Unsettled(Lost),
+    /// The server knows a newer state than this one.
+    Stale(Version),
+}
+
+/// A write whose answer was lost.
+#[derive(Clone, Debug)]
+pub(crate) struct Lost {
+    pub(crate) purpose: Purpose,
+    /// How many answers were lost.
+    pub(crate) times: u32,
+    /// When it may be repeated.
+    pub(crate) retry_at: Mono,
+}
+
+/// A create that is not settled.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) purpose: Purpose,
+    pub(crate) stage: Stage,
+    /// Until when an attempt whose answer was lost may still land.
+    pub(crate) ghost_until: Option<Mono>,
+    pub(crate) lost: u32,
+}
+
+/// How far a create has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// On its way.
+    Sent(ActionId),
+    /// The answer was lost; it may be repeated then.
+    Unsettled(Mono),
+    /// Somebody holds the name: look who.
+    Taken,
+    /// Settled, but an earlier attempt may still land.
+    Ghost,
+}
+
+/// All of them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) sent: BTreeMap<ActionId, Sent>,
+    pub(crate) holds: BTreeMap<Uid, Hold>,
+    pub(crate) drafts: BTreeMap<(Kind, Key), Draft>,
+    pub(crate) looks: BTreeMap<(Kind, Key), ActionId>,
+    next: u64,
+}
+
+impl Ledger {
+    /// Records an action before it leaves.
+    pub(crate) fn send(&mut self, purpose: Purpose, lost: u32) -> ActionId {
+        let id = ActionId(self.next);
+        self.next += 1;
+        match &*purpose.operation {
+            Operation::Create(object) => {
+                let slot = (object.kind(), object.key().clone());
+                let ghost_until = self.drafts.get(&slot).and_then(|draft| draft.ghost_until);
+                let draft = Draft { purpose: purpose.clone(), stage: Stage::Sent(id), ghost_until, lost };
+                self.drafts.insert(slot, draft);
+            }
+            Operation::Patch(patch) => {
+                self.holds.insert(patch.target.uid.unwrap_or(purpose.subject), Hold::Sent(id));
+            }
+            Operation::Delete { target, .. } => {
+                self.holds.insert(target.uid.unwrap_or(purpose.subject), Hold::Sent(id));
+            }
+            Operation::Get { kind, key } => {
+                self.looks.insert((*kind, key.clone()), id);
+            }
+            Operation::Notify(_) => {}
+        }
+        self.sent.insert(id, Sent { purpose, lost });
+        id
+    }
+
+    /// Returns whether a deletion of this object is on its way, or may be.
+    pub(crate) fn is_being_deleted(&self, uid: Uid) -> bool {
+        let operation = match self.holds.get(&uid) {
+            Some(Hold::Sent(id)) => self.sent.get(id).map(|sent| &sent.purpose.operation),
+            Some(Hold::Unsettled(lost)) => Some(&lost.purpose.operation),
+            Some(Hold::Stale(_)) | None => None,
+        };
+        operation.is_some_and(|operation| matches!(**operation, Operation::Delete { .. }))
+    }
+}
+
+/// Returns the object that a write holds.
+pub(crate) fn held(operation: &Operation, subject: Uid) -> Option<(Uid, Option<Version>)> {
+    match operation {
+        Operation::Patch(patch) => Some((patch.target.uid.unwrap_or(subject), patch.version)),
+        Operation::Delete { target, version } => Some((target.uid.unwrap_or(subject), *version)),
+        Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => None,
+    }
+}

@@ -1,0 +1,285 @@
+//! What the core makes: sandboxes from templates, Pods from sandboxes, and the status that follows from a Pod.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::id::{Key, Kind, Text};
+use crate::names;
+use crate::object::{
+    Claim, Condition, Labels, Meta, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool, Sandbox, SandboxStatus,
+    Template, Truth,
+};
+use crate::time::Wall;
+
+// ----- Sandboxes -----
+
+/// Returns a new member of a pool (WPL-043, WPL-044).
+pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
+    let blueprint = &template.blueprint;
+    let shared = [
+        (names::WARM_POOL, names::name_hash(&pool.meta.key.name)),
+        (names::TEMPLATE_REF_HASH, names::name_hash(&pool.template)),
+        (names::TEMPLATE_HASH, blueprint.hash.clone()),
+        (names::POD_TEMPLATE_HASH, blueprint.pod_hash.clone()),
+    ];
+    let mut sandbox = from_template(template, key, Owner::new(Kind::Pool, &pool.meta));
+    put(&mut sandbox.meta.labels, &shared);
+    put(
+        &mut sandbox.meta.labels,
+        &[(names::LAUNCH_TYPE, "warm".into()), (names::CREATED_BY, "controller".into())],
+    );
+    put(&mut sandbox.pod.labels, &shared);
+    sandbox.pod.annotations.entry(names::SAFE_TO_EVICT.into()).or_insert_with(|| "true".into());
+    sandbox
+}
+
+/// Returns a sandbox made for one claim (CLD-001).
+pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Sandbox {
+    let mut sandbox = from_template(template, claim.meta.key.clone(), Owner::new(Kind::Claim, &claim.meta));
+    let hash = names::name_hash(&template.meta.key.name);
+    put(&mut sandbox.meta.labels, &[(names::LAUNCH_TYPE, "cold".into())]);
+    for labels in [&mut sandbox.meta.labels, &mut sandbox.pod.labels] {
+        put(
+            labels,
+            &[
+                (names::TEMPLATE_REF_HASH, hash.clone()),
+                (names::CLAIM_UID, format!("{}", claim.meta.uid).into()),
+            ],
+        );
+        if let Some(created_by) = claim.meta.label(names::CREATED_BY) {
+            put(labels, &[(names::CREATED_BY, created_by.clone())]);
+        }
+    }
+    if let Some(context) = claim.meta.annotations.get(names::TRACE_CONTEXT) {
+        put(&mut sandbox.meta.annotations, &[(names::TRACE_CONTEXT, context.clone())]);
+    }
+    sandbox
+}
+
+fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
+    let blueprint = &template.blueprint;
+    let mut meta = Meta::draft(key);
+    meta.owner = Some(owner);
+    // The Pod's name is the sandbox's, so the note about it can be there from the start and costs no write.
+    let pod_name = meta.key.name.clone();
+    put(
+        &mut meta.annotations,
+        &[(names::TEMPLATE_REF, template.meta.key.name.clone()), (names::POD_NAME, pod_name)],
+    );
+    Sandbox {
+        meta,
+        pod: blueprint.pod.clone(),
+        pod_spec: blueprint.pod_spec.clone(),
+        volume_claims: blueprint.volume_claims.clone(),
+        service: blueprint.service,
+        status: SandboxStatus::default(),
+    }
+}
+
+/// Returns the pod metadata that an adopted member must have (ADP-035 to ADP-039): the template's and the system's,
+/// or its own without what belongs to the pool when the template is gone.
+pub(crate) fn adopted_pod_metadata(
+    claim: &Claim,
+    sandbox: &Sandbox,
+    template: Option<&Template>,
+) -> PodMetadata {
+    let mut pod = template.map_or_else(|| sandbox.pod.clone(), |template| template.blueprint.pod.clone());
+    if template.is_none() && pod.annotations.get(names::SAFE_TO_EVICT).is_some_and(|value| &**value == "true")
+    {
+        pod.annotations.remove(names::SAFE_TO_EVICT);
+    }
+    let hash = sandbox
+        .meta
+        .label(names::TEMPLATE_REF_HASH)
+        .cloned()
+        .or_else(|| template.map(|template| names::name_hash(&template.meta.key.name)));
+    if let Some(hash) = hash {
+        put(&mut pod.labels, &[(names::TEMPLATE_REF_HASH, hash)]);
+    }
+    put(&mut pod.labels, &[(names::CLAIM_UID, format!("{}", claim.meta.uid).into())]);
+    match claim.meta.label(names::CREATED_BY) {
+        Some(created_by) => put(&mut pod.labels, &[(names::CREATED_BY, created_by.clone())]),
+        None => {
+            pod.labels.remove(names::CREATED_BY);
+        }
+    }
+    pod
+}
+
+fn put(labels: &mut Labels, pairs: &[(&str, Text)]) {
+    labels.extend(pairs.iter().map(|(key, value)| (Text::from(*key), value.clone())));
+}
+
+// ----- Pods -----
+
+/// Returns a sandbox's new Pod (SBX-079).
+pub(crate) fn pod(sandbox: &Sandbox) -> Pod {
+    let mut meta = Meta::draft(sandbox.meta.key.clone());
+    meta.owner = Some(Owner::new(Kind::Sandbox, &sandbox.meta));
+    (meta.labels, meta.annotations) = pod_metadata(sandbox, &Labels::new(), &Labels::new());
+    meta.annotations.retain(|key, value| !is_tracking(key) || !value.is_empty());
+    let spec = Some(sandbox.pod_spec.clone());
+    Pod { meta, spec, phase: Phase::Pending, ready: false, scheduled: None, ips: Vec::new(), node: "".into() }
+}
+
+fn is_tracking(key: &str) -> bool {
+    key == names::PROPAGATED_LABELS || key == names::PROPAGATED_ANNOTATIONS
+}
+
+/// Returns the labels and annotations that a sandbox's Pod must have, given those it has (SBX-074, META-020 to META-034).
+///
+/// Keys that others put there stay.
+pub(crate) fn pod_metadata(sandbox: &Sandbox, labels: &Labels, annotations: &Labels) -> (Labels, Labels) {
+    let (mut labels, mut annotations) = (labels.clone(), annotations.clone());
+    let tracked_labels =
+        propagate(&mut labels, &sandbox.pod.labels, annotations.get(names::PROPAGATED_LABELS));
+    let tracked_annotations = {
+        let recorded = annotations.get(names::PROPAGATED_ANNOTATIONS).cloned();
+        propagate(&mut annotations, &sandbox.pod.annotations, recorded.as_ref())
+    };
+    put(&mut labels, &[(names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name))]);
+    for (key, value) in system_labels(sandbox) {
+        match value {
+            Some(value) => put(&mut labels, &[(key, value)]),
+            None => {
+                labels.remove(key);
+            }
+        }
+    }
+    for (key, value) in
+        [(names::PROPAGATED_LABELS, tracked_labels), (names::PROPAGATED_ANNOTATIONS, tracked_annotations)]
+    {
+        // Absent equals empty, but what was once recorded stays, empty.
+        if annotations.get(key).map_or("", |value| value) != &*value {
+            put(&mut annotations, &[(key, value)]);
+        }
+    }
+    (labels, annotations)
+}
+
+/// Sets what the template wants, removes what it once set and wants no more, and returns the record of what it set.
+fn propagate(present: &mut Labels, wanted: &Labels, recorded: Option<&Text>) -> Text {
+    for key in recorded.map_or("", |text| text).split(',') {
+        if !is_tracking(key) && key != names::SANDBOX_NAME_HASH && !wanted.contains_key(key) {
+            present.remove(key);
+        }
+    }
+    let wanted = wanted.iter().filter(|(key, _)| !names::is_reserved(key));
+    let mut record = alloc::string::String::new();
+    for (key, value) in wanted {
+        present.insert(key.clone(), value.clone());
+        if !record.is_empty() {
+            record.push(',');
+        }
+        record.push_str(key);
+    }
+    record.into()
+}
+
+/// Labels that a Pod takes from its sandbox while the owner is the right one; `None` removes them.
+fn system_labels(sandbox: &Sandbox) -> [(&'static str, Option<Text>); 3] {
+    let owner = sandbox.meta.owner.as_ref().map(|owner| &owner.kind);
+    let of_pool = matches!(owner, Some(OwnerKind::Known(Kind::Pool)));
+    let of_extensions = matches!(owner, Some(OwnerKind::Known(kind)) if kind.is_extension());
+    let label = |key, wanted: bool| sandbox.meta.label(key).filter(|_| wanted).cloned();
+    let created_by = sandbox.meta.label(names::CREATED_BY).map(|value| match &**value {
+        "go-client" | "python-client" | "controller" => value.clone(),
+        _ => "unknown".into(),
+    });
+    [
+        (names::WARM_POOL, label(names::WARM_POOL, of_pool)),
+        (names::TEMPLATE_REF_HASH, label(names::TEMPLATE_REF_HASH, of_extensions)),
+        (names::CREATED_BY, created_by),
+    ]
+}
+
+// ----- Status -----
+
+/// Returns the status that a sandbox should show, given its Pod (SCND-001 to SCND-046, SBX-032).
+pub(crate) fn sandbox_status(sandbox: &Sandbox, pod: Option<&Arc<Pod>>, now: Wall) -> SandboxStatus {
+    let mut status = sandbox.status.clone();
+    let generation = sandbox.meta.generation;
+    let not_suspended = ("NotSuspended".into(), "Sandbox is not suspended".into());
+    set_condition(
+        &mut status.conditions,
+        names::SUSPENDED,
+        (Truth::False, not_suspended.0, not_suspended.1),
+        generation,
+        now,
+    );
+    match pod.and_then(|pod| finished(pod)) {
+        Some(told) => set_condition(&mut status.conditions, names::FINISHED, told, generation, now),
+        None => status.conditions.retain(|condition| &*condition.kind != names::FINISHED),
+    }
+    match pod.map(|pod| scheduled(pod)) {
+        Some(told) => set_condition(&mut status.conditions, names::POD_SCHEDULED, told, generation, now),
+        None => status.conditions.retain(|condition| &*condition.kind != names::POD_SCHEDULED),
+    }
+    set_condition(&mut status.conditions, names::READY, readiness(pod), generation, now);
+    status.pod_ips = pod.map(|pod| pod.ips.clone()).unwrap_or_default();
+    status.node = pod.map_or_else(|| "".into(), |pod| pod.node.clone());
+    if pod.is_some() {
+        status.selector =
+            format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name)).into();
+    }
+    status
+}
+
+/// Status, reason and message of a condition.
+type Told = (Truth, Text, Text);
+
+fn finished(pod: &Pod) -> Option<Told> {
+    match pod.phase {
+        Phase::Succeeded => Some((Truth::True, "PodSucceeded".into(), "Pod completed successfully".into())),
+        Phase::Failed => Some((Truth::True, "PodFailed".into(), "Pod failed".into())),
+        Phase::Pending | Phase::Running | Phase::Unknown => None,
+    }
+}
+
+fn scheduled(pod: &Pod) -> Told {
+    let Some((status, reason, message)) = &pod.scheduled else {
+        let message = "Pod has not reported a PodScheduled condition yet";
+        return (Truth::Unknown, "PodSchedulingUnknown".into(), message.into());
+    };
+    let reason = match (reason.is_empty(), status) {
+        (false, _) => reason.clone(),
+        (true, Truth::True) => "PodScheduled".into(),
+        (true, Truth::False | Truth::Unknown) => "PodSchedulingUnknown".into(),
+    };
+    (*status, reason, message.clone())
+}
+
+fn readiness(pod: Option<&Arc<Pod>>) -> Told {
+    let not_ready = |message: Text| (Truth::False, "DependenciesNotReady".into(), message);
+    let Some(pod) = pod else { return not_ready("Pod does not exist".into()) };
+    if let Some((_, reason, message)) = finished(pod) {
+        return (Truth::False, reason, message);
+    }
+    if pod.meta.terminating {
+        // A Pod that is going may still report Ready, but nobody should begin to use it (GAP-010).
+        return not_ready("Pod is terminating".into());
+    }
+    match (pod.phase, pod.ready, pod.ips.is_empty()) {
+        (Phase::Running, true, false) => (Truth::True, "DependenciesReady".into(), "Pod is Ready".into()),
+        (Phase::Running, true, true) => not_ready("Pod is Ready but has no podIPs yet".into()),
+        (Phase::Running, false, _) => not_ready("Pod is Running but not Ready".into()),
+        (phase, _, _) => not_ready(format!("Pod exists with phase: {}", phase.as_str()).into()),
+    }
+}
+
+/// Sets a condition; the transition time moves only when the status does (SCND-002, CND-003).
+pub(crate) fn set_condition(list: &mut Vec<Condition>, kind: &str, told: Told, observed: i64, now: Wall) {
+    let (status, reason, message) = told;
+    match list.iter_mut().find(|condition| &*condition.kind == kind) {
+        Some(condition) => {
+            let changed = if condition.status == status { condition.changed } else { now.whole_seconds() };
+            *condition =
+                Condition { kind: condition.kind.clone(), status, reason, message, observed, changed };
+        }
+        None => {
+            let changed = now.whole_seconds();
+            list.push(Condition { kind: kind.into(), status, reason, message, observed, changed });
+        }
+    }
+}

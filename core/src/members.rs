@@ -1,0 +1,206 @@
+//! One pool's members, kept in the orders in which decisions ask for them.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::cmp::Reverse;
+
+use crate::id::{Text, Uid};
+use crate::time::Wall;
+
+/// The place of a member in a queue: older first, the name breaks ties the same way in every process.
+pub(crate) type Order = (Wall, Text, Uid);
+
+/// Members that a claim could adopt, spread over nodes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Candidates {
+    /// Shape: node → its candidates, oldest first. Never an empty set.
+    by_node: BTreeMap<Text, BTreeSet<Order>>,
+    /// Shape: (most candidates first, oldest candidate, node). One entry for each named node.
+    crowded: BTreeSet<(Reverse<usize>, Order, Text)>,
+}
+
+impl Candidates {
+    pub(crate) fn insert(&mut self, node: &Text, order: Order) {
+        self.uncount(node);
+        self.by_node.entry(node.clone()).or_default().insert(order);
+        self.count(node);
+    }
+
+    pub(crate) fn remove(&mut self, node: &Text, order: &Order) {
+        self.uncount(node);
+        if let Some(queue) = self.by_node.get_mut(node) {
+            queue.remove(order);
+            if queue.is_empty() {
+                self.by_node.remove(node);
+            }
+        }
+        self.count(node);
+    }
+
+    /// Returns the oldest member on a node that has the most of them, so that claims spread load (QUE-020).
+    pub(crate) fn best(&self) -> Option<Uid> {
+        let crowded = self.crowded.first().map(|(_, order, _)| order.2);
+        crowded.or_else(|| self.by_node.get("").and_then(BTreeSet::first).map(|order| order.2))
+    }
+
+    fn entry(&self, node: &Text) -> Option<(Reverse<usize>, Order, Text)> {
+        let queue = self.by_node.get(node).filter(|_| !node.is_empty())?;
+        Some((Reverse(queue.len()), queue.first()?.clone(), node.clone()))
+    }
+
+    fn count(&mut self, node: &Text) {
+        if let Some(entry) = self.entry(node) {
+            self.crowded.insert(entry);
+        }
+    }
+
+    fn uncount(&mut self, node: &Text) {
+        if let Some(entry) = self.entry(node) {
+            self.crowded.remove(&entry);
+        }
+    }
+}
+
+/// Where a member stands, as far as its pool is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It is going, or its deletion is under way.
+    Leaving,
+    /// A claim has recorded it.
+    Reserved,
+    /// It has no address yet.
+    Starting,
+    /// Its Pod ended, or is going: nobody wants it.
+    Unusable,
+    /// It has an address, on this node, but is not ready.
+    Reachable(Text),
+    /// It is ready, on this node.
+    Ready(Text),
+}
+
+/// What a member contributes to its pool's [`Members`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The pool that owns it.
+    pub(crate) pool: Uid,
+    /// Age and name.
+    pub(crate) order: Order,
+    /// Where it stands.
+    pub(crate) place: Place,
+    /// Whether its status says Ready.
+    pub(crate) ready: bool,
+}
+
+/// A member that may be deleted: the unready first, then the youngest (WPL-037).
+type Victim = (bool, Reverse<Wall>, Text, Uid);
+
+/// The members of one pool.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Members {
+    /// Ready, and adoptable.
+    pub(crate) ready: Candidates,
+    /// With an address but not ready, and adoptable.
+    pub(crate) reachable: Candidates,
+    /// Without an address: about to be adoptable.
+    pub(crate) starting: BTreeSet<Uid>,
+    /// All that no claim has recorded, in the order in which a smaller pool lets them go.
+    pub(crate) victims: BTreeSet<Victim>,
+    /// Members that are not leaving, reserved ones included.
+    pub(crate) live: u32,
+    /// Members that are leaving.
+    pub(crate) leaving: u32,
+    /// Live members whose status says Ready.
+    pub(crate) live_ready: u32,
+    /// Members whose creation is not known to have happened, nor to have failed.
+    pub(crate) creating: u32,
+}
+
+impl Members {
+    pub(crate) fn add(&mut self, standing: &Standing) {
+        self.count(standing, 1);
+        match &standing.place {
+            Place::Ready(node) => self.ready.insert(node, standing.order.clone()),
+            Place::Reachable(node) => self.reachable.insert(node, standing.order.clone()),
+            Place::Starting => {
+                self.starting.insert(standing.order.2);
+            }
+            Place::Leaving | Place::Reserved | Place::Unusable => {}
+        }
+        if !matches!(standing.place, Place::Leaving | Place::Reserved) {
+            self.victims.insert(victim(standing));
+        }
+    }
+
+    pub(crate) fn remove(&mut self, standing: &Standing) {
+        self.count(standing, -1);
+        match &standing.place {
+            Place::Ready(node) => self.ready.remove(node, &standing.order),
+            Place::Reachable(node) => self.reachable.remove(node, &standing.order),
+            Place::Starting => {
+                self.starting.remove(&standing.order.2);
+            }
+            Place::Leaving | Place::Reserved | Place::Unusable => {}
+        }
+        self.victims.remove(&victim(standing));
+    }
+
+    fn count(&mut self, standing: &Standing, by: i32) {
+        if standing.place == Place::Leaving {
+            self.leaving = self.leaving.saturating_add_signed(by);
+            return;
+        }
+        self.live = self.live.saturating_add_signed(by);
+        if standing.ready {
+            self.live_ready = self.live_ready.saturating_add_signed(by);
+        }
+    }
+
+    /// Returns whether nothing is known of this pool's members.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live + self.leaving + self.creating == 0
+    }
+}
+
+fn victim(standing: &Standing) -> Victim {
+    let (created, name, uid) = &standing.order;
+    (standing.ready, Reverse(*created), name.clone(), *uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_node_with_the_most_candidates_gives_its_oldest() {
+        let mut candidates = Candidates::default();
+        for (node, age, uid) in [("a", 1, 1), ("b", 2, 2), ("b", 3, 3)] {
+            candidates.insert(&node.into(), order(age, uid));
+        }
+        assert_eq!(candidates.best(), Some(Uid::from_bits(2)));
+        candidates.remove(&"b".into(), &order(2, 2));
+        assert_eq!(candidates.best(), Some(Uid::from_bits(1)), "equal nodes: the older one");
+    }
+
+    #[test]
+    fn a_candidate_without_a_node_is_the_last_resort() {
+        let mut candidates = Candidates::default();
+        candidates.insert(&"".into(), order(1, 1));
+        assert_eq!(candidates.best(), Some(Uid::from_bits(1)));
+        candidates.insert(&"a".into(), order(2, 2));
+        assert_eq!(candidates.best(), Some(Uid::from_bits(2)));
+    }
+
+    #[test]
+    fn a_smaller_pool_lets_the_unready_go_first_and_then_the_youngest() {
+        let mut members = Members::default();
+        for (age, uid, ready) in [(1, 1, true), (2, 2, true), (0, 3, false)] {
+            let place = if ready { Place::Ready("a".into()) } else { Place::Starting };
+            members.add(&Standing { pool: Uid::UNSET, order: order(age, uid), place, ready });
+        }
+        let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.3.bits()).collect();
+        assert_eq!(order, [3, 2, 1]);
+    }
+
+    fn order(age: i64, uid: u128) -> Order {
+        (Wall::from_micros(age), alloc::format!("s{uid}").into(), Uid::from_bits(uid))
+    }
+}

@@ -1,0 +1,138 @@
+//! Every name that users and other programs see: keys, reasons, and the names that the core chooses.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::id::{Text, Uid};
+
+/// Label: the tracking hash of a sandbox's name, on its Pod.
+pub const SANDBOX_NAME_HASH: &str = "agents.x-k8s.io/sandbox-name-hash";
+/// Label: the hash of the pool's name, on members and their Pods.
+pub const WARM_POOL: &str = "agents.x-k8s.io/warm-pool-sandbox";
+/// Label: the hash of the template's name.
+pub const TEMPLATE_REF_HASH: &str = "agents.x-k8s.io/sandbox-template-ref-hash";
+/// Label: the hash of the template's content, on members.
+pub const TEMPLATE_HASH: &str = "agents.x-k8s.io/sandbox-template-hash";
+/// Label: the hash of the template's pod template, on members.
+pub const POD_TEMPLATE_HASH: &str = "agents.x-k8s.io/sandbox-pod-template-hash";
+/// Label: `warm` or `cold`.
+pub const LAUNCH_TYPE: &str = "agents.x-k8s.io/launch-type";
+/// Label: who asked for it.
+pub const CREATED_BY: &str = "agents.x-k8s.io/created-by";
+/// Label: the uid of the claim that has the sandbox.
+pub const CLAIM_UID: &str = "agents.x-k8s.io/claim-uid";
+/// Annotation on a sandbox: its template's name.
+pub const TEMPLATE_REF: &str = "agents.x-k8s.io/sandbox-template-ref";
+/// Annotation on a sandbox: its Pod's name.
+pub const POD_NAME: &str = "agents.x-k8s.io/pod-name";
+/// Annotation on a claim: the sandbox that it will get. Written before anything else happens.
+pub const SANDBOX_NAME: &str = "agents.x-k8s.io/sandbox-name";
+/// Annotation on a claim: when a controller first saw it.
+pub const FIRST_OBSERVED_AT: &str = "agents.x-k8s.io/controller-first-observed-at";
+/// Annotation on a claim: when it was first ready.
+pub const FIRST_READY_AT: &str = "agents.x-k8s.io/claim-first-ready-at";
+/// Annotation: a W3C trace context, as JSON.
+pub const TRACE_CONTEXT: &str = "opentelemetry.io/trace-context";
+/// Annotation on a Pod: which labels came from its sandbox's pod template.
+pub const PROPAGATED_LABELS: &str = "agents.x-k8s.io/propagated-labels";
+/// Annotation on a Pod: which annotations came from its sandbox's pod template.
+pub const PROPAGATED_ANNOTATIONS: &str = "agents.x-k8s.io/propagated-annotations";
+/// Annotation on a Pod: the cluster autoscaler may move it.
+pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+
+/// Condition type: can be used.
+pub const READY: &str = "Ready";
+/// Condition type: stopped on request.
+pub const SUSPENDED: &str = "Suspended";
+/// Condition type: the Pod has a node.
+pub const POD_SCHEDULED: &str = "PodScheduled";
+/// Condition type: the Pod ran to its end.
+pub const FINISHED: &str = "Finished";
+
+/// The reporting controller of Events about claims.
+pub const CLAIM_REPORTER: &str = "sandboxclaim-controller";
+
+/// Returns whether a label or annotation key is the controllers' own, which users cannot set on Pods.
+pub fn is_reserved(key: &str) -> bool {
+    key.starts_with("agents.x-k8s.io/")
+        || key.starts_with("extensions.agents.x-k8s.io/")
+        || key == TRACE_CONTEXT
+}
+
+/// Returns the hash that stands for a name in label values: FNV-1a, 32 bits, 8 hex digits (HSH-001).
+pub fn name_hash(name: &str) -> Text {
+    let hash =
+        name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{hash:08x}").into()
+}
+
+/// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process
+/// and no other call will choose.
+///
+/// Source: `term` is unique to the process, `counter` to the call. A Pod's name is its sandbox's, so 63 is the limit.
+pub fn member_name(pool: Uid, pool_name: &str, term: u64, counter: u64) -> Text {
+    const SUFFIX: usize = 10;
+    let mut end = pool_name.len().min(63 - SUFFIX - 1);
+    while !pool_name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let suffix = letters(mix(pool.bits() as u64 ^ (pool.bits() >> 64) as u64, term, counter), SUFFIX);
+    format!("{}-{suffix}", &pool_name[..end]).into()
+}
+
+/// Returns a number that looks random and is the same for the same arguments: jitter.
+pub fn mix(a: u64, b: u64, c: u64) -> u64 {
+    [b, c].into_iter().fold(scramble(a), |hash, part| scramble(hash ^ scramble(part)))
+}
+
+/// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+const fn scramble(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// Source: the alphabet of `k8s.io/apimachinery/pkg/util/rand`, which spells no words.
+fn letters(mut value: u64, count: usize) -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    let mut text = String::with_capacity(count);
+    for _ in 0..count {
+        text.push(ALPHABET[(value % ALPHABET.len() as u64) as usize] as char);
+        value /= ALPHABET.len() as u64;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_of_a_name_is_the_one_that_clients_know() {
+        for (name, hash) in [
+            ("", "811c9dc5"),
+            ("a", "e40c292c"),
+            ("my-sandbox", "374de8f5"),
+            ("pool", "91dd7983"),
+            ("my-warm-pool", "034dafb4"),
+        ] {
+            assert_eq!(&*name_hash(name), hash, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_member_keeps_its_pools_name_as_a_prefix_and_fits_a_pod_name() {
+        let name = member_name(Uid::from_bits(7), "pool", 1, 0);
+        assert!(name.starts_with("pool-") && name.len() == 15, "{name}");
+        let long = "p".repeat(200);
+        assert_eq!(member_name(Uid::from_bits(7), &long, 1, 0).len(), 63);
+    }
+
+    #[test]
+    fn two_processes_choose_different_names() {
+        let name = |term, counter| member_name(Uid::from_bits(7), "pool", term, counter);
+        assert_ne!(name(1, 0), name(2, 0));
+        assert_ne!(name(1, 0), name(1, 1));
+    }
+}

@@ -1,0 +1,181 @@
+//! The rules: each looks at one object and says what, if anything, to do about it.
+//!
+//! A rule is a function from the view to a [`Verdict`]. It keeps no state, calls no other rule and never learns which
+//! event woke it. It is run again after each of its actions until it is quiet.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::action::{Intent, Operation, Part, Patch, Target};
+use crate::agenda::TimeoutReason;
+use crate::id::{Kind, Text, Uid};
+use crate::object::{Labels, Meta};
+use crate::patch::Change;
+use crate::time::{Mono, Now};
+use crate::view::View;
+
+mod adopt_recorded;
+mod assign_waiting;
+mod give_up_assignment;
+mod label_pod;
+mod name_pod;
+mod publish_claim_status;
+mod publish_pool_status;
+mod publish_sandbox_status;
+mod replenish;
+mod stamp_first_ready;
+mod start_cold;
+mod start_pod;
+mod trim;
+
+/// What a rule says.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// All is as it should be, or somebody else's move is next.
+    Quiet,
+    /// Not before this time, if nothing changes until then.
+    Until(Mono, TimeoutReason),
+    /// Do this.
+    Act(Intent, Operation),
+}
+
+/// A rule: the view, the object to look at, the time.
+pub(crate) type Run = fn(&View<'_>, Uid, Now) -> Verdict;
+
+/// Names a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum RuleId {
+    AdoptRecorded,
+    GiveUpAssignment,
+    StartCold,
+    PublishClaimStatus,
+    StampFirstReady,
+    AssignWaiting,
+    Replenish,
+    Trim,
+    PublishPoolStatus,
+    StartPod,
+    PublishSandboxStatus,
+    NamePod,
+    LabelPod,
+}
+
+impl RuleId {
+    pub(crate) const FIRST: Self = Self::AdoptRecorded;
+}
+
+/// Who waits for what a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum For {
+    /// A waiting claim.
+    Claims,
+    /// A pool that is not full.
+    Pools,
+    /// Whoever waits for the sandbox: a claim or its pool.
+    SandboxOwner,
+    /// Nobody.
+    Nobody,
+}
+
+/// The rules of each kind, in the order in which they look at an object.
+pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
+    (Kind::Claim, RuleId::AdoptRecorded, For::Claims, adopt_recorded::adopt_recorded),
+    (Kind::Claim, RuleId::StartCold, For::Claims, start_cold::start_cold),
+    (Kind::Claim, RuleId::PublishClaimStatus, For::Claims, publish_claim_status::publish_claim_status),
+    (Kind::Claim, RuleId::GiveUpAssignment, For::Claims, give_up_assignment::give_up_assignment),
+    (Kind::Claim, RuleId::StampFirstReady, For::Nobody, stamp_first_ready::stamp_first_ready),
+    (Kind::Pool, RuleId::AssignWaiting, For::Claims, assign_waiting::assign_waiting),
+    (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
+    (Kind::Pool, RuleId::Trim, For::Nobody, trim::trim),
+    (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),
+    (Kind::Sandbox, RuleId::StartPod, For::SandboxOwner, start_pod::start_pod),
+    (
+        Kind::Sandbox,
+        RuleId::PublishSandboxStatus,
+        For::SandboxOwner,
+        publish_sandbox_status::publish_sandbox_status,
+    ),
+    (Kind::Sandbox, RuleId::NamePod, For::Nobody, name_pod::name_pod),
+    (Kind::Sandbox, RuleId::LabelPod, For::Nobody, label_pod::label_pod),
+];
+
+macro_rules! branches {
+    ($($(#[$about:meta])* $name:ident = $text:literal,)*) => {
+        /// A way through the rules of adoption. A campaign that never takes one of them has not tested it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(u32)]
+        pub enum Branch { $($(#[$about])* $name,)* }
+
+        impl Branch {
+            /// Every branch, in the order of their bits in [`Machine::reached`](crate::machine::Machine::reached).
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Returns the name used in reports.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+branches! {
+    /// A ready member was recorded.
+    AssignReady = "assign: a ready member",
+    /// A member with an address that is not ready was recorded.
+    AssignReachable = "assign: a member that is not ready yet",
+    /// A claim waits for a member that is starting.
+    AssignWait = "assign: wait for a member that is starting",
+    /// A claim has waited long enough.
+    AssignGraceOver = "assign: the wait is over, start cold",
+    /// No member is left for a claim.
+    AssignCold = "assign: no member is left, start cold",
+    /// There is no template to start from.
+    AssignNoTemplate = "assign: no template to start from",
+    /// A recorded member was transferred.
+    AdoptTransfer = "adopt: transfer the recorded member",
+    /// A recorded member is written by somebody else of ours.
+    AdoptBusy = "adopt: the member is being written",
+    /// The pool of a recorded member is not known yet.
+    AdoptPoolUnseen = "adopt: look who owns the member",
+    /// A recorded member is gone.
+    LostGone = "give up: the member is gone",
+    /// A recorded member is not known: the server is asked.
+    LostUnseen = "give up: look whether the member exists",
+    /// Another claim has the recorded member.
+    LostToAnother = "give up: another claim has the member",
+    /// A recorded member is being deleted.
+    LostTerminating = "give up: the member is terminating",
+    /// A recorded member belongs to a pool that is gone.
+    LostPoolDead = "give up: the pool is gone, delete its member",
+    /// A recorded cold start was made.
+    ColdCreate = "cold: make the sandbox",
+    /// A cold start waits for a name that somebody else holds.
+    ColdNameTaken = "cold: the name is taken",
+    /// A bound claim's sandbox vanished.
+    StatusVanished = "status: the sandbox vanished",
+    /// A bound claim's sandbox is not known: the server is asked.
+    StatusLook = "status: look whether the sandbox exists",
+}
+
+impl fmt::Display for Branch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A change of one object, locked to the state that the rule saw.
+fn patch(intent: Intent, kind: Kind, meta: &Meta, part: Part, changes: Vec<Change>) -> Verdict {
+    let patch = Patch { target: target(kind, meta), version: Some(meta.version), part, changes };
+    Verdict::Act(intent, Operation::Patch(patch))
+}
+
+fn target(kind: Kind, meta: &Meta) -> Target {
+    Target { kind, key: meta.key.clone(), uid: Some(meta.uid) }
+}
+
+/// Returns the changes that make `to` of `from`.
+fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Change) -> Vec<Change> {
+    let removed = from.keys().filter(|key| !to.contains_key(*key)).map(|key| change(key.clone(), None));
+    let set = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
+    removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()
+}

@@ -1,0 +1,86 @@
+use alloc::vec::Vec;
+
+use super::{Branch, Verdict, differences, patch};
+use crate::action::{Intent, Operation, Part};
+use crate::id::{Kind, Text, Uid};
+use crate::make;
+use crate::names;
+use crate::object::{Claim, Owner, Sandbox, Template};
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::{Holder, View};
+
+/// Makes a claim the owner of the member that it has recorded.
+///
+/// Reads: the claim's record, the member and its pool.
+/// Emits: [`Intent::AdoptSandbox`], one patch locked to the version on which the pool is the owner; [`Intent::Look`]
+/// where the pool is not known.
+/// Never: before the record is stored; from a pool that is gone or going; a second sandbox for the claim.
+/// Source: ADP-030 to ADP-041, RES-004; INV-01, INV-03, INV-15.
+pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    if claim.meta.terminating || view.is_held(claim.meta.uid) || view.sandbox_of(claim.meta.uid).is_some() {
+        return Verdict::Quiet;
+    }
+    let Some(name) = view.assignment(claim).filter(|name| **name != claim.meta.key.name) else {
+        return Verdict::Quiet;
+    };
+    let key = claim.meta.key.sibling(name.clone());
+    let Some(sandbox) = view.sandbox_named(&key).known().filter(|sandbox| !sandbox.meta.terminating) else {
+        return Verdict::Quiet;
+    };
+    if sandbox.meta.owner_of_kind(Kind::Pool).is_none() {
+        return Verdict::Quiet;
+    }
+    if view.is_held(sandbox.meta.uid) {
+        view.mark(Branch::AdoptBusy);
+        return Verdict::Quiet;
+    }
+    match view.owning_pool(sandbox) {
+        Holder::Is(pool) => {
+            view.mark(Branch::AdoptTransfer);
+            let template = view.template_of(pool).known();
+            let changes = transfer(claim, sandbox, template.map(|template| &**template));
+            patch(Intent::AdoptSandbox, Kind::Sandbox, &sandbox.meta, Part::Main, changes)
+        }
+        Holder::Nobody => Verdict::Quiet,
+        Holder::Unseen => {
+            let Some(owner) = &sandbox.meta.owner else { return Verdict::Quiet };
+            let key = key.sibling(owner.name.clone());
+            if view.is_looked_up(Kind::Pool, &key) {
+                return Verdict::Quiet;
+            }
+            view.mark(Branch::AdoptPoolUnseen);
+            Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Pool, key })
+        }
+    }
+}
+
+/// Everything that changes hands, in one write.
+fn transfer(claim: &Claim, sandbox: &Sandbox, template: Option<&Template>) -> Vec<Change> {
+    let mut changes = Vec::from([Change::Owner(Owner::new(Kind::Claim, &claim.meta))]);
+    let mut label = |key: &str, value: Option<Text>| {
+        if sandbox.meta.labels.get(key) != value.as_ref() {
+            changes.push(Change::Label(key.into(), value));
+        }
+    };
+    for key in [names::WARM_POOL, names::TEMPLATE_HASH, names::POD_TEMPLATE_HASH] {
+        label(key, None);
+    }
+    label(names::LAUNCH_TYPE, Some("warm".into()));
+    label(names::CLAIM_UID, Some(alloc::format!("{}", claim.meta.uid).into()));
+    label(names::CREATED_BY, claim.meta.label(names::CREATED_BY).cloned());
+    let mut annotate = |key: &str, value: &Text| {
+        if sandbox.meta.annotations.get(key) != Some(value) {
+            changes.push(Change::Annotation(key.into(), Some(value.clone())));
+        }
+    };
+    annotate(names::POD_NAME, &sandbox.meta.key.name);
+    if let Some(context) = claim.meta.annotations.get(names::TRACE_CONTEXT) {
+        annotate(names::TRACE_CONTEXT, context);
+    }
+    let pod = make::adopted_pod_metadata(claim, sandbox, template);
+    changes.extend(differences(&sandbox.pod.labels, &pod.labels, Change::PodLabel));
+    changes.extend(differences(&sandbox.pod.annotations, &pod.annotations, Change::PodAnnotation));
+    changes
+}

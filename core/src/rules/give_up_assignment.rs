@@ -1,0 +1,77 @@
+use alloc::vec::Vec;
+
+use super::{Branch, Verdict, patch, target};
+use crate::action::{Intent, Operation, Part};
+use crate::id::{Kind, Uid};
+use crate::names;
+use crate::object::{Claim, OwnerKind, Sandbox};
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::{Holder, View};
+
+/// Takes the record off a claim whose member is lost for good, so that it waits again.
+///
+/// Reads: the claim's record, the member and its owner.
+/// Emits: [`Intent::ClearAssignment`]; [`Intent::DeleteMember`] for a member of a dead pool, which nobody may adopt;
+/// [`Intent::Look`] where the watch has not shown the member.
+/// Never: on suspicion. The member must be gone, going, or another claim's; and the claim's user must have been told
+/// first, if the sandbox was ever shown to be ready (INV-35).
+/// Source: RES-006, RES-008, ADP-056, DEF-010; INV-03.
+pub(super) fn give_up_assignment(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    let recorded = claim.meta.annotation(names::SANDBOX_NAME).filter(|name| **name != claim.meta.key.name);
+    let Some(name) = recorded else { return Verdict::Quiet };
+    if claim.meta.terminating || view.is_held(claim.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let key = claim.meta.key.sibling(name.clone());
+    match view.sandbox_named(&key) {
+        Holder::Is(sandbox) if sandbox.meta.is_owned_by(claim.meta.uid) => Verdict::Quiet,
+        Holder::Is(sandbox) if sandbox.meta.terminating => {
+            view.mark(Branch::LostTerminating);
+            clear(claim)
+        }
+        Holder::Is(sandbox) => give_up_member(view, claim, sandbox),
+        Holder::Nobody => {
+            view.mark(Branch::LostGone);
+            clear(claim)
+        }
+        Holder::Unseen if view.is_looked_up(Kind::Sandbox, &key) => Verdict::Quiet,
+        Holder::Unseen => {
+            view.mark(Branch::LostUnseen);
+            Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Sandbox, key })
+        }
+    }
+}
+
+fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict {
+    #[cfg(feature = "mutants")]
+    if view.config.mutant == Some(crate::mutant::Mutant::AbandonOnConflict) && view.is_stale(sandbox.meta.uid)
+    {
+        return clear(claim);
+    }
+    let is_members = matches!(&sandbox.meta.owner, Some(owner) if owner.kind == OwnerKind::Known(Kind::Pool));
+    if !is_members {
+        view.mark(Branch::LostToAnother);
+        return clear(claim);
+    }
+    match view.owning_pool(sandbox) {
+        Holder::Is(_) | Holder::Unseen => Verdict::Quiet,
+        Holder::Nobody if view.is_held(sandbox.meta.uid) => Verdict::Quiet,
+        Holder::Nobody => {
+            view.mark(Branch::LostPoolDead);
+            let version = Some(sandbox.meta.version);
+            let operation = Operation::Delete { target: target(Kind::Sandbox, &sandbox.meta), version };
+            Verdict::Act(Intent::DeleteMember, operation)
+        }
+    }
+}
+
+fn clear(claim: &Claim) -> Verdict {
+    if claim.status.sandbox.is_some() {
+        // The user is told first.
+        return Verdict::Quiet;
+    }
+    let changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), None)]);
+    patch(Intent::ClearAssignment, Kind::Claim, &claim.meta, Part::Main, changes)
+}

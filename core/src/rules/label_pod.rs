@@ -1,0 +1,28 @@
+use super::{Verdict, differences, patch};
+use crate::action::{Intent, Part};
+use crate::id::{Kind, Uid};
+use crate::make::pod_metadata;
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::View;
+
+/// Brings a Pod's labels and annotations in line with its sandbox, in place.
+///
+/// Reads: the sandbox, its Pod.
+/// Emits: [`Intent::LabelPod`], with only the keys that differ.
+/// Never: touches keys that others put there; a Pod that is going.
+/// Source: SBX-074, SBX-075, META-020 to META-034; CON-043, INV-05, INV-24.
+pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
+    let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
+    let Some(pod) = view.pod_of(sandbox.meta.uid) else { return Verdict::Quiet };
+    if sandbox.meta.terminating || pod.meta.terminating || view.is_held(pod.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
+    let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
+    changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
+    if changes.is_empty() {
+        return Verdict::Quiet;
+    }
+    patch(Intent::LabelPod, Kind::Pod, &pod.meta, Part::Main, changes)
+}

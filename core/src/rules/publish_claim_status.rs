@@ -1,0 +1,128 @@
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::{Branch, Verdict, patch};
+use crate::action::{Intent, Operation, Part};
+use crate::agenda::TimeoutReason;
+use crate::id::{Key, Kind, Text, Uid};
+use crate::make::{sandbox_status, set_condition};
+use crate::names;
+use crate::object::{Bound, Claim, ClaimStatus, Truth};
+use crate::patch::Change;
+use crate::state::SandboxEntry;
+use crate::time::Now;
+use crate::view::{Holder, View};
+
+/// Tells a claim's user which sandbox it has, and whether it can be used.
+///
+/// Name, addresses and readiness come in one write. They follow from the sandbox and its Pod as they are known, not from
+/// the sandbox's own status, which is written at the same time.
+///
+/// Reads: the claim, its sandbox and Pod; the pool and the template where there is no sandbox.
+/// Emits: [`Intent::SetClaimStatus`]; [`Intent::Look`] before saying that something does not exist, since clients
+/// take that for final. Arms [`TimeoutReason::Settle`]: a sandbox that is starting is not news yet.
+/// Never: Ready without name and addresses; another sandbox right after a ready one.
+/// Source: CND-010, CND-011, CND-022 to CND-025, STS-004, CON-010 to CON-017; INV-16, INV-35.
+pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
+    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    if claim.meta.terminating || view.is_held(claim.meta.uid) {
+        return Verdict::Quiet;
+    }
+    if let Some(sandbox) = view.sandbox_of(claim.meta.uid) {
+        return publish_bound(view, claim, sandbox, now);
+    }
+    if let Some(bound) = &claim.status.sandbox {
+        return publish_vanished(view, claim, &claim.meta.key.sibling(bound.name.clone()), now);
+    }
+    publish_missing(view, claim, now)
+}
+
+fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now) -> Verdict {
+    let sandbox = &entry.sandbox;
+    let mirrored = sandbox_status(sandbox, view.pod_of(sandbox.meta.uid), now.wall);
+    let mut status = claim.status.clone();
+    let name = sandbox.meta.key.name.clone();
+    status.sandbox = Some(Bound { name, pod_ips: mirrored.pod_ips.clone() });
+    status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
+    status.conditions.extend(mirrored.condition(names::FINISHED).cloned());
+    let told = match mirrored.condition(names::READY) {
+        Some(ready) if !sandbox.meta.terminating => {
+            (ready.status, ready.reason.clone(), ready.message.clone(), ready.changed)
+        }
+        _ => (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into(), now.wall),
+    };
+    let observed = claim.meta.generation;
+    set_condition(&mut status.conditions, names::READY, (told.0, told.1, told.2), observed, told.3);
+    if !status.is_ready() && claim.status.sandbox.is_none() && claim.status.conditions.is_empty() {
+        let settled = entry.seen.mono + view.config.settle;
+        if now.mono < settled {
+            return Verdict::Until(settled, TimeoutReason::Settle);
+        }
+    }
+    publish(claim, status)
+}
+
+/// The sandbox that the claim shows is not its own any more, or not known.
+fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verdict {
+    match view.sandbox_named(key) {
+        // The claim has it already, on a version that the watch has not shown: the transfer will find out.
+        Holder::Is(sandbox) if sandbox.meta.owner_of_kind(Kind::Pool).is_some() => return Verdict::Quiet,
+        Holder::Is(_) | Holder::Nobody => {}
+        Holder::Unseen if view.is_looked_up(Kind::Sandbox, key) => return Verdict::Quiet,
+        Holder::Unseen => {
+            view.mark(Branch::StatusLook);
+            return Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Sandbox, key: key.clone() });
+        }
+    }
+    view.mark(Branch::StatusVanished);
+    let mut status = claim.status.clone();
+    status.sandbox = None;
+    status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
+    let told = (Truth::False, "SandboxMissing".into(), "Sandbox does not exist".into());
+    set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
+    publish(claim, status)
+}
+
+/// A claim that waits says why only when waiting alone will not help.
+fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
+    let pool_key = claim.meta.key.sibling(claim.pool.clone());
+    let pool = match view.pool_of(claim) {
+        Holder::Is(pool) => pool,
+        Holder::Nobody => {
+            let message = format!("SandboxWarmPool {:?} not found", &*claim.pool);
+            return publish_not_ready(claim, "WarmPoolNotFound", message.into(), now);
+        }
+        Holder::Unseen => return look(view, Kind::Pool, pool_key),
+    };
+    match view.template_of(pool) {
+        Holder::Is(_) => Verdict::Quiet,
+        Holder::Nobody => {
+            let message = format!("SandboxTemplate {:?} not found", &*pool.template);
+            publish_not_ready(claim, "TemplateNotFound", message.into(), now)
+        }
+        Holder::Unseen => look(view, Kind::Template, pool_key.sibling(pool.template.clone())),
+    }
+}
+
+fn look(view: &View<'_>, kind: Kind, key: Key) -> Verdict {
+    if view.is_looked_up(kind, &key) {
+        return Verdict::Quiet;
+    }
+    Verdict::Act(Intent::Look, Operation::Get { kind, key })
+}
+
+fn publish_not_ready(claim: &Claim, reason: &str, message: Text, now: Now) -> Verdict {
+    let mut status = claim.status.clone();
+    let told = (Truth::False, reason.into(), message);
+    set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
+    publish(claim, status)
+}
+
+fn publish(claim: &Claim, mut status: ClaimStatus) -> Verdict {
+    status.conditions.sort_by(|a, b| a.kind.cmp(&b.kind));
+    if status == claim.status {
+        return Verdict::Quiet;
+    }
+    let changes = Vec::from([Change::ClaimStatus(status)]);
+    patch(Intent::SetClaimStatus, Kind::Claim, &claim.meta, Part::Status, changes)
+}

@@ -1,0 +1,45 @@
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::{Verdict, patch};
+use crate::action::{Intent, Part};
+use crate::agenda::TimeoutReason;
+use crate::id::{Kind, Uid};
+use crate::names;
+use crate::object::PoolStatus;
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::View;
+
+/// Tells a pool's owner how many members there are, and how many of them are ready.
+///
+/// Reads: the pool, the count of its members.
+/// Emits: [`Intent::SetPoolStatus`]. Arms [`TimeoutReason::StatusInterval`].
+/// Never: more often than [`Config::pool_status_interval`](crate::config::Config::pool_status_interval), except when
+/// the spec has changed since.
+/// Source: WPL-027, CON-060, CON-061; INV-18.
+pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
+    let Some(entry) = view.pool(pool) else { return Verdict::Quiet };
+    let pool = &entry.pool;
+    if pool.meta.terminating || view.is_held(pool.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let members = view.members(pool.meta.uid);
+    let status = PoolStatus {
+        replicas: members.map_or(0, |members| members.live),
+        ready: members.map_or(0, |members| members.live_ready),
+        selector: format!("{}={}", names::WARM_POOL, names::name_hash(&pool.meta.key.name)).into(),
+        observed: pool.meta.generation,
+    };
+    if status == pool.status {
+        return Verdict::Quiet;
+    }
+    if let Some(sent) = entry.status_sent.filter(|_| pool.status.observed == pool.meta.generation) {
+        let next = sent.mono + view.config.pool_status_interval;
+        if now.mono < next {
+            return Verdict::Until(next, TimeoutReason::StatusInterval);
+        }
+    }
+    let changes = Vec::from([Change::PoolStatus(status)]);
+    patch(Intent::SetPoolStatus, Kind::Pool, &pool.meta, Part::Status, changes)
+}

@@ -1,0 +1,26 @@
+use alloc::vec::Vec;
+
+use super::{Verdict, patch};
+use crate::action::{Intent, Part};
+use crate::id::{Kind, Uid};
+use crate::names;
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::View;
+
+/// Notes on a claim when it was first ready.
+///
+/// Reads: the claim's status as stored.
+/// Emits: [`Intent::StampFirstReady`], once in a claim's life.
+/// Never: before the status says Ready.
+/// Source: KEY-015, FRB-005; CON-075.
+pub(super) fn stamp_first_ready(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
+    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    let is_stamped = claim.meta.annotation(names::FIRST_READY_AT).is_some();
+    if is_stamped || !claim.status.is_ready() || claim.meta.terminating || view.is_held(claim.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let at = now.wall.rfc3339_micros().into();
+    let changes = Vec::from([Change::Annotation(names::FIRST_READY_AT.into(), Some(at))]);
+    patch(Intent::StampFirstReady, Kind::Claim, &claim.meta, Part::Main, changes)
+}

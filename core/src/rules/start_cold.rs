@@ -1,0 +1,41 @@
+use super::{Branch, Verdict};
+use crate::action::{Intent, Operation};
+use crate::id::{Kind, Uid};
+use crate::make;
+use crate::names;
+use crate::object::Object;
+use crate::time::Now;
+use crate::view::{Holder, View};
+
+/// Makes a sandbox for a claim that has recorded its own name.
+///
+/// Reads: the claim's record and status, the name, the pool's template.
+/// Emits: [`Intent::CreateClaimSandbox`], under the claim's name: a repeated create meets its own result.
+/// Never: before the record is stored (a lost create that lands late would give the claim two); while the claim still
+/// shows a sandbox of that name (INV-35).
+/// Source: CLD-001, CLD-013, RES-009; INV-03.
+pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    let is_recorded = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
+    if !is_recorded
+        || claim.meta.terminating
+        || claim.status.sandbox.is_some()
+        || view.is_held(claim.meta.uid)
+    {
+        return Verdict::Quiet;
+    }
+    let key = &claim.meta.key;
+    if view.sandbox_of(claim.meta.uid).is_some() || view.is_drafted(Kind::Sandbox, key) {
+        return Verdict::Quiet;
+    }
+    if let Holder::Is(_) = view.sandbox_named(key) {
+        view.mark(Branch::ColdNameTaken);
+        return Verdict::Quiet;
+    }
+    let Some(template) = view.pool_of(claim).known().and_then(|pool| view.template_of(pool).known()) else {
+        return Verdict::Quiet;
+    };
+    view.mark(Branch::ColdCreate);
+    let sandbox = make::cold_sandbox(claim, template);
+    Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
+}

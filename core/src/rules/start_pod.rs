@@ -1,0 +1,23 @@
+use super::Verdict;
+use crate::action::{Intent, Operation};
+use crate::id::{Kind, Uid};
+use crate::make;
+use crate::object::Object;
+use crate::time::Now;
+use crate::view::View;
+
+/// Starts the Pod of a sandbox that has none.
+///
+/// Reads: the sandbox, its Pods, and who holds the Pod's name.
+/// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
+/// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name.
+/// Source: SBX-073, SBX-079; INV-04.
+pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
+    let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
+    let key = &sandbox.meta.key;
+    let is_taken = view.is_pod_name_taken(key) || view.is_drafted(Kind::Pod, key);
+    if sandbox.meta.terminating || is_taken || view.pod_of(sandbox.meta.uid).is_some() {
+        return Verdict::Quiet;
+    }
+    Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(make::pod(sandbox).into())))
+}

@@ -1,0 +1,25 @@
+use super::{Verdict, target};
+use crate::action::{Intent, Operation};
+use crate::id::{Kind, Uid};
+use crate::time::Now;
+use crate::view::View;
+
+/// Deletes one member of a pool that has too many.
+///
+/// Reads: the pool and its members in the order in which they may go: the unready first, then the youngest.
+/// Emits: [`Intent::DeleteMember`], locked to identity and version: a member that a claim adopts first survives.
+/// Never: a member that a claim has recorded, nor one that is being written.
+/// Source: WPL-036 to WPL-038, DEF-001; INV-06, INV-07.
+pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
+    let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
+        return Verdict::Quiet;
+    };
+    let Some(members) = view.members(pool.meta.uid).filter(|members| members.live > pool.replicas) else {
+        return Verdict::Quiet;
+    };
+    let victim = members.victims.iter().map(|victim| victim.3).find(|uid| !view.is_held(*uid));
+    let Some(victim) = victim.and_then(|uid| view.sandbox(uid)) else { return Verdict::Quiet };
+    let meta = &victim.sandbox.meta;
+    let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
+    Verdict::Act(Intent::DeleteMember, operation)
+}

@@ -1,0 +1,217 @@
+//! What a rule may ask. Answers are ordered and read-only.
+
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use core::cell::Cell;
+
+use crate::config::Config;
+use crate::id::{Key, Kind, Text, Uid};
+use crate::members::Members;
+use crate::names;
+use crate::object::{Claim, Object, OwnerKind, Pod, Pool, Sandbox, Template};
+use crate::rules::Branch;
+use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment};
+
+/// Everything known, at one moment.
+pub(crate) struct View<'a> {
+    state: &'a State,
+    pub(crate) config: &'a Config,
+    term: u64,
+    names_given: u64,
+    reached: &'a Cell<u64>,
+}
+
+/// What is known about the holder of a name.
+pub(crate) enum Holder<T> {
+    /// This object.
+    Is(T),
+    /// The server itself said: nobody.
+    Nobody,
+    /// Nobody as far as the watch has told: look before acting on it.
+    Unseen,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(
+        state: &'a State,
+        config: &'a Config,
+        (term, names_given): (u64, u64),
+        reached: &'a Cell<u64>,
+    ) -> Self {
+        Self { state, config, term, names_given, reached }
+    }
+
+    /// Notes that a rule came this way, for the simulator's coverage.
+    pub(crate) fn mark(&self, branch: Branch) {
+        self.reached.set(self.reached.get() | 1 << branch as u32);
+    }
+
+    // ----- Objects -----
+
+    pub(crate) fn claim(&self, uid: Uid) -> Option<&'a ClaimEntry> {
+        self.state.claims.get(&uid)
+    }
+
+    pub(crate) fn pool(&self, uid: Uid) -> Option<&'a PoolEntry> {
+        self.state.pools.get(&uid)
+    }
+
+    pub(crate) fn sandbox(&self, uid: Uid) -> Option<&'a SandboxEntry> {
+        self.state.sandboxes.get(&uid)
+    }
+
+    /// Returns the Pod of a sandbox, going or not.
+    pub(crate) fn pod_of(&self, sandbox: Uid) -> Option<&'a Arc<Pod>> {
+        self.state.child(sandbox, Kind::Pod).and_then(|pod| self.state.pods.get(&pod))
+    }
+
+    /// Returns the sandbox that a claim owns.
+    pub(crate) fn sandbox_of(&self, claim: Uid) -> Option<&'a SandboxEntry> {
+        self.state.child(claim, Kind::Sandbox).and_then(|sandbox| self.state.sandboxes.get(&sandbox))
+    }
+
+    fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
+        let slot = (kind, key.clone());
+        match self.state.names.get(&slot) {
+            Some(&uid) => Holder::Is(uid),
+            None if self.state.absent.contains(&slot) => Holder::Nobody,
+            None => Holder::Unseen,
+        }
+    }
+
+    /// Returns the pool that a claim refers to.
+    pub(crate) fn pool_of(&self, claim: &Claim) -> Holder<&'a Arc<Pool>> {
+        self.holder(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()))
+            .map(|uid| &self.state.pools[&uid].pool)
+    }
+
+    /// Returns the template that a pool refers to.
+    pub(crate) fn template_of(&self, pool: &Pool) -> Holder<&'a Arc<Template>> {
+        let key = pool.meta.key.sibling(pool.template.clone());
+        self.holder(Kind::Template, &key).map(|uid| &self.state.templates[&uid])
+    }
+
+    /// Returns the sandbox of this name.
+    pub(crate) fn sandbox_named(&self, key: &Key) -> Holder<&'a Arc<Sandbox>> {
+        self.holder(Kind::Sandbox, key).map(|uid| &self.state.sandboxes[&uid].sandbox)
+    }
+
+    /// Returns whether a Pod holds this name.
+    pub(crate) fn is_pod_name_taken(&self, key: &Key) -> bool {
+        matches!(self.holder(Kind::Pod, key), Holder::Is(_))
+    }
+
+    /// Returns the pool that owns a member: itself while it lives, nobody once it is known to be dead or dying.
+    pub(crate) fn owning_pool(&self, sandbox: &Sandbox) -> Holder<&'a Arc<Pool>> {
+        let Some(owner) =
+            sandbox.meta.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Known(Kind::Pool))
+        else {
+            return Holder::Nobody;
+        };
+        match self.holder(Kind::Pool, &sandbox.meta.key.sibling(owner.name.clone())) {
+            Holder::Is(uid) if uid == owner.uid => {
+                let pool = &self.state.pools[&uid].pool;
+                if pool.meta.terminating { Holder::Nobody } else { Holder::Is(pool) }
+            }
+            Holder::Is(_) | Holder::Nobody => Holder::Nobody,
+            Holder::Unseen if self.state.tombstones.contains_key(&owner.uid) => Holder::Nobody,
+            Holder::Unseen => Holder::Unseen,
+        }
+    }
+
+    // ----- Claims -----
+
+    /// Returns the sandbox that a claim has recorded.
+    pub(crate) fn assignment(&self, claim: &'a Claim) -> Option<&'a Text> {
+        assignment(claim)
+    }
+
+    /// Returns how many claims of this pool wait.
+    pub(crate) fn waiting_count(&self, pool: &Key) -> usize {
+        self.state.waiting.get(pool).map_or(0, BTreeSet::len)
+    }
+
+    /// Returns the claim of this pool that waits longest.
+    pub(crate) fn oldest_waiting(&self, pool: &Key) -> Option<&'a ClaimEntry> {
+        self.state.waiting.get(pool).and_then(BTreeSet::first).and_then(|order| self.claim(order.2))
+    }
+
+    /// Returns the claim of this pool that came last.
+    pub(crate) fn youngest_waiting(&self, pool: &Key) -> Option<&'a ClaimEntry> {
+        self.state.waiting.get(pool).and_then(BTreeSet::last).and_then(|order| self.claim(order.2))
+    }
+
+    // ----- Pools -----
+
+    /// Returns a pool's members.
+    pub(crate) fn members(&self, pool: Uid) -> Option<&'a Members> {
+        self.state.members.get(&pool)
+    }
+
+    /// Returns the name for the next member.
+    pub(crate) fn next_member_name(&self, pool: &Pool) -> Key {
+        let name = names::member_name(pool.meta.uid, &pool.meta.key.name, self.term, self.names_given);
+        pool.meta.key.sibling(name)
+    }
+
+    /// Returns whether the watch of a kind may have missed something.
+    pub(crate) fn is_blind(&self, kind: Kind) -> bool {
+        self.state.feeds[kind.index()].lost
+    }
+
+    // ----- Writes under way -----
+
+    /// Returns whether a write to this object is not settled: then it must not be written.
+    pub(crate) fn is_held(&self, uid: Uid) -> bool {
+        self.state.ledger.holds.contains_key(&uid)
+    }
+
+    /// Returns whether a write to this object was refused because another was first.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn is_stale(&self, uid: Uid) -> bool {
+        matches!(self.state.ledger.holds.get(&uid), Some(crate::ledger::Hold::Stale(_)))
+    }
+
+    /// Returns whether a create of this name is not settled.
+    pub(crate) fn is_drafted(&self, kind: Kind, key: &Key) -> bool {
+        self.state
+            .ledger
+            .drafts
+            .get(&(kind, key.clone()))
+            .is_some_and(|draft| draft.stage != crate::ledger::Stage::Ghost)
+    }
+
+    /// Returns whether this name is being looked up at the server.
+    pub(crate) fn is_looked_up(&self, kind: Kind, key: &Key) -> bool {
+        self.state.ledger.looks.contains_key(&(kind, key.clone()))
+    }
+}
+
+impl<T> Holder<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Holder<U> {
+        match self {
+            Self::Is(value) => Holder::Is(change(value)),
+            Self::Nobody => Holder::Nobody,
+            Self::Unseen => Holder::Unseen,
+        }
+    }
+
+    /// Returns the holder, if there is one.
+    pub(crate) fn known(self) -> Option<T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Nobody | Self::Unseen => None,
+        }
+    }
+}
+
+/// The newest known state of an object, for tests and drivers.
+pub(crate) fn object(state: &State, kind: Kind, uid: Uid) -> Option<Object> {
+    Some(match kind {
+        Kind::Claim => Object::Claim(state.claims.get(&uid)?.claim.clone()),
+        Kind::Pool => Object::Pool(state.pools.get(&uid)?.pool.clone()),
+        Kind::Template => Object::Template(state.templates.get(&uid)?.clone()),
+        Kind::Sandbox => Object::Sandbox(state.sandboxes.get(&uid)?.sandbox.clone()),
+        Kind::Pod => Object::Pod(state.pods.get(&uid)?.clone()),
+    })
+}

@@ -1,0 +1,441 @@
+//! Stories through the public API, in life-cycle order, against a server that answers at once.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::action::{Action, Intent, Operation, Part};
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::event::{Event, Outcome};
+use agent_sandbox_core::id::{Key, Kind, Uid, Version};
+use agent_sandbox_core::machine::Machine;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{
+    Blueprint, Claim, ClaimStatus, Json, Meta, Object, Phase, PodMetadata, Pool, PoolStatus, Sandbox,
+    Template, Truth,
+};
+use agent_sandbox_core::time::{Mono, Now, Wall};
+
+#[test]
+fn a_pool_fills_to_its_replicas_and_says_so() {
+    let mut world = World::with_pool(3);
+    world.settle();
+    assert_eq!(world.sandboxes().len(), 3);
+    let selector = "agents.x-k8s.io/warm-pool-sandbox=91dd7983".into();
+    assert_eq!(world.pool().status, PoolStatus { replicas: 3, ready: 3, selector, observed: 1 });
+}
+
+#[test]
+fn the_labels_that_clients_read_are_there() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].clone();
+    assert_eq!(member.meta.label(names::LAUNCH_TYPE).map(|value| &**value), Some("warm"));
+    assert_eq!(member.meta.annotation(names::POD_NAME), Some(&member.meta.key.name));
+    world.claim("claim");
+    world.settle();
+    let adopted = world.sandbox(&member.meta.key.name);
+    assert_eq!(adopted.meta.label(names::WARM_POOL), None);
+    assert!(adopted.meta.label(names::CLAIM_UID).is_some());
+}
+
+#[test]
+fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.sent.clear();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.sent[..3], [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus]);
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    let bound = claim.status.sandbox.unwrap();
+    assert_eq!((bound.name, bound.pod_ips.len()), (member.clone(), 1));
+    assert_eq!(world.sandboxes().len(), 2, "the pool is full again");
+    assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
+}
+
+#[test]
+fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
+    let mut world = World::with_pool(0);
+    world.claim("claim");
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert_eq!(&*claim.status.sandbox.as_ref().unwrap().name, "claim");
+    assert!(claim.status.is_ready());
+    assert_eq!(world.sandboxes().len(), 1);
+}
+
+#[test]
+fn more_claims_than_members_are_all_served_with_different_sandboxes() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    let claims: Vec<_> = (0..5).map(|i| format!("claim-{i}")).collect();
+    for claim in &claims {
+        world.claim(claim);
+    }
+    world.settle();
+    let names: BTreeSet<_> =
+        claims.iter().map(|claim| world.get_claim(claim).status.sandbox.unwrap().name).collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!(world.sandboxes().len(), 7);
+}
+
+#[test]
+fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
+    let mut world = World::with_pool(1);
+    world.kubelet = false;
+    world.drain();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.get_claim("claim").status, ClaimStatus::default());
+    world.kubelet = true;
+    world.settle();
+    assert_ne!(&*world.get_claim("claim").status.sandbox.unwrap().name, "claim");
+}
+
+#[test]
+fn a_claim_waits_at_most_two_seconds() {
+    let mut world = World::with_pool(1);
+    world.kubelet = false;
+    world.drain();
+    world.claim("claim");
+    world.drain();
+    world.sent.clear();
+    world.pass(Duration::from_millis(1999));
+    assert!(!world.sent.contains(&Intent::RecordColdStart));
+    world.pass(Duration::from_millis(2));
+    assert!(world.sent.contains(&Intent::RecordColdStart));
+}
+
+#[test]
+fn a_smaller_pool_deletes_what_is_too_much() {
+    let mut world = World::with_pool(4);
+    world.settle();
+    world.replicas(1);
+    world.settle();
+    assert_eq!(world.sandboxes().len(), 1);
+    assert_eq!(world.pool().status.replicas, 1);
+}
+
+#[test]
+fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let first = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.statuses.clear();
+    world.delete(Kind::Sandbox, &first);
+    world.settle();
+    assert!(!world.statuses.first().unwrap().is_ready());
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
+}
+
+#[test]
+fn a_lost_answer_is_settled_by_repeating_the_same_write() {
+    for intent in [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus] {
+        for landed in [true, false] {
+            let mut world = World::with_pool(1);
+            world.settle();
+            world.lose_next = Some((intent, landed));
+            world.claim("claim");
+            world.settle();
+            assert!(world.get_claim("claim").status.is_ready(), "{intent:?} landed: {landed}");
+            assert_eq!(world.sandboxes().len(), 2, "{intent:?} landed: {landed}");
+        }
+    }
+}
+
+#[test]
+fn a_create_whose_answer_is_lost_makes_one_object() {
+    for intent in [Intent::CreateMember, Intent::CreatePod] {
+        for landed in [true, false] {
+            let mut world = World::with_pool(2);
+            world.lose_next = Some((intent, landed));
+            world.settle();
+            assert_eq!(world.sandboxes().len(), 2, "{intent:?} landed: {landed}");
+            assert_eq!(world.pool().status.ready, 2, "{intent:?} landed: {landed}");
+        }
+    }
+}
+
+#[test]
+fn a_new_process_finishes_what_the_old_one_had_recorded() {
+    for cut in 0..12 {
+        let mut world = World::with_pool(1);
+        world.settle();
+        world.claim("claim");
+        world.drain_at_most(cut);
+        world.restart();
+        world.settle();
+        assert!(world.get_claim("claim").status.is_ready(), "cut after {cut}");
+        assert_eq!(world.sandboxes().len(), 2, "cut after {cut}");
+    }
+}
+
+#[test]
+fn a_pod_that_is_deleted_comes_back() {
+    let mut world = World::with_pool(0);
+    world.claim("claim");
+    world.settle();
+    world.delete(Kind::Pod, "claim");
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+}
+
+#[test]
+fn a_claim_for_a_missing_pool_says_so_and_recovers() {
+    let mut world = World::with_pool(1);
+    let pool = world.objects.remove(&(Kind::Pool, "pool".into())).unwrap();
+    world.restart();
+    world.claim("claim");
+    world.drain();
+    let told = world.get_claim("claim").status.conditions;
+    assert_eq!(
+        (&*told[0].reason, &*told[0].message),
+        ("WarmPoolNotFound", "SandboxWarmPool \"pool\" not found")
+    );
+    let pool = world.put(pool);
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+}
+
+#[test]
+fn a_standby_writes_nothing() {
+    let mut world = World::with_pool(1);
+    world.machine.handle_event(Event::Standby, world.now());
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.sent, []);
+}
+
+/// A server that answers at once, and its watches.
+struct World {
+    machine: Machine,
+    objects: BTreeMap<(Kind, String), Object>,
+    revision: u64,
+    time: u64,
+    term: u64,
+    kubelet: bool,
+    sent: Vec<Intent>,
+    statuses: Vec<ClaimStatus>,
+    lose_next: Option<(Intent, bool)>,
+}
+
+impl World {
+    fn with_pool(replicas: u32) -> Self {
+        let mut world = Self {
+            machine: Machine::new(Config::default(), Now::default()),
+            objects: BTreeMap::new(),
+            revision: 0,
+            time: 1_000_000,
+            term: 0,
+            kubelet: true,
+            sent: Vec::new(),
+            statuses: Vec::new(),
+            lose_next: None,
+        };
+        let blueprint = Blueprint {
+            pod: PodMetadata::default(),
+            pod_spec: Json::new(serde_json::value::RawValue::from_string("{}".into()).unwrap()),
+            volume_claims: None,
+            service: None,
+            hash: "h".into(),
+            pod_hash: "p".into(),
+        };
+        world.put(Object::Template(Arc::new(Template { meta: meta("tpl"), blueprint: Arc::new(blueprint) })));
+        let status = PoolStatus { selector: "".into(), ..PoolStatus::default() };
+        world.put(Object::Pool(Arc::new(Pool {
+            meta: meta("pool"),
+            replicas,
+            template: "tpl".into(),
+            status,
+        })));
+        world.restart();
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Mono::from_micros(self.time), wall: Wall::from_micros(self.time as i64) }
+    }
+
+    fn restart(&mut self) {
+        self.term += 1;
+        self.machine = Machine::new(Config::default(), self.now());
+        self.machine.handle_event(Event::Leading { term: self.term }, self.now());
+        for kind in Kind::ALL {
+            let objects = self.objects.values().filter(|object| object.kind() == kind).cloned().collect();
+            let at = Version(self.revision);
+            self.machine.handle_event(Event::Relisted { kind, objects, at }, self.now());
+        }
+    }
+
+    fn claim(&mut self, name: &str) {
+        let claim = Claim { meta: meta(name), pool: "pool".into(), status: ClaimStatus::default() };
+        let object = self.put(Object::Claim(Arc::new(claim)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
+    fn replicas(&mut self, replicas: u32) {
+        let mut pool = self.pool();
+        pool.replicas = replicas;
+        pool.meta.generation += 1;
+        let object = self.put(Object::Pool(Arc::new(pool)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
+    fn delete(&mut self, kind: Kind, name: &str) {
+        let mut object = self.objects.remove(&(kind, name.into())).unwrap();
+        self.revision += 1;
+        object.meta_mut().version = Version(self.revision);
+        self.machine.handle_event(Event::Deleted(object.clone()), self.now());
+        let children: Vec<_> =
+            self.objects.values().filter(|child| child.meta().is_owned_by(object.uid())).cloned().collect();
+        for child in children {
+            self.delete(child.kind(), &child.key().name.clone());
+        }
+    }
+
+    fn put(&mut self, mut object: Object) -> Object {
+        self.revision += 1;
+        let (revision, now) = (self.revision, self.now().wall);
+        let meta = object.meta_mut();
+        if meta.uid == Uid::UNSET {
+            (meta.uid, meta.generation, meta.created) =
+                (Uid::from_bits(revision.into()), 1, now.whole_seconds());
+        }
+        meta.version = Version(revision);
+        self.objects.insert((object.kind(), object.key().name.to_string()), object.clone());
+        object
+    }
+
+    fn drain(&mut self) {
+        self.drain_at_most(usize::MAX);
+    }
+
+    fn drain_at_most(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(action) = self.machine.poll_action() else { break };
+            assert!(self.sent.len() < 10_000, "does not come to rest");
+            self.sent.push(action.intent);
+            let outcome = self.answer(&action);
+            self.machine.handle_event(Event::ActionDone { id: action.id, outcome }, self.now());
+        }
+        if most == usize::MAX {
+            assert_eq!(self.machine.forgotten(), [], "a full pass finds more to do");
+        }
+    }
+
+    fn answer(&mut self, action: &Action) -> Outcome {
+        match self.lose_next {
+            Some((intent, landed)) if intent == action.intent => {
+                self.lose_next = None;
+                if landed {
+                    self.execute(&action.operation);
+                }
+                Outcome::Unknown
+            }
+            _ => self.execute(&action.operation),
+        }
+    }
+
+    fn execute(&mut self, operation: &Operation) -> Outcome {
+        let slot = (operation.kind(), operation.key().name.to_string());
+        match operation {
+            Operation::Create(_) if self.objects.contains_key(&slot) => Outcome::AlreadyExists,
+            Operation::Create(object) => Outcome::Done(self.put(object.clone())),
+            Operation::Get { .. } => {
+                self.objects.get(&slot).cloned().map_or(Outcome::NotFound, Outcome::Done)
+            }
+            Operation::Notify(_) => Outcome::Accepted,
+            Operation::Patch(patch) => {
+                let Some(mut object) = self.objects.get(&slot).cloned() else { return Outcome::NotFound };
+                if Some(object.version()) != patch.version || Some(object.uid()) != patch.target.uid {
+                    return Outcome::Conflict;
+                }
+                for change in &patch.changes {
+                    change.apply(&mut object);
+                }
+                if patch.changes.iter().any(|change| change.is_spec()) {
+                    object.meta_mut().generation += 1;
+                }
+                if let (Part::Status, Object::Claim(claim)) = (patch.part, &object) {
+                    self.statuses.push(claim.status.clone());
+                }
+                Outcome::Done(self.put(object))
+            }
+            Operation::Delete { target, version } => {
+                let Some(object) = self.objects.get(&slot) else { return Outcome::NotFound };
+                if Some(object.version()) != *version || Some(object.uid()) != target.uid {
+                    return Outcome::Conflict;
+                }
+                let key = object.key().name.clone();
+                self.delete(slot.0, &key);
+                Outcome::Accepted
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.time += time.as_micros() as u64;
+        self.machine.handle_timeout(self.now());
+        self.drain();
+    }
+
+    /// Runs Pods and timers until nothing happens for a while.
+    fn settle(&mut self) {
+        for _ in 0..200 {
+            self.drain();
+            self.start_pods();
+            self.drain();
+            self.pass(Duration::from_millis(200));
+        }
+    }
+
+    fn start_pods(&mut self) {
+        let pods: Vec<_> =
+            self.objects.values().filter(|object| object.kind() == Kind::Pod).cloned().collect();
+        for mut object in pods {
+            let Object::Pod(pod) = &mut object else { continue };
+            if !self.kubelet || pod.ready {
+                continue;
+            }
+            let pod = Arc::make_mut(pod);
+            (pod.phase, pod.ready, pod.node) = (Phase::Running, true, "node".into());
+            pod.ips = vec!["10.0.0.1".into()];
+            pod.scheduled = Some((Truth::True, "".into(), "".into()));
+            let object = self.put(object);
+            self.machine.handle_event(Event::Applied(object), self.now());
+        }
+    }
+
+    fn pool(&self) -> Pool {
+        let Object::Pool(pool) = &self.objects[&(Kind::Pool, "pool".into())] else { unreachable!() };
+        (**pool).clone()
+    }
+
+    fn get_claim(&self, name: &str) -> Claim {
+        let Object::Claim(claim) = &self.objects[&(Kind::Claim, name.into())] else { unreachable!() };
+        (**claim).clone()
+    }
+
+    fn sandbox(&self, name: &str) -> Arc<Sandbox> {
+        let Object::Sandbox(sandbox) = &self.objects[&(Kind::Sandbox, name.into())] else { unreachable!() };
+        sandbox.clone()
+    }
+
+    fn sandboxes(&self) -> Vec<Arc<Sandbox>> {
+        let of_kind = self.objects.keys().filter(|(kind, _)| *kind == Kind::Sandbox);
+        of_kind.map(|(_, name)| self.sandbox(name)).collect()
+    }
+}
+
+fn meta(name: &str) -> Meta {
+    Meta::draft(Key::new("ns", name))
+}

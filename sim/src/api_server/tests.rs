@@ -1,0 +1,265 @@
+//! What the model has in common with the real server, one sentence each.
+
+use agent_sandbox_core::action::Notice;
+use agent_sandbox_core::id::Text;
+use agent_sandbox_core::object::{Meta, Pod, Sandbox};
+
+use super::*;
+use crate::scene;
+
+#[test]
+fn a_create_sets_identity_version_generation_and_whole_seconds() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    let meta = object.meta();
+    assert!(meta.uid != Uid::UNSET && meta.version == Version(1) && meta.generation == 1);
+    assert_eq!(meta.created, Wall::from_micros(5_000_000));
+}
+
+#[test]
+fn a_create_sets_no_status() {
+    let mut server = ApiServer::default();
+    let mut draft = scene::pool("p", 3);
+    if let Object::Pool(pool) = &mut draft {
+        Arc::make_mut(pool).status.ready = 7;
+    }
+    let Object::Pool(pool) = created(&mut server, draft) else { panic!("no pool") };
+    assert_eq!(pool.status, PoolStatus::default());
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let mut server = ApiServer::default();
+    created(&mut server, scene::claim("a", "p"));
+    let again = Operation::Create(scene::claim("a", "p"));
+    assert_eq!(handle(&mut server, &again), Outcome::AlreadyExists);
+    created(&mut server, scene::pool("a", 1));
+}
+
+#[test]
+fn a_name_that_is_free_again_goes_to_another_identity() {
+    let mut server = ApiServer::default();
+    let first = created(&mut server, scene::claim("a", "p"));
+    assert_eq!(handle(&mut server, &delete(&first, None)), Outcome::Accepted);
+    let second = created(&mut server, scene::claim("a", "p"));
+    assert_ne!(first.uid(), second.uid());
+    assert_eq!(handle(&mut server, &delete(&first, None)), Outcome::Conflict);
+}
+
+#[test]
+fn a_patch_of_an_old_version_conflicts() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    let patch = annotate(&object, Some(object.version()), "1");
+    assert!(matches!(handle(&mut server, &patch), Outcome::Done(_)));
+    let patch = annotate(&object, Some(object.version()), "2");
+    assert_eq!(handle(&mut server, &patch), Outcome::Conflict);
+}
+
+#[test]
+fn a_patch_without_a_version_is_not_locked() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    for value in ["1", "2"] {
+        assert!(matches!(handle(&mut server, &annotate(&object, None, value)), Outcome::Done(_)));
+    }
+}
+
+#[test]
+fn a_patch_for_another_identity_conflicts() {
+    let mut server = ApiServer::default();
+    let mut other = created(&mut server, scene::claim("a", "p"));
+    other.meta_mut().uid = Uid::from_bits(99);
+    assert_eq!(handle(&mut server, &annotate(&other, None, "1")), Outcome::Conflict);
+}
+
+#[test]
+fn what_is_gone_is_not_found() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    handle(&mut server, &delete(&object, None));
+    assert_eq!(handle(&mut server, &delete(&object, None)), Outcome::NotFound);
+    assert_eq!(handle(&mut server, &annotate(&object, None, "1")), Outcome::NotFound);
+    let get = Operation::Get { kind: Kind::Claim, key: scene::key("a") };
+    assert_eq!(handle(&mut server, &get), Outcome::NotFound);
+}
+
+#[test]
+fn a_patch_that_changes_nothing_makes_no_version() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    let Outcome::Done(first) = handle(&mut server, &annotate(&object, None, "1")) else { panic!("refused") };
+    let Outcome::Done(second) = handle(&mut server, &annotate(&object, None, "1")) else { panic!("refused") };
+    assert_eq!(first, second);
+    assert_eq!(server.revision(), first.version());
+}
+
+#[test]
+fn a_patch_of_the_status_leaves_the_rest_alone_and_the_other_way_round() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::pool("p", 1));
+    let changes = vec![
+        Change::Annotation("a".into(), Some("1".into())),
+        Change::PoolStatus(PoolStatus { ready: 7, ..PoolStatus::default() }),
+    ];
+    let status = patch(&object, None, Part::Status, changes.clone());
+    let Outcome::Done(Object::Pool(pool)) = handle(&mut server, &status) else { panic!("refused") };
+    assert!(pool.meta.annotations.is_empty() && pool.status.ready == 7);
+    let changes = vec![changes[0].clone(), Change::PoolStatus(PoolStatus::default())];
+    let Outcome::Done(Object::Pool(pool)) = handle(&mut server, &patch(&object, None, Part::Main, changes))
+    else {
+        panic!("refused")
+    };
+    assert!(pool.meta.annotations.len() == 1 && pool.status.ready == 7);
+}
+
+#[test]
+fn only_changes_of_the_spec_count_as_generations() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, sandbox("s"));
+    let label = |key: &str| Change::PodLabel(key.into(), Some("1".into()));
+    let meta = patch(&object, None, Part::Main, vec![Change::Label("a".into(), Some("1".into()))]);
+    let spec = patch(&object, None, Part::Main, vec![label("a")]);
+    let generation = |server: &mut ApiServer, operation| done(handle(server, operation)).meta().generation;
+    assert_eq!(generation(&mut server, &meta), 1);
+    assert_eq!(generation(&mut server, &spec), 2);
+    assert_eq!(generation(&mut server, &spec), 2);
+}
+
+#[test]
+fn a_delete_names_the_state_that_it_means() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    handle(&mut server, &annotate(&object, None, "1"));
+    assert_eq!(handle(&mut server, &delete(&object, Some(object.version()))), Outcome::Conflict);
+    assert_eq!(handle(&mut server, &delete(&object, Some(Version(2)))), Outcome::Accepted);
+}
+
+#[test]
+fn a_pod_that_was_never_scheduled_goes_at_once() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, pod("a"));
+    assert_eq!(handle(&mut server, &delete(&object, None)), Outcome::Accepted);
+}
+
+#[test]
+fn a_scheduled_pod_is_terminating_first_and_a_second_delete_changes_nothing() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, pod("a"));
+    server.update(Kind::Pod, &scene::key("a"), Writer::Scheduler, |object| {
+        if let Object::Pod(pod) = object {
+            Arc::make_mut(pod).node = "node".into();
+        }
+    });
+    let Outcome::Done(first) = handle(&mut server, &delete(&object, None)) else { panic!("refused") };
+    assert!(first.meta().terminating);
+    assert_eq!(handle(&mut server, &delete(&object, None)), Outcome::Done(first));
+    assert_eq!(handle(&mut server, &Operation::Create(pod("a"))), Outcome::AlreadyExists);
+}
+
+#[test]
+fn a_watch_shows_every_change_of_its_kind_in_order() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    created(&mut server, scene::pool("p", 1));
+    handle(&mut server, &delete(&object, None));
+    let mut cursor = Version(0);
+    let mut shown = Vec::new();
+    while let Next::Seen(seen) = server.next(Kind::Claim, cursor) {
+        cursor = seen.version();
+        shown.push(seen);
+    }
+    assert!(matches!(&shown[..], [Seen::Applied(_), Seen::Deleted(_)]));
+    assert_eq!(cursor, Version(3), "a deletion has a version of its own");
+    assert_eq!(server.next(Kind::Claim, cursor), Next::Nothing);
+}
+
+#[test]
+fn a_watch_that_lags_behind_a_compaction_is_lost() {
+    let mut server = ApiServer::default();
+    created(&mut server, scene::claim("a", "p"));
+    server.compact(Kind::Claim);
+    assert_eq!(server.next(Kind::Claim, Version(0)), Next::Compacted);
+    assert_eq!(server.next(Kind::Claim, Version(1)), Next::Nothing);
+}
+
+#[test]
+fn trimming_what_was_shown_is_not_noticed() {
+    let mut server = ApiServer::default();
+    created(&mut server, scene::claim("a", "p"));
+    created(&mut server, scene::claim("b", "p"));
+    server.trim(Kind::Claim, Version(1));
+    assert!(matches!(server.next(Kind::Claim, Version(1)), Next::Seen(_)));
+}
+
+#[test]
+fn kubernetes_events_are_taken_and_counted() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::claim("a", "p"));
+    let text = || Text::from("");
+    let notice = Notice {
+        name: text(),
+        regarding: target(&object),
+        reporter: text(),
+        reason: text(),
+        action: text(),
+        note: text(),
+    };
+    assert_eq!(handle(&mut server, &Operation::Notify(notice)), Outcome::Accepted);
+    assert_eq!(server.notices(), 1);
+}
+
+fn handle(server: &mut ApiServer, operation: &Operation) -> Outcome {
+    server.handle(operation, Writer::User, Wall::from_micros(5_700_000)).0
+}
+
+#[track_caller]
+fn created(server: &mut ApiServer, draft: Object) -> Object {
+    done(handle(server, &Operation::Create(draft)))
+}
+
+#[track_caller]
+fn done(outcome: Outcome) -> Object {
+    let Outcome::Done(object) = outcome else { panic!("{outcome:?}") };
+    object
+}
+
+fn target(object: &Object) -> Target {
+    Target { kind: object.kind(), key: object.key().clone(), uid: Some(object.uid()) }
+}
+
+fn delete(object: &Object, version: Option<Version>) -> Operation {
+    Operation::Delete { target: target(object), version }
+}
+
+fn patch(object: &Object, version: Option<Version>, part: Part, changes: Vec<Change>) -> Operation {
+    Operation::Patch(Patch { target: target(object), version, part, changes })
+}
+
+fn annotate(object: &Object, version: Option<Version>, value: &str) -> Operation {
+    patch(object, version, Part::Main, vec![Change::Annotation("a".into(), Some(value.into()))])
+}
+
+fn sandbox(name: &str) -> Object {
+    let Object::Template(template) = scene::template() else { panic!("no template") };
+    Object::Sandbox(Arc::new(Sandbox {
+        meta: Meta::draft(scene::key(name)),
+        pod: template.blueprint.pod.clone(),
+        pod_spec: template.blueprint.pod_spec.clone(),
+        volume_claims: None,
+        service: None,
+        status: SandboxStatus::default(),
+    }))
+}
+
+fn pod(name: &str) -> Object {
+    Object::Pod(Arc::new(Pod {
+        meta: Meta::draft(scene::key(name)),
+        spec: None,
+        phase: Phase::Pending,
+        ready: false,
+        scheduled: None,
+        ips: Vec::new(),
+        node: "".into(),
+    }))
+}

@@ -1,0 +1,278 @@
+//! What must hold: one property a file, each stated without looking at how the controllers work.
+//!
+//! A checker sees what an onlooker could see: changes of the store one by one, requests as they are sent, and the
+//! store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster ([`Log`]).
+//!
+//! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant that it
+//! alone finds.
+
+mod adopted_once;
+mod bounded_cost;
+mod claims_served;
+mod identity_kept;
+mod in_use_kept;
+mod leader_writes;
+mod locked_writes;
+mod log;
+mod no_shared_sandbox;
+mod no_silent_rebind;
+mod nothing_left;
+mod one_pod;
+mod one_sandbox;
+mod pools_full;
+mod population;
+mod recorded_first;
+mod silence;
+mod truthful_ready;
+
+use std::fmt::Debug;
+
+use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
+
+pub use self::log::Log;
+use crate::api_server::Commit;
+use crate::step::{Fact, Sent};
+use crate::store::Store;
+
+/// What a checker says of one occasion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The property says nothing about this.
+    Silent,
+    /// The property was at stake, and holds.
+    Holds,
+    /// The property is broken; a sentence says how.
+    Broken(String),
+}
+
+impl Judgement {
+    /// Returns whether a condition holds, or the sentence that says what is wrong.
+    pub fn unless_broken(broken: Option<String>) -> Self {
+        broken.map_or(Self::Holds, Self::Broken)
+    }
+}
+
+/// What kind of promise a property is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Something bad never happens.
+    Safety,
+    /// Something good happens in the end, and then it is quiet.
+    Liveness,
+}
+
+/// A property: its name, its promise, and where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Property {
+    /// Its name in reports.
+    pub name: &'static str,
+    /// One sentence that is true.
+    pub about: &'static str,
+    /// What kind of promise it is.
+    pub class: Class,
+}
+
+/// A stage of a simulation, which some promises depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Users and faults are at work.
+    Trouble,
+    /// Nothing goes wrong any more, and things settle.
+    Healing,
+    /// Everything should be done.
+    Rest,
+}
+
+/// Watches for one property.
+pub trait Checker: Debug + Send + Sync {
+    /// Returns which property it is.
+    fn property(&self) -> Property;
+
+    /// Judges a change of the store, which `store` already shows.
+    fn on_commit(&mut self, _commit: &Commit, _store: &Store) -> Judgement {
+        Judgement::Silent
+    }
+
+    /// Judges a request as it is sent.
+    fn on_action(&mut self, _sent: &Sent, _store: &Store) -> Judgement {
+        Judgement::Silent
+    }
+
+    /// Notes anything else that an onlooker sees: processes that start, lead, list and die.
+    fn on_fact(&mut self, _fact: &Fact) {}
+
+    /// Notes that a stage begins.
+    fn on_stage(&mut self, _stage: Stage) {}
+
+    /// Judges the store when everything should be done.
+    fn at_rest(&mut self, _store: &Store) -> Judgement {
+        Judgement::Silent
+    }
+
+    /// Returns a copy, so that a search can go back.
+    fn copy(&self) -> Box<dyn Checker>;
+}
+
+/// A property that was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which property.
+    pub property: Property,
+    /// What happened, in one sentence.
+    pub what: String,
+}
+
+/// Several checkers at work, and how often each had something to judge.
+#[derive(Debug)]
+pub struct Checkers {
+    list: Vec<(Box<dyn Checker>, u64)>,
+}
+
+impl Clone for Checkers {
+    fn clone(&self) -> Self {
+        Self { list: self.list.iter().map(|(checker, count)| (checker.copy(), *count)).collect() }
+    }
+}
+
+impl Checkers {
+    /// Returns every checker of effects: what a defect does to users, however it came about.
+    pub fn of_effects() -> Self {
+        Self::new(vec![
+            Box::new(adopted_once::AdoptedOnce),
+            Box::new(one_sandbox::OneSandbox),
+            Box::new(in_use_kept::InUseKept),
+            Box::new(recorded_first::RecordedFirst),
+            Box::new(population::Population::exact()),
+            Box::new(one_pod::OnePod),
+            Box::new(truthful_ready::TruthfulReady::default()),
+            Box::new(no_shared_sandbox::NoSharedSandbox::default()),
+            Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(identity_kept::IdentityKept),
+            Box::new(leader_writes::LeaderWrites),
+            Box::new(claims_served::ClaimsServed),
+            Box::new(pools_full::PoolsFull),
+            Box::new(nothing_left::NothingLeft),
+            Box::new(silence::Silence::default()),
+        ])
+    }
+
+    /// Returns every checker that a run with faults can have.
+    ///
+    /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the harm that
+    /// it does, so campaigns against mutants leave that one out.
+    pub fn all() -> Self {
+        Self::of_effects().and(Box::new(locked_writes::LockedWrites))
+    }
+
+    /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.
+    pub fn of_calm() -> Self {
+        Self::all().and(Box::<bounded_cost::BoundedCost>::default())
+    }
+
+    /// Returns the checkers that need no more than a watch log.
+    ///
+    /// `surplus` is how many members there may be above `spec.replicas`: the creates that processes which died, or
+    /// led at the same time, had under way.
+    pub fn of_logs(surplus: u32) -> Self {
+        Self::new(vec![
+            Box::new(adopted_once::AdoptedOnce),
+            Box::new(one_sandbox::OneSandbox),
+            Box::new(recorded_first::RecordedFirst),
+            Box::new(population::Population::with_surplus(surplus)),
+            Box::new(one_pod::OnePod),
+            Box::new(truthful_ready::TruthfulReady::default()),
+            Box::new(no_shared_sandbox::NoSharedSandbox::default()),
+            Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(identity_kept::IdentityKept),
+            Box::new(claims_served::ClaimsServed),
+            Box::new(pools_full::PoolsFull),
+            Box::new(nothing_left::NothingLeft),
+        ])
+    }
+
+    /// Returns a set with these checkers.
+    pub fn new(list: Vec<Box<dyn Checker>>) -> Self {
+        Self { list: list.into_iter().map(|checker| (checker, 0)).collect() }
+    }
+
+    /// Returns the set with one more.
+    #[must_use]
+    pub fn and(mut self, checker: Box<dyn Checker>) -> Self {
+        self.list.push((checker, 0));
+        self
+    }
+
+    /// Shows a fact to every checker.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn on_fact(&mut self, fact: &Fact, store: &Store) -> Result<(), Violation> {
+        match fact {
+            Fact::Committed(commit) => self.judge(|checker| checker.on_commit(commit, store)),
+            Fact::Sent(sent) => self.judge(|checker| checker.on_action(sent, store)),
+            Fact::Handled(_)
+            | Fact::Answered { .. }
+            | Fact::Listed(..)
+            | Fact::Relisted { .. }
+            | Fact::WatchLost(..)
+            | Fact::Started(_)
+            | Fact::Leading { .. }
+            | Fact::Deposed { .. }
+            | Fact::Crashed { .. }
+            | Fact::Ran(_) => {
+                self.list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells every checker that a stage begins.
+    pub fn on_stage(&mut self, stage: Stage) {
+        self.list.iter_mut().for_each(|(checker, _)| checker.on_stage(stage));
+    }
+
+    /// Judges the store when everything should be done.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn at_rest(&mut self, store: &Store) -> Result<(), Violation> {
+        self.judge(|checker| checker.at_rest(store))
+    }
+
+    /// Returns each property with the number of occasions on which it was at stake.
+    pub fn counts(&self) -> impl Iterator<Item = (Property, u64)> {
+        self.list.iter().map(|(checker, count)| (checker.property(), *count))
+    }
+
+    fn judge(&mut self, judge: impl Fn(&mut dyn Checker) -> Judgement) -> Result<(), Violation> {
+        for (checker, count) in &mut self.list {
+            match judge(&mut **checker) {
+                Judgement::Silent => {}
+                Judgement::Holds => *count += 1,
+                Judgement::Broken(what) => return Err(Violation { property: checker.property(), what }),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn as_sandbox(object: Option<&Object>) -> Option<&Sandbox> {
+    match object {
+        Some(Object::Sandbox(sandbox)) => Some(sandbox),
+        Some(Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Pod(_)) | None => None,
+    }
+}
+
+fn as_claim(object: Option<&Object>) -> Option<&Claim> {
+    match object {
+        Some(Object::Claim(claim)) => Some(claim),
+        Some(Object::Sandbox(_) | Object::Pool(_) | Object::Template(_) | Object::Pod(_)) | None => None,
+    }
+}
+
+fn as_pool(object: Option<&Object>) -> Option<&Pool> {
+    match object {
+        Some(Object::Pool(pool)) => Some(pool),
+        Some(Object::Sandbox(_) | Object::Claim(_) | Object::Template(_) | Object::Pod(_)) | None => None,
+    }
+}

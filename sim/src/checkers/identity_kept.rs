@@ -1,0 +1,74 @@
+//! A status never goes backwards.
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::object::Object;
+
+use super::{Checker, Class, Judgement, Property, as_claim};
+use crate::api_server::Commit;
+use crate::store::Store;
+
+/// INV-17 and CON-010: what was published stays while it is true, and no older generation replaces a newer.
+#[derive(Clone, Debug)]
+pub(super) struct IdentityKept;
+
+impl Checker for IdentityKept {
+    fn property(&self) -> Property {
+        Property {
+            name: "identity-kept",
+            about: "a status keeps the sandbox that the claim owns, and never goes back to an older generation",
+            class: Class::Safety,
+        }
+    }
+
+    fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return Judgement::Silent };
+        if old.uid() != new.uid() {
+            return Judgement::Silent;
+        }
+        let (before, after) = (observed(old), observed(new));
+        if let Some((what, from, to)) = steps_back(&before, &after) {
+            let (kind, name) = (new.kind(), &new.key().name);
+            return Judgement::Broken(format!(
+                "{what} of {kind} {name} goes back from generation {from} to {to}"
+            ));
+        }
+        let (Some(old), Some(new)) = (as_claim(Some(old)), as_claim(Some(new))) else {
+            return Judgement::Silent;
+        };
+        let Some(bound) = &old.status.sandbox else { return Judgement::Silent };
+        if new.status.sandbox.as_ref().is_some_and(|now| now.name == bound.name) {
+            return Judgement::Holds;
+        }
+        let sandbox = store.get(Kind::Sandbox, &new.meta.key.sibling(bound.name.clone()));
+        let kept =
+            sandbox.filter(|sandbox| !sandbox.meta().terminating && sandbox.meta().is_owned_by(new.meta.uid));
+        Judgement::unless_broken(kept.map(|_| {
+            format!(
+                "claim {} does not name sandbox {} any more, which it owns",
+                new.meta.key.name, bound.name
+            )
+        }))
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+/// Returns which generation each part of a status belongs to.
+fn observed(object: &Object) -> Vec<(&str, i64)> {
+    let conditions = match object {
+        Object::Claim(claim) => &claim.status.conditions[..],
+        Object::Sandbox(sandbox) => &sandbox.status.conditions,
+        Object::Pool(pool) => return vec![("status", pool.status.observed)],
+        Object::Template(_) | Object::Pod(_) => &[],
+    };
+    conditions.iter().map(|condition| (&*condition.kind, condition.observed)).collect()
+}
+
+fn steps_back<'a>(before: &[(&'a str, i64)], after: &[(&'a str, i64)]) -> Option<(&'a str, i64, i64)> {
+    after.iter().find_map(|(what, to)| {
+        let from = before.iter().find(|entry| entry.0 == *what)?.1;
+        (from > *to).then_some((*what, from, *to))
+    })
+}

@@ -1,0 +1,73 @@
+//! A claim says which sandbox it will get before it gets it, and sticks to it.
+
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Sandbox};
+
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use crate::api_server::{Commit, Writer};
+use crate::store::Store;
+
+/// INV-03: what a dead process has begun, its successor must be able to read.
+#[derive(Clone, Debug)]
+pub(super) struct RecordedFirst;
+
+impl Checker for RecordedFirst {
+    fn property(&self) -> Property {
+        Property {
+            name: "recorded-first",
+            about: "a claim records a sandbox before it owns it, and drops the record only when that is lost",
+            class: Class::Safety,
+        }
+    }
+
+    fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        if let Some(sandbox) = as_sandbox(commit.new.as_ref()) {
+            return judge_transfer(commit, sandbox, store);
+        }
+        match (as_claim(commit.old.as_ref()), as_claim(commit.new.as_ref())) {
+            (Some(old), Some(new)) if commit.by != Some(Writer::User) => judge_record(old, new, store),
+            _ => Judgement::Silent,
+        }
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+fn judge_transfer(commit: &Commit, sandbox: &Sandbox, store: &Store) -> Judgement {
+    let Some(owner) = sandbox.meta.owner_of_kind(Kind::Claim) else { return Judgement::Silent };
+    if commit.old.as_ref().is_some_and(|old| old.meta().is_owned_by(owner)) {
+        return Judgement::Silent;
+    }
+    // A claim that is gone by now cannot be asked; its sandbox is about to be collected.
+    let Some(claim) = store.find(Kind::Claim, owner) else { return Judgement::Silent };
+    let recorded = claim.meta().annotation(names::SANDBOX_NAME);
+    let broken = recorded != Some(&sandbox.meta.key.name);
+    Judgement::unless_broken(broken.then(|| {
+        let (sandbox, claim) = (&sandbox.meta.key.name, &claim.key().name);
+        let recorded = recorded.map_or("no sandbox", |name| &**name);
+        format!("claim {claim} owns sandbox {sandbox} while it records {recorded}")
+    }))
+}
+
+fn judge_record(old: &Claim, new: &Claim, store: &Store) -> Judgement {
+    let record = |claim: &Claim| claim.meta.annotation(names::SANDBOX_NAME).cloned();
+    let Some(recorded) = record(old) else { return Judgement::Silent };
+    if record(new).as_ref() == Some(&recorded) || old.meta.uid != new.meta.uid {
+        return Judgement::Silent;
+    }
+    let held = as_sandbox(store.get(Kind::Sandbox, &new.meta.key.sibling(recorded.clone())));
+    let broken = held.is_some_and(|sandbox| is_obtainable(sandbox, new.meta.uid));
+    Judgement::unless_broken(broken.then(|| {
+        let claim = &new.meta.key.name;
+        format!("claim {claim} dropped its record of sandbox {recorded}, which it has or could have")
+    }))
+}
+
+/// Returns whether a claim has a sandbox, or nobody has it yet.
+fn is_obtainable(sandbox: &Sandbox, claim: Uid) -> bool {
+    let pooled = sandbox.meta.owner_of_kind(Kind::Pool).is_some();
+    !sandbox.meta.terminating && (pooled || sandbox.meta.is_owned_by(claim))
+}

@@ -1,0 +1,103 @@
+//! A claim that says Ready says which sandbox, and where, and it is true.
+
+use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::object::{Bound, Claim, Object};
+
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use crate::api_server::Commit;
+use crate::store::Store;
+
+/// INV-16 and CON-012: clients act on the first version that says Ready.
+///
+/// The sandbox and its Pod may be gone again by the time the status is written: somebody else's delete can always
+/// come in between. So what counts is what is there, or was.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TruthfulReady {
+    /// Sandboxes of claims that are gone: claim, sandbox, name.
+    sandboxes: Vec<(Uid, Uid, Text)>,
+    /// Pods of claims' sandboxes that are gone: sandbox, addresses.
+    pods: Vec<(Uid, Vec<Text>)>,
+}
+
+impl Checker for TruthfulReady {
+    fn property(&self) -> Property {
+        Property {
+            name: "truthful-ready",
+            about: "Ready comes with the name of a sandbox that the claim owns, and with its Pod's addresses",
+            class: Class::Safety,
+        }
+    }
+
+    fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        self.remember(commit, store);
+        let Some(claim) = as_claim(commit.new.as_ref()) else { return Judgement::Silent };
+        let before = as_claim(commit.old.as_ref());
+        if !claim.status.is_ready() || before.is_some_and(|old| old.status == claim.status) {
+            return Judgement::Silent;
+        }
+        Judgement::unless_broken(
+            self.lie(claim, store).map(|lie| format!("claim {} is Ready {lie}", claim.meta.key.name)),
+        )
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+impl TruthfulReady {
+    fn remember(&mut self, commit: &Commit, store: &Store) {
+        let (Some(old), None) = (&commit.old, &commit.new) else { return };
+        match old {
+            Object::Claim(claim) => self.sandboxes.retain(|entry| entry.0 != claim.meta.uid),
+            Object::Sandbox(sandbox) => {
+                if let Some(claim) = sandbox.meta.owner_of_kind(Kind::Claim) {
+                    self.sandboxes.push((claim, sandbox.meta.uid, sandbox.meta.key.name.clone()));
+                }
+            }
+            Object::Pod(pod) => {
+                let owner = pod.meta.owner_of_kind(Kind::Sandbox);
+                let used = |uid: &Uid| {
+                    let sandbox = as_sandbox(store.find(Kind::Sandbox, *uid));
+                    let gone = self.sandboxes.iter().any(|entry| entry.1 == *uid);
+                    gone || sandbox.is_some_and(|sandbox| sandbox.meta.owner_of_kind(Kind::Claim).is_some())
+                };
+                if let Some(sandbox) = owner.filter(used) {
+                    self.pods.push((sandbox, pod.ips.clone()));
+                }
+            }
+            Object::Pool(_) | Object::Template(_) => {}
+        }
+    }
+
+    /// Returns what is wrong with a claim that says Ready.
+    fn lie(&self, claim: &Claim, store: &Store) -> Option<String> {
+        let Some(bound) = &claim.status.sandbox else { return Some("without a sandbox".to_owned()) };
+        if bound.pod_ips.is_empty() {
+            return Some("without an address".to_owned());
+        }
+        let Some(sandbox) = self.sandbox_of(claim, bound, store) else {
+            return Some(format!("with sandbox {}, which it does not own", bound.name));
+        };
+        let foreign = bound.pod_ips.iter().find(|address| !self.has_address(sandbox, address, store));
+        foreign.map(|address| format!("at {address}, where no Pod of sandbox {} is", bound.name))
+    }
+
+    fn sandbox_of(&self, claim: &Claim, bound: &Bound, store: &Store) -> Option<Uid> {
+        let uid = claim.meta.uid;
+        let here = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()));
+        let here = here.filter(|sandbox| sandbox.meta().is_owned_by(uid)).map(Object::uid);
+        here.or_else(|| {
+            let gone = self.sandboxes.iter().find(|entry| entry.0 == uid && entry.2 == bound.name);
+            gone.map(|entry| entry.1)
+        })
+    }
+
+    fn has_address(&self, sandbox: Uid, address: &Text, store: &Store) -> bool {
+        let here = store.owned_by(Kind::Pod, sandbox).any(|object| match object {
+            Object::Pod(pod) => pod.ips.contains(address),
+            Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Sandbox(_) => false,
+        });
+        here || self.pods.iter().any(|entry| entry.0 == sandbox && entry.1.contains(address))
+    }
+}

@@ -1,0 +1,199 @@
+//! The rest of the cluster: scheduler, kubelets and the garbage collector.
+//!
+//! They act on the newest state, as if they had no caches: what lags in a simulation is what the controllers see.
+
+use std::sync::Arc;
+
+use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
+
+use crate::api_server::{ApiServer, Commit, Writer};
+use crate::step::{PodStep, Step};
+use crate::store::Store;
+
+/// Adds to `steps` what the scheduler, the kubelets and the garbage collector do next.
+pub(crate) fn enabled(store: &Store, steps: &mut Vec<Step>) {
+    steps.extend(store.list(Kind::Pod).iter().filter_map(next_of_pod));
+    for kind in [Kind::Sandbox, Kind::Pod] {
+        let orphans = store.list(kind).iter().filter(|object| is_collectable(store, object));
+        steps.extend(orphans.map(|orphan| Step::Collect(kind, orphan.uid())));
+    }
+}
+
+/// Returns what happens to a Pod next when nothing goes wrong.
+pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
+    let Object::Pod(pod) = object else { return None };
+    let next = [PodStep::FinishDelete, PodStep::Schedule, PodStep::GetReady];
+    next.into_iter().find(|what| is_possible(pod, *what)).map(|what| Step::Pod(pod.meta.uid, what))
+}
+
+/// Returns whether the garbage collector would take an object.
+pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
+    !object.meta().terminating && store.is_orphan(object)
+}
+
+/// Adds to `steps` what may happen to Pods out of turn.
+pub(crate) fn faults(store: &Store, steps: &mut Vec<Step>) {
+    for object in store.list(Kind::Pod) {
+        let Object::Pod(pod) = object else { continue };
+        let faults = [PodStep::Run, PodStep::LoseReady, PodStep::Fail];
+        let possible = faults.into_iter().filter(|what| is_possible(pod, *what));
+        steps.extend(possible.map(|what| Step::Pod(pod.meta.uid, what)));
+    }
+}
+
+/// Makes a step of the scheduler or a kubelet; `None` when the world is past it.
+pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Option<Commit> {
+    let Object::Pod(pod) = server.store().find(Kind::Pod, uid)? else { return None };
+    if !is_possible(pod, what) {
+        return None;
+    }
+    let key = pod.meta.key.clone();
+    let by = if what == PodStep::Schedule { Writer::Scheduler } else { Writer::Kubelet };
+    if what == PodStep::FinishDelete {
+        return server.remove(Kind::Pod, &key, by);
+    }
+    server.update(Kind::Pod, &key, by, |object| {
+        if let Object::Pod(pod) = object {
+            change(Arc::make_mut(pod), what);
+        }
+    })
+}
+
+fn is_possible(pod: &Pod, what: PodStep) -> bool {
+    let (live, placed) = (!pod.meta.terminating, !pod.node.is_empty());
+    match what {
+        PodStep::Schedule => live && !placed,
+        PodStep::Run => live && placed && pod.phase == Phase::Pending,
+        PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
+        PodStep::LoseReady => live && pod.ready,
+        PodStep::Fail => live && pod.phase == Phase::Running,
+        PodStep::FinishDelete => !live,
+    }
+}
+
+fn change(pod: &mut Pod, what: PodStep) {
+    match what {
+        PodStep::Schedule => {
+            pod.node = "node".into();
+            pod.scheduled = Some((Truth::True, "".into(), "".into()));
+        }
+        PodStep::Run => pod.phase = Phase::Running,
+        PodStep::GetReady => {
+            pod.phase = Phase::Running;
+            pod.ready = true;
+            if pod.ips.is_empty() {
+                pod.ips.push(address(pod.meta.uid));
+            }
+        }
+        PodStep::LoseReady => pod.ready = false,
+        PodStep::Fail => {
+            pod.phase = Phase::Failed;
+            pod.ready = false;
+        }
+        PodStep::FinishDelete => {}
+    }
+}
+
+/// Deletes an object whose owner is gone, as a user's delete would: a Pod ends gracefully.
+///
+/// Reading the object and deleting it are one step, because the garbage collector deletes with the version that it
+/// has read. Source: `garbagecollector.go`, `attemptToDeleteItem`, since Kubernetes 1.33.
+pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Commit> {
+    let object = server.store().find(kind, uid)?;
+    if !is_collectable(server.store(), object) {
+        return None;
+    }
+    let key = object.key().clone();
+    server.delete_now(kind, &key, Writer::Collector)
+}
+
+/// Returns the address of a Pod: no other Pod ever has it.
+fn address(uid: Uid) -> Text {
+    let [.., a, b, c] = uid.bits().to_be_bytes();
+    format!("10.{a}.{b}.{c}").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_sandbox_core::action::Operation;
+    use agent_sandbox_core::time::Wall;
+
+    use super::*;
+    use crate::scene;
+
+    #[test]
+    fn a_pod_is_scheduled_and_gets_ready_with_an_address() {
+        let mut server = ApiServer::default();
+        let uid = create(&mut server, pod("a"));
+        assert_eq!(steps(&server), [Step::Pod(uid, PodStep::Schedule)]);
+        assert!(change_pod(&mut server, uid, PodStep::Schedule).is_some());
+        assert_eq!(steps(&server), [Step::Pod(uid, PodStep::GetReady)]);
+        assert!(change_pod(&mut server, uid, PodStep::GetReady).is_some());
+        assert_eq!(steps(&server), []);
+        let Some(Object::Pod(pod)) = server.store().find(Kind::Pod, uid) else { panic!("no pod") };
+        assert!(pod.ready && pod.phase == Phase::Running && *pod.ips == ["10.0.0.1".into()]);
+    }
+
+    #[test]
+    fn an_address_may_come_after_the_pod_runs() {
+        let mut server = ApiServer::default();
+        let uid = create(&mut server, pod("a"));
+        for what in [PodStep::Schedule, PodStep::Run] {
+            assert!(change_pod(&mut server, uid, what).is_some());
+        }
+        let Some(Object::Pod(pod)) = server.store().find(Kind::Pod, uid) else { panic!("no pod") };
+        assert!(pod.phase == Phase::Running && pod.ips.is_empty() && !pod.ready);
+        assert_eq!(steps(&server), [Step::Pod(uid, PodStep::GetReady)]);
+    }
+
+    #[test]
+    fn a_scheduled_pod_stays_terminating_until_its_kubelet_has_stopped_it() {
+        let mut server = ApiServer::default();
+        let uid = create(&mut server, pod("a"));
+        change_pod(&mut server, uid, PodStep::Schedule);
+        server.delete_now(Kind::Pod, &scene::key("a"), Writer::User);
+        assert_eq!(steps(&server), [Step::Pod(uid, PodStep::FinishDelete)]);
+        change_pod(&mut server, uid, PodStep::FinishDelete);
+        assert!(server.store().list(Kind::Pod).is_empty());
+    }
+
+    #[test]
+    fn what_loses_its_owner_is_collected_and_nothing_else() {
+        let mut server = ApiServer::default();
+        let owner = scene::claim("c", "p");
+        create(&mut server, owner);
+        let owner = server.store().get(Kind::Claim, &scene::key("c")).expect("just created").clone();
+        let mut child = pod("a");
+        child.meta_mut().owner = Some(agent_sandbox_core::object::Owner::new(Kind::Claim, owner.meta()));
+        let uid = create(&mut server, child);
+        assert!(collect(&mut server, Kind::Pod, uid).is_none());
+        server.delete_now(Kind::Claim, &scene::key("c"), Writer::User);
+        assert!(steps(&server).contains(&Step::Collect(Kind::Pod, uid)));
+        assert!(collect(&mut server, Kind::Pod, uid).is_some());
+        assert!(server.store().list(Kind::Pod).is_empty());
+    }
+
+    fn steps(server: &ApiServer) -> Vec<Step> {
+        let mut steps = Vec::new();
+        enabled(server.store(), &mut steps);
+        steps
+    }
+
+    fn create(server: &mut ApiServer, object: Object) -> Uid {
+        let (_, commit) = server.handle(&Operation::Create(object), Writer::User, Wall::default());
+        commit.expect("the name is free").object().uid()
+    }
+
+    fn pod(name: &str) -> Object {
+        Object::Pod(Arc::new(Pod {
+            meta: agent_sandbox_core::object::Meta::draft(scene::key(name)),
+            spec: None,
+            phase: Phase::Pending,
+            ready: false,
+            scheduled: None,
+            ips: Vec::new(),
+            node: "".into(),
+        }))
+    }
+}

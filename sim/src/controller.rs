@@ -1,0 +1,78 @@
+//! What a controller must offer to be put into the world: the same five functions that the machine has.
+//!
+//! Implement [`Controller`] for your own decision logic and every tool here works on it: the timed simulation with its
+//! faults, the checkers, the stories. `examples/own_controller.rs` does it in some sixty lines.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use agent_sandbox_core::action::Action;
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::event::Event;
+use agent_sandbox_core::machine::Machine;
+use agent_sandbox_core::time::{Mono, Now};
+
+/// Decision logic without input and output: facts in, actions out.
+///
+/// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each action is
+/// answered exactly once, by [`Event::ActionDone`], unless the process dies first.
+pub trait Controller: Clone {
+    /// What a new process needs to know.
+    type Setup: Clone + Debug;
+
+    /// Starts a process. It does not lead yet, and has seen nothing.
+    fn start(setup: &Self::Setup, now: Now) -> Self;
+
+    /// Takes in one fact.
+    fn handle_event(&mut self, event: Event, now: Now);
+
+    /// Runs every timer that is due. May be called too early, and must then change nothing.
+    fn handle_timeout(&mut self, now: Now);
+
+    /// Returns the next thing to do.
+    fn poll_action(&mut self) -> Option<Action>;
+
+    /// Returns when [`Controller::handle_timeout`] is wanted next.
+    fn poll_timeout(&self) -> Option<Mono>;
+
+    /// Returns how long after it was sent a write may still take effect when its answer is missing.
+    fn write_limit(_setup: &Self::Setup) -> Duration {
+        Duration::from_secs(15)
+    }
+
+    /// Returns which branches of the logic were taken so far, one bit each, named by [`Controller::BRANCHES`].
+    fn marks(&self) -> u64 {
+        0
+    }
+
+    /// Names of the branches, so that a campaign can say which it never reached.
+    const BRANCHES: &'static [&'static str] = &[];
+}
+
+impl Controller for Machine {
+    type Setup = Config;
+
+    fn start(setup: &Config, now: Now) -> Self {
+        Self::new(setup.clone(), now)
+    }
+
+    fn handle_event(&mut self, event: Event, now: Now) {
+        Self::handle_event(self, event, now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_action(&mut self) -> Option<Action> {
+        Self::poll_action(self)
+    }
+
+    fn poll_timeout(&self) -> Option<Mono> {
+        Self::poll_timeout(self).map(|(at, _)| at)
+    }
+
+    fn write_limit(setup: &Config) -> Duration {
+        setup.write_timeout + setup.write_margin
+    }
+}

@@ -1,0 +1,303 @@
+//! What can go wrong, each kind with a switch of its own, and how much of it a run has.
+
+use std::time::Duration;
+
+use crate::choices::Choices;
+
+/// One kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fault {
+    /// A request never reaches the server.
+    LostRequest,
+    /// A write takes effect and its answer is lost.
+    LostAnswer,
+    /// The answer is lost first, and the write takes effect later.
+    LateCommit,
+    /// The server fails (5xx) before it has done anything.
+    ServerError,
+    /// The server asks to wait (429).
+    Throttled,
+    /// The server takes seconds, so that requests overtake each other.
+    SlowServer,
+    /// The process dies, at any point, and starts again.
+    Crash,
+    /// A process is told to stop leading, and another takes over.
+    Failover,
+    /// Two processes lead at once, and neither knows.
+    TwoLeaders,
+    /// Watches lag, each for itself.
+    WatchLag,
+    /// A watch breaks, and the process lists again.
+    WatchLoss,
+    /// The server forgets history that a slow watch still needs.
+    Compaction,
+    /// The controller's calendar is off by seconds.
+    ClockSkew,
+    /// Pods take long to start and to stop.
+    SlowKubelet,
+    /// A Pod runs before it has an address.
+    LateAddress,
+    /// A ready Pod is not ready for a while.
+    ReadinessFlap,
+    /// The garbage collector takes its time.
+    SlowCollector,
+    /// Somebody deletes a Pod.
+    PodDeleted,
+    /// Somebody deletes a sandbox.
+    SandboxDeleted,
+    /// A user deletes a claim before it is served.
+    ClaimDeleted,
+    /// A claim is created again under the same name, just after it was deleted.
+    ClaimRecreated,
+    /// A pool is scaled up and down.
+    PoolScaled,
+    /// A pool is deleted, and created again under the same name.
+    PoolRecreated,
+}
+
+impl Fault {
+    /// Every kind, in the order of [`Fault::index`].
+    pub const ALL: [Self; 23] = [
+        Self::LostRequest,
+        Self::LostAnswer,
+        Self::LateCommit,
+        Self::ServerError,
+        Self::Throttled,
+        Self::SlowServer,
+        Self::Crash,
+        Self::Failover,
+        Self::TwoLeaders,
+        Self::WatchLag,
+        Self::WatchLoss,
+        Self::Compaction,
+        Self::ClockSkew,
+        Self::SlowKubelet,
+        Self::LateAddress,
+        Self::ReadinessFlap,
+        Self::SlowCollector,
+        Self::PodDeleted,
+        Self::SandboxDeleted,
+        Self::ClaimDeleted,
+        Self::ClaimRecreated,
+        Self::PoolScaled,
+        Self::PoolRecreated,
+    ];
+
+    /// Returns the position of this kind in [`Fault::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Returns the name used on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LostRequest => "lost-request",
+            Self::LostAnswer => "lost-answer",
+            Self::LateCommit => "late-commit",
+            Self::ServerError => "server-error",
+            Self::Throttled => "throttled",
+            Self::SlowServer => "slow-server",
+            Self::Crash => "crash",
+            Self::Failover => "failover",
+            Self::TwoLeaders => "two-leaders",
+            Self::WatchLag => "watch-lag",
+            Self::WatchLoss => "watch-loss",
+            Self::Compaction => "compaction",
+            Self::ClockSkew => "clock-skew",
+            Self::SlowKubelet => "slow-kubelet",
+            Self::LateAddress => "late-address",
+            Self::ReadinessFlap => "readiness-flap",
+            Self::SlowCollector => "slow-collector",
+            Self::PodDeleted => "pod-deleted",
+            Self::SandboxDeleted => "sandbox-deleted",
+            Self::ClaimDeleted => "claim-deleted",
+            Self::ClaimRecreated => "claim-recreated",
+            Self::PoolScaled => "pool-scaled",
+            Self::PoolRecreated => "pool-recreated",
+        }
+    }
+
+    /// Returns the kind with a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+}
+
+/// A set of kinds of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Faults(u32);
+
+impl Faults {
+    /// No trouble at all.
+    pub const NONE: Self = Self(0);
+    /// Every kind.
+    pub const ALL: Self = Self((1 << Fault::ALL.len()) - 1);
+
+    /// Returns whether the set has a kind.
+    pub const fn has(self, fault: Fault) -> bool {
+        self.0 >> fault.index() & 1 == 1
+    }
+
+    /// Returns the set with one more kind.
+    #[must_use]
+    pub const fn with(self, fault: Fault) -> Self {
+        Self(self.0 | 1 << fault.index())
+    }
+
+    /// Returns the kinds in the set.
+    pub fn iter(self) -> impl Iterator<Item = Fault> {
+        Fault::ALL.into_iter().filter(move |fault| self.has(*fault))
+    }
+
+    /// Reads `all`, `none`, or names with commas between them.
+    ///
+    /// # Errors
+    /// The name that is none.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => return Ok(Self::ALL),
+            "none" => return Ok(Self::NONE),
+            _ => {}
+        }
+        text.split(',').try_fold(Self::NONE, |faults, name| {
+            Fault::named(name).map(|fault| faults.with(fault)).ok_or_else(|| name.to_owned())
+        })
+    }
+}
+
+impl std::fmt::Display for Faults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::ALL => f.write_str("all"),
+            Self::NONE => f.write_str("none"),
+            _ => f.write_str(&self.iter().map(Fault::name).collect::<Vec<_>>().join(",")),
+        }
+    }
+}
+
+/// What a run simulates. Together with the seed this is the whole run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where the choices come from.
+    pub seed: u64,
+    /// How many claims users create.
+    pub claims: u32,
+    /// `spec.replicas` of the pool.
+    pub pool: u32,
+    /// How long users and faults are at work, in virtual time.
+    pub duration: Duration,
+    /// What may go wrong. Each run has a random part of it.
+    pub faults: Faults,
+}
+
+impl Options {
+    /// Returns the small world that a campaign tries with a seed: many of them find more than few large ones.
+    ///
+    /// Source: most known bugs of such controllers need two or three claims and one or two members.
+    pub fn of_campaign(seed: u64) -> Self {
+        let mut choices = Choices::from_seed(seed ^ 0x6f70_7469_6f6e_7321);
+        let claims = [3, 2, 4, 6, 8, 12, 20, 30][choices.below(8) as usize];
+        let pool = [2, 1, 1, 3, 4, 6][choices.below(6) as usize];
+        let duration = Duration::from_secs([60, 20, 40, 120][choices.below(4) as usize]);
+        Self { seed, claims, pool, duration, faults: Faults::ALL }
+    }
+}
+
+/// How much of each kind of trouble one run has, drawn at its beginning ("swarm": some kinds not at all).
+///
+/// **Unit**: per mille of the occasions on which that kind can strike.
+///
+/// Source: Groce et al., "Swarm Testing", ISSTA 2012: leaving kinds out finds more than having all in every run.
+#[derive(Clone, Debug)]
+pub struct Rates([u32; Fault::ALL.len()]);
+
+impl Rates {
+    /// Draws the rates for a run.
+    pub fn draw(faults: Faults, choices: &mut Choices) -> Self {
+        let mut rates = [0; Fault::ALL.len()];
+        for fault in faults.iter() {
+            // The harmless choice is "not in this run"; two runs of three have it a little, or a lot.
+            rates[fault.index()] = [0, 0, 10, 30, 100, 300][choices.below(6) as usize];
+        }
+        Self(rates)
+    }
+
+    /// Returns how often a kind strikes.
+    pub const fn of(&self, fault: Fault) -> u32 {
+        self.0[fault.index()]
+    }
+
+    /// Returns whether the run has a kind at all.
+    pub const fn has(&self, fault: Fault) -> bool {
+        self.of(fault) > 0
+    }
+
+    /// Ends all trouble.
+    pub fn heal(&mut self) {
+        self.0 = [0; Fault::ALL.len()];
+    }
+
+    /// Draws whether one of several kinds strikes, and which; at most one does.
+    pub fn strike(&self, faults: &[Fault], choices: &mut Choices) -> Option<Fault> {
+        let total: u32 = faults.iter().map(|fault| self.of(*fault)).sum();
+        if total == 0 {
+            return None;
+        }
+        // Where the sum exceeds one thousand, something always strikes; else the lower draws are harmless.
+        let harmless = 1000_u32.saturating_sub(total);
+        let mut draw = choices.below(harmless + total).checked_sub(harmless)?;
+        faults.iter().copied().find(|fault| {
+            let hit = draw < self.of(*fault);
+            draw = draw.saturating_sub(self.of(*fault));
+            hit
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_place_and_a_name_of_its_own() {
+        for (place, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(fault.index(), place);
+            assert_eq!(Fault::named(fault.name()), Some(fault));
+        }
+    }
+
+    #[test]
+    fn a_set_survives_being_written_and_read() {
+        let some = Faults::NONE.with(Fault::Crash).with(Fault::WatchLag);
+        for faults in [Faults::ALL, Faults::NONE, some] {
+            assert_eq!(Faults::parse(&faults.to_string()), Ok(faults));
+        }
+        assert_eq!(Faults::parse("crash,bug"), Err("bug".to_owned()));
+    }
+
+    #[test]
+    fn zeros_on_the_tape_mean_no_fault() {
+        let mut choices = Choices::from_tape(vec![]);
+        let rates = Rates::draw(Faults::ALL, &mut choices);
+        assert!(Fault::ALL.into_iter().all(|fault| !rates.has(fault)));
+        let mut all = Rates([300; Fault::ALL.len()]);
+        assert_eq!(all.strike(&[Fault::Crash, Fault::LostAnswer], &mut choices), None);
+        all.heal();
+        assert!(!all.has(Fault::Crash));
+    }
+
+    #[test]
+    fn each_kind_strikes_as_often_as_its_rate_says() {
+        let mut choices = Choices::from_seed(1);
+        let rates = Rates([100; Fault::ALL.len()]);
+        let mut hits = [0; 2];
+        for _ in 0..10_000 {
+            match rates.strike(&[Fault::Crash, Fault::LostAnswer], &mut choices) {
+                Some(Fault::Crash) => hits[0] += 1,
+                Some(_) => hits[1] += 1,
+                None => {}
+            }
+        }
+        assert!(hits.iter().all(|hits| (900..1100).contains(hits)), "{hits:?}");
+    }
+}

@@ -1,0 +1,258 @@
+//! One run from a seed to a verdict: trouble, healing, rest.
+
+use std::time::Duration;
+
+use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::time::Mono;
+
+use crate::checkers::{Checkers, Class, Property, Stage, Violation};
+use crate::choices::Choices;
+use crate::controller::Controller;
+use crate::faults::{Faults, Options};
+use crate::stats::Stats;
+use crate::step::{Fact, Step};
+use crate::timed::Timed;
+use crate::world::World;
+
+/// How long after the trouble everything must be done.
+///
+/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod takes
+/// up to 40 s to start; each may come after the other.
+const SETTLES_WITHIN: Duration = Duration::from_secs(300);
+
+/// How long it must be quiet then.
+///
+/// Source: twenty of the longest back-offs.
+const QUIET_FOR: Duration = Duration::from_secs(600);
+
+/// Most steps at one moment. More means that the controller spins.
+const STEPS_AT_ONCE_MAX: u32 = 200_000;
+
+/// Sees every step of a run, with what it brought about.
+pub trait Observer<C: Controller> {
+    /// Takes in one step. `world` is as it is after the step.
+    fn on_step(&mut self, at: Mono, step: Step, facts: &[Fact], world: &World<C>);
+}
+
+/// Looks at nothing.
+impl<C: Controller> Observer<C> for () {
+    fn on_step(&mut self, _at: Mono, _step: Step, _facts: &[Fact], _world: &World<C>) {}
+}
+
+/// What came out of a run.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// What was broken, and when; `None` when nothing was.
+    pub broken: Option<Broken>,
+    /// Figures.
+    pub stats: Stats,
+    /// How often each kind of trouble struck, in the order of [`Fault::ALL`](crate::faults::Fault::ALL).
+    pub struck: Vec<u64>,
+    /// How many steps there were.
+    pub steps: u64,
+    /// How much virtual time has passed.
+    pub elapsed: Duration,
+    /// Each property with the number of occasions on which it was at stake.
+    pub checked: Vec<(Property, u64)>,
+    /// Branches taken, one bit each.
+    pub marks: u64,
+    /// A number that stands for every step: two runs with the same number took the same steps.
+    pub hash: u64,
+    /// Every choice that was made.
+    pub tape: Vec<u32>,
+}
+
+/// A violation with its place in the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What was broken.
+    pub violation: Violation,
+    /// The number of the step that broke it, the first being 1.
+    pub step: u64,
+    /// The virtual time.
+    pub at: Mono,
+}
+
+/// Which checkers judge a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judges {
+    /// All of them.
+    All,
+    /// Those of effects only: a mutant must be found by the harm that it does.
+    Effects,
+}
+
+impl Judges {
+    fn checkers(self, faults: Faults) -> Checkers {
+        match self {
+            Self::Effects => Checkers::of_effects(),
+            Self::All if faults == Faults::NONE => Checkers::of_calm(),
+            Self::All => Checkers::all(),
+        }
+    }
+}
+
+/// Runs a seed to its end, or to the first violation.
+pub fn run<C: Controller>(
+    options: &Options,
+    controller: C::Setup,
+    judges: Judges,
+    observer: &mut dyn Observer<C>,
+) -> Report {
+    run_with(options, controller, judges, Choices::from_seed(options.seed), observer)
+}
+
+/// Runs the choices of a tape, of bytes or of a seed to the end, or to the first violation.
+pub fn run_with<C: Controller>(
+    options: &Options,
+    controller: C::Setup,
+    judges: Judges,
+    choices: Choices,
+    observer: &mut dyn Observer<C>,
+) -> Report {
+    let mut run = Run {
+        timed: Timed::<C>::new(options, controller, choices),
+        checkers: judges.checkers(options.faults),
+        stats: Stats::default(),
+        steps: 0,
+        steps_at_once: 0,
+        last: Mono::default(),
+        hash: 0xcbf2_9ce4_8422_2325,
+        observer,
+    };
+    let broken = run.play().err();
+    let world = run.timed.world();
+    let alive = |place: &crate::process::Process<C>| place.controller.as_ref().map_or(0, Controller::marks);
+    Report {
+        broken,
+        struck: run.timed.struck().to_vec(),
+        steps: run.steps,
+        elapsed: world.clock().since(Mono::default()),
+        checked: run.checkers.counts().collect(),
+        marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
+        hash: run.hash,
+        tape: run.timed.choices().tape().to_vec(),
+        stats: run.stats,
+    }
+}
+
+struct Run<'a, C: Controller> {
+    timed: Timed<C>,
+    checkers: Checkers,
+    stats: Stats,
+    steps: u64,
+    steps_at_once: u32,
+    last: Mono,
+    hash: u64,
+    observer: &'a mut dyn Observer<C>,
+}
+
+impl<C: Controller> Run<'_, C> {
+    fn play(&mut self) -> Result<(), Broken> {
+        self.checkers.on_stage(Stage::Trouble);
+        self.play_until(self.timed.heals_at())?;
+        self.timed.heal();
+        self.checkers.on_stage(Stage::Healing);
+        let settled = self.timed.heals_at() + SETTLES_WITHIN;
+        self.play_until(settled)?;
+        self.judge_rest()?;
+        self.checkers.on_stage(Stage::Rest);
+        self.play_until(settled + QUIET_FOR)?;
+        self.judge_rest()
+    }
+
+    fn play_until(&mut self, until: Mono) -> Result<(), Broken> {
+        while let Some((at, step)) = self.timed.next(until) {
+            self.steps += 1;
+            self.steps_at_once = if at == self.last { self.steps_at_once + 1 } else { 0 };
+            self.last = at;
+            self.mix(at, step);
+            let world = self.timed.world();
+            self.observer.on_step(at, step, self.timed.facts(), world);
+            for fact in self.timed.facts() {
+                self.stats.on_fact(at, fact);
+                let judged = self.checkers.on_fact(fact, world.server().store());
+                judged.map_err(|violation| Broken { violation, step: self.steps, at })?;
+            }
+            if self.steps_at_once > STEPS_AT_ONCE_MAX {
+                return Err(self.broken(spinning()));
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_rest(&mut self) -> Result<(), Broken> {
+        let store = self.timed.world().server().store();
+        let judged = self.checkers.at_rest(store);
+        judged.map_err(|violation| self.broken(violation))
+    }
+
+    fn broken(&self, violation: Violation) -> Broken {
+        Broken { violation, step: self.steps, at: self.timed.world().clock() }
+    }
+
+    /// FNV-1a over what tells one run from another: when which step was made, and what was asked and stored.
+    fn mix(&mut self, at: Mono, step: Step) {
+        let mut hash = self.hash;
+        let mut eat = |value: u64| hash = (hash ^ value).wrapping_mul(0x0000_0100_0000_01b3);
+        eat(at.micros());
+        eat(number_of(step));
+        for fact in self.timed.facts() {
+            if let Fact::Sent(sent) = fact {
+                eat(u64::from(sent.request.0) << 8 | sent.action.intent as u64);
+            }
+            if let Fact::Committed(commit) = fact {
+                eat(commit.version.0 << 8 | commit.object().kind() as u64);
+            }
+        }
+        self.hash = hash;
+    }
+}
+
+/// Returns a number that tells steps apart.
+fn number_of(step: Step) -> u64 {
+    use std::hash::{Hash, Hasher};
+    /// Only what is written to it counts: no key, no state of the process.
+    struct Fold(u64);
+    impl Hasher for Fold {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+    }
+    let mut fold = Fold(0xcbf2_9ce4_8422_2325);
+    step.hash(&mut fold);
+    fold.finish()
+}
+
+fn spinning() -> Violation {
+    let property = Property { name: "no-spinning", about: "time goes on", class: Class::Liveness };
+    let what = format!("more than {STEPS_AT_ONCE_MAX} steps at one moment: the controller spins");
+    Violation { property, what }
+}
+
+/// Returns the intents with the number of requests sent for each, those that were never sent left out.
+pub fn sent_by_intent(stats: &Stats) -> impl Iterator<Item = (Intent, u64)> {
+    Intent::ALL.into_iter().zip(stats.sent).filter(|(_, count)| *count > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_sandbox_core::config::Config;
+    use agent_sandbox_core::machine::Machine;
+
+    use super::*;
+
+    #[test]
+    fn a_run_without_faults_keeps_every_promise() {
+        for seed in 0..20 {
+            let options = Options { faults: Faults::NONE, ..Options::of_campaign(seed) };
+            let report = run::<Machine>(&options, Config::default(), Judges::All, &mut ());
+            assert_eq!(report.broken, None, "{options:?}");
+        }
+    }
+}

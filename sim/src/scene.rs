@@ -1,0 +1,105 @@
+//! What is given before a simulation begins: who runs, and what users will do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::id::{Key, Kind, Text};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Object, Pool, PoolStatus};
+use agent_sandbox_core::time::Wall;
+use agent_sandbox_core::wire;
+
+use crate::controller::Controller;
+
+/// The namespace in which everything happens.
+pub const NAMESPACE: &str = "default";
+
+/// The template from which every sandbox is made.
+pub const TEMPLATE: &str = "template";
+
+/// Everything that is fixed before the first step.
+#[derive(Clone, Debug)]
+pub struct Scene<C: Controller> {
+    /// How each controller process is set up.
+    pub controller: C::Setup,
+    /// How many places there are where a controller process may run.
+    pub processes: u8,
+    /// What users do.
+    pub script: Vec<Deed>,
+    /// What the calendar says when the simulation begins.
+    pub epoch: Wall,
+}
+
+/// One line of the script.
+#[derive(Clone, Debug)]
+pub struct Deed {
+    /// What is done.
+    pub act: Act,
+    /// The line that must be done before.
+    pub after: Option<u32>,
+}
+
+/// What a user can do.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Create an object.
+    Create(Object),
+    /// Delete whatever holds a name.
+    Delete(Kind, Key),
+    /// Set a pool's `spec.replicas`.
+    Scale(Key, u32),
+    /// Delete the n-th of all objects of a kind, counted round and round.
+    DeleteAny(Kind, u32),
+}
+
+impl Deed {
+    /// Returns a line that may be done at any time.
+    pub const fn new(act: Act) -> Self {
+        Self { act, after: None }
+    }
+
+    /// Returns the same line, to be done after another.
+    #[must_use]
+    pub const fn after(mut self, line: u32) -> Self {
+        self.after = Some(line);
+        self
+    }
+}
+
+/// Returns the calendar at the beginning of every simulation: 2026-01-01T00:00:00Z.
+pub const fn epoch() -> Wall {
+    Wall::from_micros(1_767_225_600_000_000)
+}
+
+/// Returns the key of a name in [`NAMESPACE`].
+pub fn key(name: impl Into<Text>) -> Key {
+    Key::new(NAMESPACE, name)
+}
+
+/// Returns a claim as a user would create it.
+pub fn claim(name: impl Into<Text>, pool: impl Into<Text>) -> Object {
+    let (meta, status) = (Meta::draft(key(name)), ClaimStatus::default());
+    Object::Claim(Arc::new(Claim { meta, pool: pool.into(), status }))
+}
+
+/// Returns a pool as a user would create it.
+pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
+    let (meta, status) = (Meta::draft(key(name)), PoolStatus::default());
+    Object::Pool(Arc::new(Pool { meta, replicas, template: TEMPLATE.into(), status }))
+}
+
+/// Returns the template as a user would create it.
+///
+/// # Panics
+/// Never: the text is a template.
+pub fn template() -> Object {
+    let text = format!(
+        r#"{{"metadata":{{"name":"{TEMPLATE}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
+        "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
+    );
+    wire::decode(Kind::Template, &text).expect("the text is a template")
+}
+
+/// Returns how long a process may be under way with a write.
+pub fn write_limit<C: Controller>(scene: &Scene<C>) -> Duration {
+    C::write_limit(&scene.controller)
+}

@@ -1,0 +1,145 @@
+//! What may happen next.
+
+use agent_sandbox_core::action::Action;
+use agent_sandbox_core::event::Outcome;
+use agent_sandbox_core::id::{Kind, Uid, Version};
+
+use crate::api_server::Commit;
+use crate::process::RequestId;
+
+/// One thing that happens. Everything in the world changes by steps, one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// The server handles a request.
+    Commit(RequestId),
+    /// The answer reaches the process.
+    Answer(RequestId),
+    /// The request never reaches the server; its sender sees no answer.
+    LoseRequest(RequestId),
+    /// The answer is lost on its way; its sender sees no answer.
+    LoseAnswer(RequestId),
+    /// The sender gives up waiting; the request may still be handled later.
+    Abandon(RequestId),
+    /// The server answers 429: not now.
+    Throttle(RequestId),
+    /// The server reads a list for a process.
+    List(u8, Kind),
+    /// The list reaches the process, and a watch begins where it ends.
+    Relist(u8, Kind),
+    /// The next line of a watch reaches the process.
+    Deliver(u8, Kind),
+    /// A bookmark reaches the process: there was nothing else up to here.
+    Bookmark(u8, Kind),
+    /// A watch breaks and cannot be resumed.
+    BreakWatch(u8, Kind),
+    /// The server drops the history of a kind.
+    Compact(Kind),
+    /// The next timer of a process is due; the clock moves on to it.
+    Timer(u8),
+    /// A process starts, on standby.
+    Start(u8),
+    /// A process is told that it leads.
+    Lead(u8),
+    /// A process is told that it does not lead any more.
+    Depose(u8),
+    /// A process dies.
+    Crash(u8),
+    /// Something happens to a Pod.
+    Pod(Uid, PodStep),
+    /// The garbage collector takes an object of this kind whose owner is gone.
+    Collect(Kind, Uid),
+    /// A user does what stands in this line of the script.
+    User(u32),
+}
+
+/// What may happen to a Pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PodStep {
+    /// The scheduler finds a node for it.
+    Schedule,
+    /// It runs, but is not ready and has no address.
+    Run,
+    /// It runs, is ready and has an address.
+    GetReady,
+    /// It is not ready any more.
+    LoseReady,
+    /// It ends badly.
+    Fail,
+    /// It was terminating, and its kubelet has stopped it.
+    FinishDelete,
+}
+
+/// A request that was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Which process sent it.
+    pub process: u8,
+    /// The term in which it decided; zero while it does not lead.
+    pub term: u64,
+    /// Whether it had listed every kind since it leads.
+    pub listed: bool,
+    /// The request's name.
+    pub request: RequestId,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What a step brought about: for checkers, statistics, stories, and drivers that plan what follows.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A process decided to do something; the request is on its way.
+    Sent(Sent),
+    /// The store changed.
+    Committed(Commit),
+    /// A request was handled, or cannot be any more: its answer may travel.
+    Handled(RequestId),
+    /// An answer reached its process.
+    Answered {
+        /// Which process.
+        process: u8,
+        /// The action that is answered.
+        action: Action,
+        /// How.
+        outcome: Outcome,
+    },
+    /// The server has read a list.
+    Listed(u8, Kind),
+    /// A process has seen a list.
+    Relisted {
+        /// Which process.
+        process: u8,
+        /// Its term.
+        term: u64,
+        /// Which kind.
+        kind: Kind,
+        /// As of this version.
+        at: Version,
+    },
+    /// A process has lost a watch and must list.
+    WatchLost(u8, Kind),
+    /// A process started.
+    Started(u8),
+    /// A process leads.
+    Leading {
+        /// Which process.
+        process: u8,
+        /// Its term.
+        term: u64,
+    },
+    /// A process does not lead any more.
+    Deposed {
+        /// Which process.
+        process: u8,
+        /// The term that ended.
+        term: u64,
+    },
+    /// A process died.
+    Crashed {
+        /// Which process.
+        process: u8,
+        /// The term that ended; zero when it did not lead.
+        term: u64,
+    },
+    /// A process has run, so its next timer may be another.
+    Ran(u8),
+}

@@ -1,0 +1,214 @@
+//! All objects of one moment, found by name, by identity and by owner.
+
+use std::sync::Arc;
+
+use agent_sandbox_core::id::{Key, Kind, Uid};
+use agent_sandbox_core::object::{Object, OwnerKind};
+
+/// The objects of a cluster at one moment.
+///
+/// **Shape**: one table for each kind, shared between copies until one of them changes it. Every look-up is
+/// O(log n); a change moves what stands behind it in the table, 16 bytes an object.
+#[derive(Clone, Debug, Default)]
+pub struct Store {
+    tables: [Arc<Table>; Kind::ALL.len()],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Table {
+    /// In the order of their keys.
+    objects: Vec<Object>,
+    /// Identity → key, in the order of identities.
+    identities: Vec<(Uid, Key)>,
+    /// Owner → key of what it owns, in order.
+    owned: Vec<(Uid, Key)>,
+}
+
+impl Store {
+    /// Puts an object in its place and returns the one that was there.
+    pub fn put(&mut self, object: Object) -> Option<Object> {
+        let table = Arc::make_mut(&mut self.tables[object.kind().index()]);
+        match table.position(object.key()) {
+            Ok(place) => {
+                let old = std::mem::replace(&mut table.objects[place], object.clone());
+                if old.uid() != object.uid() || owner_of(&old) != owner_of(&object) {
+                    table.forget(&old);
+                    table.index(&object);
+                }
+                Some(old)
+            }
+            Err(place) => {
+                table.index(&object);
+                table.objects.insert(place, object);
+                None
+            }
+        }
+    }
+
+    /// Takes an object away and returns it.
+    pub fn remove(&mut self, kind: Kind, key: &Key) -> Option<Object> {
+        let place = self.tables[kind.index()].position(key).ok()?;
+        let table = Arc::make_mut(&mut self.tables[kind.index()]);
+        let old = table.objects.remove(place);
+        table.forget(&old);
+        Some(old)
+    }
+
+    /// Returns the object that holds a name.
+    pub fn get(&self, kind: Kind, key: &Key) -> Option<&Object> {
+        let table = &self.tables[kind.index()];
+        table.position(key).ok().map(|place| &table.objects[place])
+    }
+
+    /// Returns the object with an identity.
+    pub fn find(&self, kind: Kind, uid: Uid) -> Option<&Object> {
+        let table = &self.tables[kind.index()];
+        let place = table.identities.binary_search_by_key(&uid, |entry| entry.0).ok()?;
+        self.get(kind, &table.identities[place].1)
+    }
+
+    /// Returns every object of a kind, in the order of their keys.
+    pub fn list(&self, kind: Kind) -> &[Object] {
+        &self.tables[kind.index()].objects
+    }
+
+    /// Returns the objects of a kind whose controller reference has this identity, in the order of their keys.
+    pub fn owned_by(&self, kind: Kind, owner: Uid) -> impl Iterator<Item = &Object> {
+        let owned = &self.tables[kind.index()].owned;
+        let first = owned.partition_point(|entry| entry.0 < owner);
+        owned[first..]
+            .iter()
+            .take_while(move |entry| entry.0 == owner)
+            .filter_map(move |entry| self.get(kind, &entry.1))
+    }
+
+    /// Returns whether an object has an owner that does not exist: its name is free, or held by another identity.
+    ///
+    /// Owners of foreign kinds count as existing: nothing is known of them here.
+    pub fn is_orphan(&self, object: &Object) -> bool {
+        let Some(owner) = &object.meta().owner else { return false };
+        match &owner.kind {
+            OwnerKind::Known(kind) => {
+                let holder = self.get(*kind, &object.key().sibling(owner.name.clone()));
+                holder.is_none_or(|holder| holder.uid() != owner.uid)
+            }
+            OwnerKind::Foreign(_) => false,
+        }
+    }
+}
+
+impl Table {
+    fn position(&self, key: &Key) -> Result<usize, usize> {
+        self.objects.binary_search_by(|object| object.key().cmp(key))
+    }
+
+    fn index(&mut self, object: &Object) {
+        add(&mut self.identities, (object.uid(), object.key().clone()));
+        if let Some(owner) = owner_of(object) {
+            add(&mut self.owned, (owner, object.key().clone()));
+        }
+    }
+
+    fn forget(&mut self, object: &Object) {
+        take(&mut self.identities, &(object.uid(), object.key().clone()));
+        if let Some(owner) = owner_of(object) {
+            take(&mut self.owned, &(owner, object.key().clone()));
+        }
+    }
+}
+
+fn owner_of(object: &Object) -> Option<Uid> {
+    object.meta().owner.as_ref().map(|owner| owner.uid)
+}
+
+fn add(entries: &mut Vec<(Uid, Key)>, entry: (Uid, Key)) {
+    if let Err(place) = entries.binary_search(&entry) {
+        entries.insert(place, entry);
+    }
+}
+
+fn take(entries: &mut Vec<(Uid, Key)>, entry: &(Uid, Key)) {
+    if let Ok(place) = entries.binary_search(entry) {
+        entries.remove(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agent_sandbox_core::object::{Meta, Owner, Phase, Pod};
+
+    use super::*;
+
+    #[test]
+    fn an_object_is_found_by_name_by_identity_and_by_owner() {
+        let mut store = Store::default();
+        store.put(pod("a", 1, Some(9)));
+        store.put(pod("b", 2, None));
+        assert_eq!(store.get(Kind::Pod, &key("a")).map(Object::uid), Some(Uid::from_bits(1)));
+        assert_eq!(store.find(Kind::Pod, Uid::from_bits(2)).map(Object::key), Some(&key("b")));
+        let owned: Vec<_> = store.owned_by(Kind::Pod, Uid::from_bits(9)).map(Object::uid).collect();
+        assert_eq!(owned, [Uid::from_bits(1)]);
+    }
+
+    #[test]
+    fn a_change_of_owner_is_seen_under_the_new_owner_only() {
+        let mut store = Store::default();
+        store.put(pod("a", 1, Some(8)));
+        store.put(pod("a", 1, Some(9)));
+        assert_eq!(store.owned_by(Kind::Pod, Uid::from_bits(8)).count(), 0);
+        assert_eq!(store.owned_by(Kind::Pod, Uid::from_bits(9)).count(), 1);
+    }
+
+    #[test]
+    fn what_is_removed_is_not_found() {
+        let mut store = Store::default();
+        store.put(pod("a", 1, Some(9)));
+        assert!(store.remove(Kind::Pod, &key("a")).is_some());
+        assert!(store.remove(Kind::Pod, &key("a")).is_none());
+        assert!(store.find(Kind::Pod, Uid::from_bits(1)).is_none());
+        assert_eq!(store.owned_by(Kind::Pod, Uid::from_bits(9)).count(), 0);
+    }
+
+    #[test]
+    fn an_object_whose_owner_left_its_name_to_another_is_an_orphan() {
+        let mut store = Store::default();
+        let child = pod("child", 1, Some(9));
+        assert!(store.is_orphan(&child));
+        store.put(pod("owner", 9, None));
+        assert!(!store.is_orphan(&child));
+        store.put(pod("owner", 10, None));
+        assert!(store.is_orphan(&child));
+    }
+
+    #[test]
+    fn a_copy_does_not_change_with_its_origin() {
+        let mut store = Store::default();
+        store.put(pod("a", 1, None));
+        let copy = store.clone();
+        store.remove(Kind::Pod, &key("a"));
+        assert!(copy.get(Kind::Pod, &key("a")).is_some());
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("default", name)
+    }
+
+    fn pod(name: &str, uid: u128, owner: Option<u128>) -> Object {
+        let mut meta = Meta::draft(key(name));
+        meta.uid = Uid::from_bits(uid);
+        meta.owner = owner.map(|owner| Owner {
+            kind: OwnerKind::Known(Kind::Pod),
+            name: "owner".into(),
+            uid: Uid::from_bits(owner),
+        });
+        Object::Pod(Arc::new(Pod {
+            meta,
+            spec: None,
+            phase: Phase::Pending,
+            ready: false,
+            scheduled: None,
+            ips: Vec::new(),
+            node: "".into(),
+        }))
+    }
+}

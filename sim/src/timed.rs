@@ -1,0 +1,238 @@
+//! The timed simulation: a virtual clock, a queue of what is planned, and one stream of choices that decides how long
+//! everything takes and what goes wrong.
+//!
+//! Every step that the world opens up (a request to handle, a line of a watch to show, a Pod to start) gets a moment
+//! drawn for it. Lines of one watch stay in order; everything else may overtake everything else. Without faults a
+//! watch shows a change before the answer to the request that made it arrives, so nothing that a process sees is old.
+
+mod reactions;
+mod trouble;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::time::Mono;
+
+use crate::choices::Choices;
+use crate::controller::Controller;
+use crate::faults::{Fault, Options, Rates};
+use crate::scene::{self, Scene};
+use crate::step::{Fact, Step};
+use crate::workload::Workload;
+use crate::world::World;
+
+/// How many places there are for controller processes: one that leads, and one that may take over or be a rival.
+const PLACES: u8 = 2;
+
+/// How often a watch sends a bookmark.
+///
+/// Source: `bookmarkFrequency` of the API server's watch cache.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+
+/// A world with a clock that runs by itself.
+#[derive(Clone, Debug)]
+pub struct Timed<C: Controller> {
+    world: World<C>,
+    choices: Choices,
+    rates: Rates,
+    queue: BinaryHeap<Reverse<Planned>>,
+    planned: u64,
+    lanes: Vec<Lane>,
+    struck: [u64; Fault::ALL.len()],
+    heals_at: Mono,
+    facts: Vec<Fact>,
+}
+
+/// What is planned for one place where a process runs.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    /// The moment for which a timer is planned.
+    timer: Option<Mono>,
+    /// The kinds whose next line has a moment already.
+    armed: [bool; Kind::ALL.len()],
+    /// Until when each watch shows nothing.
+    lag_until: [Mono; Kind::ALL.len()],
+}
+
+/// Something that will happen at a moment; those of one moment happen in the order in which they were planned.
+#[derive(Clone, Copy, Debug)]
+struct Planned {
+    at: Mono,
+    number: u64,
+    what: What,
+}
+
+/// What will happen.
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Step(Step),
+    /// Somebody takes the lead, if nobody has it.
+    Elect,
+    /// This place takes the lead, if nobody has it.
+    TakeOver(u8),
+    /// Another place is to lead too.
+    Rival,
+    /// This place leads too.
+    RivalLeads(u8),
+    /// Of two leaders one gives up, or dies.
+    EndRivalry,
+    /// The leader is told to stop, and another takes over.
+    Failover,
+    /// A watch falls behind for a while; perhaps the server then forgets what it has missed.
+    Lag {
+        process: u8,
+        kind: Kind,
+        length: Duration,
+        compact: bool,
+    },
+    /// The n-th Pod is not ready for a while.
+    Flap(u32),
+    /// A bookmark, and then the next.
+    Bookmark(u8, Kind),
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+impl<C: Controller> Timed<C> {
+    /// Draws everything that is decided before the first step, and plans it.
+    pub fn new(options: &Options, controller: C::Setup, mut choices: Choices) -> Self {
+        let rates = Rates::draw(options.faults, &mut choices);
+        let workload = Workload::draw(options, &rates, &mut choices);
+        let last = workload.times.iter().copied().max().unwrap_or_default();
+        let script = workload.script.clone();
+        let scene = Scene { controller, processes: PLACES, script, epoch: scene::epoch() };
+        let mut timed = Self {
+            world: World::new(Arc::new(scene)),
+            choices,
+            rates,
+            queue: BinaryHeap::new(),
+            planned: 0,
+            lanes: vec![Lane::default(); usize::from(PLACES)],
+            struck: [0; Fault::ALL.len()],
+            heals_at: (Mono::default() + options.duration).max(last),
+            facts: Vec::new(),
+        };
+        timed.plan(Mono::default(), What::Step(Step::Start(0)));
+        for (line, at) in (0..).zip(&workload.times) {
+            timed.plan(*at, What::Step(Step::User(line)));
+        }
+        for (fault, often) in &workload.trouble {
+            timed.struck[fault.index()] += u64::from(*often);
+        }
+        for process in 0..PLACES {
+            for kind in Kind::ALL {
+                timed.plan(Mono::default() + BOOKMARK_EVERY, What::Bookmark(process, kind));
+            }
+        }
+        timed.plan_trouble(&workload);
+        timed
+    }
+
+    /// Makes the next step, if it comes before `until`; returns it with its moment.
+    ///
+    /// What it brought about is in [`Timed::facts`] until the next call.
+    pub fn next(&mut self, until: Mono) -> Option<(Mono, Step)> {
+        loop {
+            self.facts.clear();
+            let Some(Reverse(next)) = self.queue.peek().copied() else { return self.idle(until) };
+            if next.at > until {
+                return self.idle(until);
+            }
+            self.queue.pop();
+            self.world.advance(next.at);
+            match self.step_of(next.what) {
+                Some(step) if self.world.apply(step, &mut self.facts) => {
+                    self.react(step);
+                    return Some((next.at, step));
+                }
+                Some(step) => self.pass_over(step),
+                None => {}
+            }
+        }
+    }
+
+    fn idle(&mut self, until: Mono) -> Option<(Mono, Step)> {
+        self.world.advance(until);
+        None
+    }
+
+    /// Ends all trouble: nothing goes wrong from here on, and one process leads.
+    pub fn heal(&mut self) {
+        self.rates.heal();
+        for lane in &mut self.lanes {
+            lane.lag_until = [Mono::default(); Kind::ALL.len()];
+        }
+        self.plan_now(What::EndRivalry);
+        self.plan_now(What::Elect);
+    }
+
+    /// Returns when trouble should end: users have done what they do.
+    pub const fn heals_at(&self) -> Mono {
+        self.heals_at
+    }
+
+    /// Returns what the last step brought about.
+    pub fn facts(&self) -> &[Fact] {
+        &self.facts
+    }
+
+    /// Returns the world.
+    pub const fn world(&self) -> &World<C> {
+        &self.world
+    }
+
+    /// Returns the choices made so far.
+    pub const fn choices(&self) -> &Choices {
+        &self.choices
+    }
+
+    /// Returns how often each kind of trouble has struck, in the order of [`Fault::ALL`].
+    pub const fn struck(&self) -> &[u64; Fault::ALL.len()] {
+        &self.struck
+    }
+
+    fn plan(&mut self, at: Mono, what: What) {
+        self.queue.push(Reverse(Planned { at, number: self.planned, what }));
+        self.planned += 1;
+    }
+
+    fn plan_in(&mut self, after: Duration, what: What) {
+        self.plan(self.world.clock() + after, what);
+    }
+
+    fn plan_now(&mut self, what: What) {
+        self.plan_in(Duration::ZERO, what);
+    }
+
+    fn plan_step(&mut self, after: Duration, step: Step) {
+        self.plan_in(after, What::Step(step));
+    }
+
+    /// Draws whether a kind of trouble strikes, and counts it.
+    fn strikes(&mut self, fault: Fault) -> bool {
+        let strikes = self.rates.has(fault) && self.choices.chance(self.rates.of(fault));
+        self.struck[fault.index()] += u64::from(strikes);
+        strikes
+    }
+}

@@ -1,0 +1,239 @@
+//! What follows from each fact: the next step, and when.
+
+use std::time::Duration;
+
+use agent_sandbox_core::event::Outcome;
+use agent_sandbox_core::id::Kind;
+
+use super::{BOOKMARK_EVERY, Timed, What};
+use crate::api_server::Commit;
+use crate::cluster;
+use crate::controller::Controller;
+use crate::faults::Fault;
+use crate::process::{RequestId, Watch};
+use crate::step::{Fact, PodStep, Step};
+
+/// How long a change takes to be shown by a watch, at most, when nothing is wrong.
+const SHOW_MAX: Duration = Duration::from_millis(1);
+
+/// How long an answer travels, at least: longer than [`SHOW_MAX`], so that without faults no process sees old news.
+const ANSWER_MIN: Duration = Duration::from_millis(2);
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl<C: Controller> Timed<C> {
+    /// Plans what follows from the step just made.
+    pub(super) fn react(&mut self, step: Step) {
+        let facts = std::mem::take(&mut self.facts);
+        for fact in &facts {
+            match fact {
+                Fact::Sent(sent) => self.plan_request(sent.process, sent.request),
+                Fact::Committed(commit) => self.on_commit(commit),
+                Fact::Handled(request) => self.plan_answer(*request),
+                Fact::Listed(process, kind) => {
+                    let travel = self.choices.between(ms(2), ms(6));
+                    self.plan_step(travel, Step::Relist(*process, *kind));
+                }
+                Fact::Relisted { process, kind, .. } => self.arm(*process, *kind),
+                Fact::WatchLost(process, kind) => self.plan_list(*process, *kind),
+                Fact::Leading { process, .. } => {
+                    Kind::ALL.into_iter().for_each(|kind| self.plan_list(*process, kind))
+                }
+                Fact::Started(_) => self.plan_in(ms(100), What::Elect),
+                Fact::Deposed { process, .. } => self.on_deposed(*process),
+                Fact::Crashed { process, .. } => self.on_crash(*process),
+                Fact::Ran(process) => self.plan_timer(*process),
+                Fact::Answered { .. } => {}
+            }
+        }
+        self.facts = facts;
+        self.struck[Fault::Compaction.index()] += u64::from(matches!(step, Step::Compact(_)));
+        if let Step::Deliver(process, kind) = step {
+            self.arm_again(process, kind);
+        }
+    }
+
+    /// Sees to it that nothing gets stuck behind a step that had nothing to do.
+    pub(super) fn pass_over(&mut self, step: Step) {
+        if let Step::Deliver(process, kind) = step {
+            self.arm_again(process, kind);
+        }
+    }
+
+    fn plan_list(&mut self, process: u8, kind: Kind) {
+        let travel = self.choices.between(ms(1), ms(4));
+        self.plan_step(travel, Step::List(process, kind));
+    }
+
+    fn plan_timer(&mut self, process: u8) {
+        let due = self.world.timer_due(process);
+        let lane = &mut self.lanes[usize::from(process)];
+        if due == lane.timer {
+            return;
+        }
+        lane.timer = due;
+        if let Some(due) = due {
+            self.plan(due.max(self.world.clock()), What::Step(Step::Timer(process)));
+        }
+    }
+
+    fn plan_request(&mut self, process: u8, request: RequestId) {
+        let faults =
+            [Fault::SlowServer, Fault::Throttled, Fault::ServerError, Fault::LostRequest, Fault::LateCommit];
+        let fault = self.rates.strike(&faults, &mut self.choices);
+        if let Some(fault) = fault {
+            self.struck[fault.index()] += 1;
+        }
+        let travel = self.choices.between(ms(1), ms(4));
+        match fault {
+            Some(Fault::Throttled) => self.plan_step(travel, Step::Throttle(request)),
+            Some(Fault::ServerError) => self.plan_step(travel, Step::LoseRequest(request)),
+            Some(Fault::LostRequest) => {
+                let found_out = self.choices.around(ms(3000)).min(ms(10_000));
+                self.plan_step(travel + found_out, Step::LoseRequest(request));
+            }
+            Some(Fault::LateCommit) => {
+                self.plan_step(travel, Step::Abandon(request));
+                let limit = C::write_limit(&self.world.scene().controller) * 19 / 20;
+                let mean = *self.choices.pick(&[ms(5), ms(50), ms(500), ms(5000)]);
+                let late = self.choices.around(mean).min(limit);
+                self.plan_step(travel + late, Step::Commit(request));
+            }
+            Some(Fault::SlowServer) => {
+                let slow = self.choices.around(ms(300)).min(ms(5000));
+                self.plan_step(travel + slow, Step::Commit(request));
+            }
+            Some(_) | None => self.plan_step(travel, Step::Commit(request)),
+        }
+        if self.strikes(Fault::Crash) {
+            let after = self.choices.between(Duration::ZERO, ms(10));
+            self.plan_step(after, Step::Crash(process));
+        }
+    }
+
+    fn plan_answer(&mut self, request: RequestId) {
+        let Some(answer) = self.world.request(request).and_then(|request| request.answer.as_ref()) else {
+            return;
+        };
+        let can_be_lost = *answer != Outcome::Unknown;
+        if can_be_lost && self.strikes(Fault::LostAnswer) {
+            self.plan_step(Duration::ZERO, Step::LoseAnswer(request));
+            let found_out = self.choices.around(ms(1000)).min(ms(10_000));
+            self.plan_step(ANSWER_MIN + found_out, Step::Answer(request));
+            return;
+        }
+        let travel = self.choices.between(ANSWER_MIN, ANSWER_MIN * 2);
+        self.plan_step(travel, Step::Answer(request));
+    }
+
+    fn on_commit(&mut self, commit: &Commit) {
+        let object = commit.object();
+        for process in 0..self.lanes.len() as u8 {
+            self.arm(process, object.kind());
+        }
+        if let Some(new) = &commit.new {
+            let before = commit.old.as_ref().and_then(cluster::next_of_pod);
+            let next = cluster::next_of_pod(new);
+            if let Some(Step::Pod(_, what)) = next
+                && next != before
+            {
+                self.plan_pod(new.uid(), what);
+            }
+            if cluster::is_collectable(self.world.server().store(), new) {
+                self.plan_collect(object.kind(), object.uid());
+            }
+            return;
+        }
+        for kind in [Kind::Sandbox, Kind::Pod] {
+            let owned = self.world.server().store().owned_by(kind, object.uid());
+            let orphans: Vec<_> = owned.map(agent_sandbox_core::object::Object::uid).collect();
+            orphans.into_iter().for_each(|orphan| self.plan_collect(kind, orphan));
+        }
+    }
+
+    fn plan_collect(&mut self, kind: Kind, orphan: agent_sandbox_core::id::Uid) {
+        let slow = self.strikes(Fault::SlowCollector);
+        let mean = if slow { ms(10_000) } else { ms(100) };
+        let after = ms(10) + self.choices.around(mean);
+        self.plan_step(after, Step::Collect(kind, orphan));
+    }
+
+    fn plan_pod(&mut self, pod: agent_sandbox_core::id::Uid, what: PodStep) {
+        let after = match what {
+            PodStep::Schedule => self.choices.between(ms(5), ms(20)),
+            PodStep::GetReady => {
+                let mean = if self.strikes(Fault::SlowKubelet) { ms(8000) } else { ms(300) };
+                let after = ms(400) + self.choices.around(mean);
+                if self.strikes(Fault::LateAddress) {
+                    self.plan_step(after / 2, Step::Pod(pod, PodStep::Run));
+                }
+                after
+            }
+            PodStep::FinishDelete => {
+                let mean = if self.strikes(Fault::SlowKubelet) { ms(10_000) } else { ms(500) };
+                ms(50) + self.choices.around(mean)
+            }
+            PodStep::Run | PodStep::LoseReady | PodStep::Fail => return,
+        };
+        self.plan_step(after, Step::Pod(pod, what));
+    }
+
+    /// Plans when a watch shows its next line, unless that is planned, or there is none.
+    fn arm(&mut self, process: u8, kind: Kind) {
+        if !self.is_behind(process, kind) || self.lanes[usize::from(process)].armed[kind.index()] {
+            return;
+        }
+        let after = self.choices.between(Duration::ZERO, SHOW_MAX);
+        self.arm_in(after, process, kind);
+    }
+
+    /// Plans the line after the one just shown: at once, for it waited long enough behind it.
+    fn arm_again(&mut self, process: u8, kind: Kind) {
+        self.lanes[usize::from(process)].armed[kind.index()] = false;
+        if self.is_behind(process, kind) {
+            self.arm_in(Duration::ZERO, process, kind);
+        }
+    }
+
+    fn arm_in(&mut self, after: Duration, process: u8, kind: Kind) {
+        let clock = self.world.clock();
+        let lagging = self.lanes[usize::from(process)].lag_until[kind.index()];
+        let after = if self.strikes(Fault::WatchLag) {
+            let mean = *self.choices.pick(&[ms(3), ms(30), ms(300), ms(3000)]);
+            after + self.choices.around(mean)
+        } else {
+            after
+        };
+        self.lanes[usize::from(process)].armed[kind.index()] = true;
+        self.plan((clock + after).max(lagging), What::Step(Step::Deliver(process, kind)));
+    }
+
+    fn is_behind(&self, process: u8, kind: Kind) -> bool {
+        match self.world.process(process).watches[kind.index()] {
+            Watch::Live { cursor } => self.world.server().is_behind(kind, cursor),
+            Watch::Lost | Watch::Listed { .. } => false,
+        }
+    }
+
+    fn on_crash(&mut self, process: u8) {
+        self.lanes[usize::from(process)].timer = None;
+        let restart = ms(50) + self.choices.around(ms(1000));
+        self.plan_step(restart, Step::Start(process));
+        let takeover = ms(200) + self.choices.around(ms(2000));
+        self.plan_in(takeover, What::Elect);
+    }
+
+    /// A process that may not lead any more exits, sooner or later, and starts again.
+    fn on_deposed(&mut self, process: u8) {
+        let exit = self.choices.around(ms(500));
+        self.plan_step(exit, Step::Crash(process));
+        self.plan_in(ms(5000), What::Elect);
+    }
+
+    /// Plans the next bookmark of a watch.
+    pub(super) fn plan_bookmark(&mut self, process: u8, kind: Kind) {
+        self.plan_in(BOOKMARK_EVERY, What::Bookmark(process, kind));
+    }
+}

@@ -1,0 +1,186 @@
+//! Trouble that takes a while: rival leaders, watches that fall behind, Pods that flap.
+
+use std::time::Duration;
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::object::Object;
+use agent_sandbox_core::time::Mono;
+
+use super::{PLACES, Timed, What};
+use crate::controller::Controller;
+use crate::faults::Fault;
+use crate::process::Watch;
+use crate::step::{PodStep, Step};
+use crate::workload::Workload;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+impl<C: Controller> Timed<C> {
+    /// Plans the trouble that does not hang on a request or a Pod.
+    pub(super) fn plan_trouble(&mut self, workload: &Workload) {
+        if self.rates.has(Fault::ClockSkew) {
+            for process in 0..PLACES {
+                let skew = i64::from(self.choices.below(10_000_001)) - 5_000_000;
+                self.world.set_skew(process, skew);
+                self.struck[Fault::ClockSkew.index()] += 1;
+            }
+        }
+        for fault in [
+            Fault::TwoLeaders,
+            Fault::Failover,
+            Fault::WatchLag,
+            Fault::WatchLoss,
+            Fault::Compaction,
+            Fault::ReadinessFlap,
+        ] {
+            if !self.rates.has(fault) {
+                continue;
+            }
+            for _ in 0..=self.choices.below(1 + self.rates.of(fault) / 30) {
+                let at = workload.moment(&mut self.choices, self.heals_at);
+                let what = self.draw_trouble(fault);
+                self.plan(at, what);
+            }
+        }
+    }
+
+    fn draw_trouble(&mut self, fault: Fault) -> What {
+        match fault {
+            Fault::TwoLeaders => What::Rival,
+            Fault::Failover => What::Failover,
+            Fault::ReadinessFlap => What::Flap(self.choices.below(1 << 16)),
+            Fault::WatchLoss => {
+                let (process, kind) = self.draw_watch();
+                What::Step(Step::BreakWatch(process, kind))
+            }
+            _ => {
+                let (process, kind) = self.draw_watch();
+                let mean = *self.choices.pick(&[ms(20), ms(200), ms(2000)]);
+                let length = self.choices.around(mean);
+                What::Lag { process, kind, length, compact: fault == Fault::Compaction }
+            }
+        }
+    }
+
+    fn draw_watch(&mut self) -> (u8, Kind) {
+        let kinds = [Kind::Sandbox, Kind::Claim, Kind::Pod, Kind::Pool, Kind::Template];
+        (self.choices.below(u32::from(PLACES)) as u8, *self.choices.pick(&kinds))
+    }
+
+    /// Turns a plan into a step, if the time for it has come and it is still possible.
+    pub(super) fn step_of(&mut self, what: What) -> Option<Step> {
+        match what {
+            What::Step(step @ Step::Timer(process)) => {
+                let clock = self.world.clock();
+                let due = self.world.timer_due(process).filter(|due| *due <= clock)?;
+                let lane = &mut self.lanes[usize::from(process)];
+                if lane.timer == Some(due) {
+                    lane.timer = None;
+                }
+                Some(step)
+            }
+            What::Step(step @ Step::BreakWatch(process, kind)) => {
+                let live = matches!(self.world.process(process).watches[kind.index()], Watch::Live { .. });
+                self.struck[Fault::WatchLoss.index()] += u64::from(live);
+                Some(step)
+            }
+            What::Step(step) => Some(step),
+            What::Elect => self.elect(),
+            What::TakeOver(process) => self.leaders().is_empty().then_some(Step::Lead(process)),
+            What::RivalLeads(process) => self.rates.has(Fault::TwoLeaders).then_some(Step::Lead(process)),
+            What::Rival => self.raise_rival(),
+            What::EndRivalry => self.end_rivalry(),
+            What::Failover => self.fail_over(),
+            What::Lag { process, kind, length, compact } => self.begin_lag(process, kind, length, compact),
+            What::Flap(number) => self.flap(number),
+            What::Bookmark(process, kind) => {
+                self.plan_bookmark(process, kind);
+                Some(Step::Bookmark(process, kind))
+            }
+        }
+    }
+
+    fn leaders(&self) -> Vec<u8> {
+        let places = (0..).zip(self.world.processes());
+        places.filter(|(_, place)| place.is_leading()).map(|(process, _)| process).collect()
+    }
+
+    fn elect(&mut self) -> Option<Step> {
+        if !self.leaders().is_empty() {
+            return None;
+        }
+        let mut places = (0..).zip(self.world.processes());
+        places.find(|(_, place)| place.controller.is_some()).map(|(process, _)| Step::Lead(process))
+    }
+
+    fn other_place(&self) -> Option<u8> {
+        let [leader] = self.leaders()[..] else { return None };
+        Some((leader + 1) % PLACES)
+    }
+
+    /// Lets another place lead while one does: a pause, a partition, a Lease that was taken too early.
+    fn raise_rival(&mut self) -> Option<Step> {
+        if !self.rates.has(Fault::TwoLeaders) {
+            return None;
+        }
+        let other = self.other_place()?;
+        self.struck[Fault::TwoLeaders.index()] += 1;
+        let length = self.choices.around(ms(5000));
+        self.plan_in(ms(1) + length, What::EndRivalry);
+        self.plan_step(Duration::ZERO, Step::Start(other));
+        self.plan_in(ms(1), What::RivalLeads(other));
+        None
+    }
+
+    fn end_rivalry(&mut self) -> Option<Step> {
+        let leaders = self.leaders();
+        if leaders.len() < 2 {
+            return None;
+        }
+        let process = *self.choices.pick(&leaders);
+        Some(if self.choices.chance(500) { Step::Crash(process) } else { Step::Depose(process) })
+    }
+
+    fn fail_over(&mut self) -> Option<Step> {
+        if !self.rates.has(Fault::Failover) {
+            return None;
+        }
+        let other = self.other_place()?;
+        self.struck[Fault::Failover.index()] += 1;
+        let takeover = self.choices.around(ms(500));
+        self.plan_step(takeover, Step::Start(other));
+        self.plan_in(takeover + ms(1), What::TakeOver(other));
+        let (leader, _) = (0..).zip(self.world.processes()).find(|(_, place)| place.is_leading())?;
+        Some(Step::Depose(leader))
+    }
+
+    fn begin_lag(&mut self, process: u8, kind: Kind, length: Duration, compact: bool) -> Option<Step> {
+        let fault = if compact { Fault::Compaction } else { Fault::WatchLag };
+        if !self.rates.has(fault) {
+            return None;
+        }
+        let until: Mono = self.world.clock() + length;
+        let lag = &mut self.lanes[usize::from(process)].lag_until[kind.index()];
+        *lag = (*lag).max(until);
+        self.struck[fault.index()] += u64::from(!compact);
+        if compact {
+            self.plan(until, What::Step(Step::Compact(kind)));
+        }
+        None
+    }
+
+    fn flap(&mut self, number: u32) -> Option<Step> {
+        if !self.rates.has(Fault::ReadinessFlap) {
+            return None;
+        }
+        let pods = self.world.server().store().list(Kind::Pod);
+        let place = (number as usize).checked_rem(pods.len())?;
+        let Object::Pod(pod) = &pods[place] else { return None };
+        let ready = pod.ready && !pod.meta.terminating;
+        let step = Step::Pod(pod.meta.uid, PodStep::LoseReady);
+        self.struck[Fault::ReadinessFlap.index()] += u64::from(ready);
+        ready.then_some(step)
+    }
+}

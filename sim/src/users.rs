@@ -1,0 +1,62 @@
+//! Users: they do what their script says, in any order that the script allows.
+
+use std::sync::Arc;
+
+use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::object::Object;
+
+use crate::api_server::{Commit, Writer};
+use crate::controller::Controller;
+use crate::scene::Act;
+use crate::step::{Fact, Step};
+use crate::world::World;
+
+/// Adds to `steps` the lines of the script that may be done next.
+pub(crate) fn enabled<C: Controller>(world: &World<C>, steps: &mut Vec<Step>) {
+    for (line, deed) in (0..).zip(&world.scene.script) {
+        if !is_done(&world.done, line) && deed.after.is_none_or(|before| is_done(&world.done, before)) {
+            steps.push(Step::User(line));
+        }
+    }
+}
+
+/// Does one line of the script. Every line is done once; what cannot be done (any more) is passed over.
+pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Vec<Fact>) -> bool {
+    let scene = world.scene.clone();
+    let Some(deed) = scene.script.get(line as usize) else { return false };
+    if is_done(&world.done, line) {
+        return false;
+    }
+    world.done[line as usize / 64] |= 1 << (line % 64);
+    let commit = commit(world, &deed.act);
+    world.note(commit, facts);
+    true
+}
+
+fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
+    let wall = world.wall();
+    match act {
+        Act::Create(draft) => world.server.handle(&Operation::Create(draft.clone()), Writer::User, wall).1,
+        Act::Delete(kind, key) => world.server.delete_now(*kind, key, Writer::User),
+        Act::Scale(key, replicas) => {
+            world.server.update(agent_sandbox_core::id::Kind::Pool, key, Writer::User, |object| {
+                let Object::Pool(pool) = object else { return };
+                if pool.replicas != *replicas {
+                    let pool = Arc::make_mut(pool);
+                    pool.replicas = *replicas;
+                    pool.meta.generation += 1;
+                }
+            })
+        }
+        Act::DeleteAny(kind, number) => {
+            let all = world.server.store().list(*kind);
+            let place = (*number as usize).checked_rem(all.len())?;
+            let key = all[place].key().clone();
+            world.server.delete_now(*kind, &key, Writer::User)
+        }
+    }
+}
+
+fn is_done(done: &[u64], line: u32) -> bool {
+    done[line as usize / 64] >> (line % 64) & 1 == 1
+}

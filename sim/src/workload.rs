@@ -1,0 +1,131 @@
+//! Who claims what, when: bursts of claims that exhaust the pool, and the trouble that users make.
+
+use std::time::Duration;
+
+use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::time::Mono;
+
+use crate::choices::Choices;
+use crate::faults::{Fault, Options, Rates};
+use crate::scene::{self, Act, Deed};
+
+/// The name of the pool.
+pub const POOL: &str = "pool";
+
+/// What users do, and when.
+#[derive(Clone, Debug, Default)]
+pub struct Workload {
+    /// What.
+    pub script: Vec<Deed>,
+    /// When, for each line of the script.
+    pub times: Vec<Mono>,
+    /// When bursts begin: trouble is likeliest to matter then.
+    pub bursts: Vec<Mono>,
+    /// How often each kind of trouble is in the script.
+    pub trouble: Vec<(Fault, u32)>,
+}
+
+impl Workload {
+    /// Draws the workload of a run.
+    pub fn draw(options: &Options, rates: &Rates, choices: &mut Choices) -> Self {
+        let mut workload = Self::default();
+        let end = Mono::default() + options.duration;
+        workload.add(Mono::default(), Act::Create(scene::template()));
+        workload.add(Mono::from_micros(1), Act::Create(scene::pool(POOL, options.pool)));
+        workload.draw_claims(options, rates, choices, end);
+        workload.draw_pool_edits(options, rates, choices, end);
+        for (fault, kind) in [(Fault::PodDeleted, Kind::Pod), (Fault::SandboxDeleted, Kind::Sandbox)] {
+            let often = workload.often(options, rates, fault, choices);
+            for _ in 0..often {
+                let at = workload.moment(choices, end);
+                let number = choices.below(1 << 16);
+                workload.add(at, Act::DeleteAny(kind, number));
+            }
+            workload.trouble.push((fault, often));
+        }
+        workload
+    }
+
+    fn add(&mut self, at: Mono, act: Act) {
+        self.script.push(Deed::new(act));
+        self.times.push(at);
+    }
+
+    /// Claims come in bursts of up to three times the pool; each is used for a while and deleted, or kept.
+    fn draw_claims(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let mut left = options.claims;
+        let (mut deleted, mut recreated) = (0, 0);
+        while left > 0 {
+            let size = (1 + choices.below((options.pool * 3).max(4))).min(left);
+            // The pool is filling during the first seconds: that is a good time for a burst, too.
+            let start = Mono::default() + choices.between(Duration::from_millis(1), options.duration * 3 / 4);
+            self.bursts.push(start);
+            for _ in 0..size {
+                let number = options.claims - left;
+                left -= 1;
+                let at = start + choices.around(Duration::from_millis(20));
+                let key = scene::key(format!("claim-{number}"));
+                self.add(at, create_claim(&key));
+                let early = choices.chance(rates.of(Fault::ClaimDeleted));
+                deleted += u32::from(early);
+                let gone = at + lifetime(early, options, choices);
+                if gone >= end {
+                    continue;
+                }
+                self.add(gone, Act::Delete(Kind::Claim, key.clone()));
+                if choices.chance(rates.of(Fault::ClaimRecreated)) {
+                    recreated += 1;
+                    self.add(gone + choices.around(Duration::from_millis(100)), create_claim(&key));
+                }
+            }
+        }
+        self.trouble.extend([(Fault::ClaimDeleted, deleted), (Fault::ClaimRecreated, recreated)]);
+    }
+
+    fn draw_pool_edits(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let pool = scene::key(POOL);
+        let scaled = self.often(options, rates, Fault::PoolScaled, choices);
+        for _ in 0..scaled {
+            let at = self.moment(choices, end);
+            let replicas = choices.below(options.pool * 2 + 1);
+            self.add(at, Act::Scale(pool.clone(), replicas));
+        }
+        let recreated = self.often(options, rates, Fault::PoolRecreated, choices).min(3);
+        for _ in 0..recreated {
+            let at = self.moment(choices, end);
+            self.add(at, Act::Delete(Kind::Pool, pool.clone()));
+            let at = at + choices.around(Duration::from_secs(1));
+            self.add(at, Act::Create(scene::pool(POOL, options.pool)));
+        }
+        self.trouble.extend([(Fault::PoolScaled, scaled), (Fault::PoolRecreated, recreated)]);
+    }
+
+    /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.
+    fn often(&self, options: &Options, rates: &Rates, fault: Fault, choices: &mut Choices) -> u32 {
+        if rates.has(fault) { 1 + choices.below(1 + options.claims * rates.of(fault) / 500) } else { 0 }
+    }
+
+    /// Draws a moment soon after a burst has begun.
+    pub(crate) fn moment(&self, choices: &mut Choices, end: Mono) -> Mono {
+        let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
+        let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
+        (burst + choices.around(Duration::from_millis(mean))).min(end)
+    }
+}
+
+fn create_claim(key: &Key) -> Act {
+    Act::Create(scene::claim(key.name.clone(), POOL))
+}
+
+/// Draws how long a claim is used: some are given up at once, some outlive the run.
+fn lifetime(early: bool, options: &Options, choices: &mut Choices) -> Duration {
+    if early {
+        return choices.around(Duration::from_millis(100));
+    }
+    match choices.below(4) {
+        0 => options.duration,
+        1 => choices.around(Duration::from_secs(3)),
+        2 => choices.around(options.duration / 20),
+        _ => choices.around(options.duration / 5),
+    }
+}
