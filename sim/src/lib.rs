@@ -17,6 +17,7 @@ pub mod scene;
 pub mod stats;
 pub mod step;
 pub mod store;
+pub mod story;
 pub mod timed;
 mod users;
 pub mod workload;

@@ -76,21 +76,23 @@ impl TruthfulReady {
         if bound.pod_ips.is_empty() {
             return Some("without an address".to_owned());
         }
-        let Some(sandbox) = self.sandbox_of(claim, bound, store) else {
+        let sandboxes = self.sandboxes_of(claim, bound, store);
+        if sandboxes.is_empty() {
             return Some(format!("with sandbox {}, which it does not own", bound.name));
-        };
-        let foreign = bound.pod_ips.iter().find(|address| !self.has_address(sandbox, address, store));
-        foreign.map(|address| format!("at {address}, where no Pod of sandbox {} is", bound.name))
+        }
+        let is_true =
+            |sandbox: &Uid| bound.pod_ips.iter().all(|address| self.has_address(*sandbox, address, store));
+        let lie = !sandboxes.iter().any(is_true);
+        lie.then(|| format!("at {:?}, where no Pod of sandbox {} is", bound.pod_ips, bound.name))
     }
 
-    fn sandbox_of(&self, claim: &Claim, bound: &Bound, store: &Store) -> Option<Uid> {
+    /// Returns the sandboxes with the name that a claim publishes, that it owns or owned.
+    fn sandboxes_of(&self, claim: &Claim, bound: &Bound, store: &Store) -> Vec<Uid> {
         let uid = claim.meta.uid;
         let here = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()));
         let here = here.filter(|sandbox| sandbox.meta().is_owned_by(uid)).map(Object::uid);
-        here.or_else(|| {
-            let gone = self.sandboxes.iter().find(|entry| entry.0 == uid && entry.2 == bound.name);
-            gone.map(|entry| entry.1)
-        })
+        let gone = self.sandboxes.iter().filter(|entry| entry.0 == uid && entry.2 == bound.name);
+        gone.map(|entry| entry.1).chain(here).collect()
     }
 
     fn has_address(&self, sandbox: Uid, address: &Text, store: &Store) -> bool {

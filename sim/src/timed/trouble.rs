@@ -47,21 +47,22 @@ impl<C: Controller> Timed<C> {
     }
 
     fn draw_trouble(&mut self, fault: Fault) -> What {
-        match fault {
-            Fault::TwoLeaders => What::Rival,
-            Fault::Failover => What::Failover,
-            Fault::ReadinessFlap => What::Flap(self.choices.below(1 << 16)),
-            Fault::WatchLoss => {
-                let (process, kind) = self.draw_watch();
-                What::Step(Step::BreakWatch(process, kind))
-            }
-            _ => {
-                let (process, kind) = self.draw_watch();
-                let mean = *self.choices.pick(&[ms(20), ms(200), ms(2000)]);
-                let length = self.choices.around(mean);
-                What::Lag { process, kind, length, compact: fault == Fault::Compaction }
-            }
+        if fault == Fault::TwoLeaders {
+            return What::Rival;
         }
+        if fault == Fault::Failover {
+            return What::Failover;
+        }
+        if fault == Fault::ReadinessFlap {
+            return What::Flap(self.choices.below(1 << 16));
+        }
+        let (process, kind) = self.draw_watch();
+        if fault == Fault::WatchLoss {
+            return What::Step(Step::BreakWatch(process, kind));
+        }
+        let mean = *self.choices.pick(&[ms(20), ms(200), ms(2000)]);
+        let length = self.choices.around(mean);
+        What::Lag { process, kind, length, compact: fault == Fault::Compaction }
     }
 
     fn draw_watch(&mut self) -> (u8, Kind) {
