@@ -95,7 +95,7 @@ where
 /// Waits until `condition` is true.
 ///
 /// **Panics** with `what` when that takes too long.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {
             tokio::time::sleep(POLL_INTERVAL).await;
