@@ -41,7 +41,11 @@ impl Walk {
     pub fn fingerprint(&mut self, now: Mono, mut visit: impl FnMut(&mut Self)) -> u128 {
         self.now = now;
         self.mixing = false;
-        (self.uids.clear(), self.versions.clear(), self.names.clear(), self.visited.clear());
+        for list in [&mut self.versions, &mut self.visited] {
+            list.clear();
+        }
+        self.uids.clear();
+        self.names.clear();
         visit(self);
         self.uids.sort_unstable();
         self.uids.dedup();
@@ -374,6 +378,10 @@ impl Machine {
         for (kind, key) in &state.absent {
             walk.key(*kind, key);
         }
+        for (key, uid) in &state.confirmed {
+            walk.key(Kind::Sandbox, key);
+            walk.uid(*uid);
+        }
         self.visit_ledger(walk);
         for (at, item) in self.agenda().timers() {
             walk.deadline(*at);
@@ -423,6 +431,7 @@ impl Machine {
             if let Stage::Unsettled(at) = draft.stage {
                 walk.deadline(at);
             }
+            walk.option(draft.landed);
             walk.deadline(draft.ghost_until.unwrap_or_default());
         }
         for (kind, key) in ledger.looks.keys() {

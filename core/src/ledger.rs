@@ -63,6 +63,8 @@ pub(crate) struct Draft {
     /// Until when an attempt whose answer was lost may still land.
     pub(crate) ghost_until: Option<Mono>,
     pub(crate) lost: u32,
+    /// Whether the object was seen while the latest attempt was under way.
+    pub(crate) landed: bool,
 }
 
 /// How far a create has come.
@@ -97,7 +99,13 @@ impl Ledger {
             Operation::Create(object) => {
                 let slot = (object.kind(), object.key().clone());
                 let ghost_until = self.drafts.get(&slot).and_then(|draft| draft.ghost_until);
-                let draft = Draft { purpose: purpose.clone(), stage: Stage::Sent(id), ghost_until, lost };
+                let draft = Draft {
+                    purpose: purpose.clone(),
+                    stage: Stage::Sent(id),
+                    ghost_until,
+                    lost,
+                    landed: false,
+                };
                 self.drafts.insert(slot, draft);
             }
             Operation::Patch(patch) => {

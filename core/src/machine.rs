@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
 
-use crate::action::{Action, Intent, Notice, Operation, Target};
+use crate::action::{Action, Intent, Notice, Operation, Part, Target};
 use crate::agenda::{Agenda, Item, Urgency};
 use crate::config::Config;
 use crate::event::{Event, Outcome, Refusal};
@@ -205,6 +205,7 @@ impl Machine {
         let slot = (kind, key);
         let subject = sent.purpose.subject;
         let Some(mut draft) = self.state.ledger.drafts.remove(&slot) else { return };
+        let name = slot.clone();
         match outcome {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
@@ -212,6 +213,15 @@ impl Machine {
                 self.keep_draft(slot, draft);
                 self.observe_own(&object);
                 self.announce(&sent.purpose, &object);
+            }
+            Outcome::AlreadyExists | Outcome::Conflict | Outcome::Unknown if draft.landed => {
+                // Seen already. Where an earlier attempt was lost too, one of the two may still land.
+                draft.stage = Stage::Ghost;
+                if draft.lost > 0 && outcome == Outcome::Unknown {
+                    draft.ghost_until =
+                        Some(self.now.mono + self.config.write_timeout + self.config.write_margin);
+                }
+                self.keep_draft(slot, draft);
             }
             Outcome::AlreadyExists | Outcome::Conflict => {
                 draft.stage = Stage::Taken;
@@ -237,7 +247,7 @@ impl Machine {
                 self.keep_draft(slot, draft);
             }
         }
-        self.state.recount_if_pool(subject);
+        self.state.draft_changed(&name, subject);
     }
 
     /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
@@ -311,6 +321,9 @@ impl Machine {
                 self.succeeded(&sent.purpose);
                 let (uid, version) = (object.uid(), object.version());
                 self.state.observe(&object, self.now);
+                if kind == Kind::Sandbox {
+                    self.state.note_presence(key, uid);
+                }
                 self.after_look(&slot, Some((uid, version)));
             }
             Outcome::NotFound => {
@@ -343,7 +356,7 @@ impl Machine {
             } else {
                 self.state.ledger.drafts.insert(slot.clone(), draft);
             }
-            self.state.recount_if_pool(subject);
+            self.state.draft_changed(slot, subject);
         }
         let Some(&holder) = self.state.names.get(slot) else { return };
         let Some(Hold::Stale(base)) = self.state.ledger.holds.get(&holder) else { return };
@@ -547,7 +560,9 @@ impl Machine {
         }
         let id = self.state.ledger.send(purpose, lost);
         match &*operation {
-            Operation::Create(_) => self.state.recount_if_pool(subject),
+            Operation::Create(object) => {
+                self.state.draft_changed(&(object.kind(), object.key().clone()), subject)
+            }
             Operation::Patch(patch) => {
                 let uid = patch.target.uid.unwrap_or(subject);
                 let recorded = patch.changes.iter().find_map(|change| match change {
@@ -610,6 +625,13 @@ impl Machine {
             return None;
         }
         let lost = lost.clone();
+        if matches!(&*lost.purpose.operation, Operation::Patch(patch) if patch.part == Part::Status) {
+            // What is true by now is told instead: locked to the same version, at most one of the two can land.
+            self.state.ledger.holds.remove(&uid);
+            self.state.hold_changed(uid);
+            self.schedule_touched();
+            return None;
+        }
         Some(self.hand_out(lost.purpose, lost.times))
     }
 
@@ -626,24 +648,36 @@ impl Machine {
             }
             Stage::Unsettled(_) => {
                 // Nobody wants it any more; what may still land is counted until it cannot.
+                let subject = draft.purpose.subject;
                 let draft = crate::ledger::Draft { stage: Stage::Ghost, ..draft };
                 self.state.ledger.drafts.remove(slot);
                 self.keep_draft(slot.clone(), draft);
+                self.state.draft_changed(slot, subject);
+                self.schedule_touched();
                 None
             }
             Stage::Ghost => {
                 self.drop_ghosts();
+                if let Some(until) = draft.ghost_until.filter(|until| *until > self.now.mono) {
+                    self.agenda.arm(item, until, TimeoutReason::Repeat);
+                }
                 None
             }
             Stage::Sent(_) | Stage::Taken => None,
         }
     }
 
-    /// Returns whether the object for which something was to be created is still there to have it.
+    /// Returns whether the object for which something was to be created is still there to have it, and lacks it.
     fn is_wanted(&self, purpose: &Purpose) -> bool {
-        let Some(kind) = self.state.kind_of(purpose.subject) else { return false };
-        crate::view::object(&self.state, kind, purpose.subject)
-            .is_some_and(|object| !object.meta().terminating)
+        let subject = purpose.subject;
+        let kind = self.state.kind_of(subject);
+        if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
+            return false;
+        }
+        let Some(entry) = self.state.pools.get(&subject) else { return true };
+        // Another leader may have filled the pool meanwhile.
+        let members = self.state.members.get(&subject);
+        members.is_none_or(|members| members.live + members.leaving + members.creating <= entry.pool.replicas)
     }
 
     /// Forgets attempts that can no longer land.
@@ -661,7 +695,7 @@ impl Machine {
             .collect();
         for (slot, subject) in gone {
             self.state.ledger.drafts.remove(&slot);
-            self.state.recount_if_pool(subject);
+            self.state.draft_changed(&slot, subject);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Place, Standing};
 use crate::names;
-use crate::object::{Claim, Object, Pod, Pool, Sandbox, Template};
+use crate::object::{Claim, Meta, Object, Pod, Pool, Sandbox, Template};
 use crate::time::Now;
 
 /// How far the watch of one kind has come.
@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) tombstones: BTreeMap<Uid, Tombstone>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
     pub(crate) absent: BTreeSet<(Kind, Key)>,
+    /// Sandbox names with the holder that the server itself named. Likewise.
+    pub(crate) confirmed: BTreeMap<Key, Uid>,
     pub(crate) ledger: Ledger,
     pub(crate) members: BTreeMap<Uid, Members>,
     pub(crate) waiting: Waiting,
@@ -143,10 +145,17 @@ impl State {
         let slot = (kind, key);
         if self.names.get(&slot) == Some(&uid) {
             self.names.remove(&slot);
-            self.note_absence(slot.0, &slot.1);
+            if kind == Kind::Sandbox {
+                self.confirmed.remove(&slot.1);
+            }
+            if self.is_never_reused(&slot) {
+                self.note_absence(slot.0, &slot.1);
+            }
+            self.touch_referrers(kind, &slot.1);
             if let Some(draft) = self.ledger.drafts.get(&slot) {
                 // An attempt to create that name whose answer was lost can land again.
-                self.recount_if_pool(draft.purpose.subject);
+                let subject = draft.purpose.subject;
+                self.draft_changed(&slot, subject);
             }
         }
         if !matches!(self.ledger.holds.get(&uid), Some(Hold::Sent(_))) {
@@ -175,9 +184,13 @@ impl State {
             }
         }
         let feed = &mut self.feeds[kind.index()];
-        (feed.listed, feed.lost) = (true, false);
+        let was_lost = core::mem::replace(feed, Feed { listed: true, lost: false }).lost;
         self.progress(kind, at);
         self.touch_all(kind);
+        if was_lost {
+            // What was put off while blind.
+            self.touch_all(Kind::Pool);
+        }
     }
 
     /// Takes in that a watch has delivered everything up to `at`.
@@ -195,6 +208,24 @@ impl State {
         if !self.names.contains_key(&slot) && self.is_referred_to(kind, key) {
             self.absent.insert(slot);
             self.touch_referrers(kind, key);
+        }
+    }
+
+    /// Returns whether a deletion that a watch shows, however late, says that nobody will hold the name again.
+    ///
+    /// So it is with members, whose names are chosen once. A claim's own name may pass to a successor, which a watch
+    /// that lags has yet to show.
+    fn is_never_reused(&self, (kind, key): &(Kind, Key)) -> bool {
+        *kind == Kind::Sandbox && !self.names.contains_key(&(Kind::Claim, key.clone()))
+    }
+
+    /// Takes in that the server itself found this sandbox under its name.
+    pub(crate) fn note_presence(&mut self, key: &Key, uid: Uid) {
+        if self.names.get(&(Kind::Sandbox, key.clone())) == Some(&uid)
+            && self.is_referred_to(Kind::Sandbox, key)
+        {
+            self.confirmed.insert(key.clone(), uid);
+            self.touch_referrers(Kind::Sandbox, key);
         }
     }
 
@@ -217,19 +248,21 @@ impl State {
     }
 
     /// Counts the creates that may still make a member of this pool.
-    pub(crate) fn recount_drafts(&mut self, pool: Uid) {
-        let creating = self
-            .ledger
-            .drafts
-            .iter()
-            .filter(|((kind, key), draft)| {
-                *kind == Kind::Sandbox
-                    && draft.purpose.subject == pool
-                    && (draft.stage != Stage::Ghost || draft.ghost_until.is_some())
-                    && !self.names.contains_key(&(*kind, key.clone()))
-            })
-            .count();
-        self.members.entry(pool).or_default().creating = u32::try_from(creating).unwrap_or(u32::MAX);
+    ///
+    /// One whose name a member holds is that member. One whose name an adopted sandbox holds may land when that sandbox
+    /// is gone, so it counts.
+    fn recount_drafts(&mut self, pool: Uid) {
+        let is_member = |slot: &(Kind, Key)| {
+            let holder = self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid));
+            holder.is_some_and(|meta| meta.is_owned_by(pool))
+        };
+        let drafts = self.ledger.drafts.iter().filter(|(_, draft)| draft.purpose.subject == pool);
+        let may_land = drafts.filter(|(slot, draft)| {
+            let is_under_way = draft.stage != Stage::Ghost || draft.ghost_until.is_some();
+            is_under_way && !is_member(slot)
+        });
+        let creating = u32::try_from(may_land.count()).unwrap_or(u32::MAX);
+        self.members.entry(pool).or_default().creating = creating;
         self.drop_members(pool);
         self.touch(Kind::Pool, pool);
     }
@@ -344,12 +377,16 @@ impl State {
     // ----- Objects -----
 
     pub(crate) fn version(&self, kind: Kind, uid: Uid) -> Option<Version> {
+        self.meta(kind, uid).map(|meta| meta.version)
+    }
+
+    pub(crate) fn meta(&self, kind: Kind, uid: Uid) -> Option<&Meta> {
         match kind {
-            Kind::Claim => self.claims.get(&uid).map(|entry| entry.claim.meta.version),
-            Kind::Pool => self.pools.get(&uid).map(|entry| entry.pool.meta.version),
-            Kind::Template => self.templates.get(&uid).map(|template| template.meta.version),
-            Kind::Sandbox => self.sandboxes.get(&uid).map(|entry| entry.sandbox.meta.version),
-            Kind::Pod => self.pods.get(&uid).map(|pod| pod.meta.version),
+            Kind::Claim => self.claims.get(&uid).map(|entry| &entry.claim.meta),
+            Kind::Pool => self.pools.get(&uid).map(|entry| &entry.pool.meta),
+            Kind::Template => self.templates.get(&uid).map(|template| &template.meta),
+            Kind::Sandbox => self.sandboxes.get(&uid).map(|entry| &entry.sandbox.meta),
+            Kind::Pod => self.pods.get(&uid).map(|pod| &pod.meta),
         }
     }
 
@@ -527,6 +564,9 @@ impl State {
     /// Drops evidence that nobody asks for any more.
     fn forget_absence(&mut self, kind: Kind, key: Key) {
         if !self.is_referred_to(kind, &key) {
+            if kind == Kind::Sandbox {
+                self.confirmed.remove(&key);
+            }
             self.absent.remove(&(kind, key));
         }
     }
@@ -636,19 +676,29 @@ impl State {
 
     /// Somebody holds the name of a create: a lost attempt has landed, or somebody else was first.
     fn settle_draft(&mut self, slot: &(Kind, Key)) {
+        let owner =
+            self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid)).and_then(|meta| meta.owner.clone());
         let Some(draft) = self.ledger.drafts.get_mut(slot) else { return };
-        if matches!(draft.stage, Stage::Unsettled(_) | Stage::Taken) {
-            draft.stage = Stage::Ghost;
+        match draft.stage {
+            Stage::Unsettled(_) | Stage::Taken => draft.stage = Stage::Ghost,
+            Stage::Sent(_) => draft.landed |= owner.is_some_and(|owner| owner.uid == draft.purpose.subject),
+            Stage::Ghost => {}
         }
         let (subject, done) =
             (draft.purpose.subject, draft.stage == Stage::Ghost && draft.ghost_until.is_none());
         if done {
             self.ledger.drafts.remove(slot);
         }
-        self.recount_if_pool(subject);
+        self.draft_changed(slot, subject);
     }
 
-    pub(crate) fn recount_if_pool(&mut self, subject: Uid) {
+    /// Touches all who wait for the end of a create: the object for which it was made, and any other that wants the name.
+    pub(crate) fn draft_changed(&mut self, (kind, key): &(Kind, Key), subject: Uid) {
+        match kind {
+            Kind::Sandbox => self.touch_referrers(Kind::Sandbox, key),
+            Kind::Pod => self.touch_name(Kind::Sandbox, key),
+            Kind::Claim | Kind::Pool | Kind::Template => {}
+        }
         if self.pools.contains_key(&subject) || self.members.contains_key(&subject) {
             self.recount_drafts(subject);
         } else if let Some(kind) = self.kind_of(subject) {

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::members::Members;
 use crate::names;
-use crate::object::{Claim, Object, OwnerKind, Pod, Pool, Sandbox, Template};
+use crate::object::{Claim, OwnerKind, Pod, Pool, Sandbox, Template};
 use crate::rules::Branch;
 use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment};
 
@@ -94,6 +94,11 @@ impl<'a> View<'a> {
     /// Returns the sandbox of this name.
     pub(crate) fn sandbox_named(&self, key: &Key) -> Holder<&'a Arc<Sandbox>> {
         self.holder(Kind::Sandbox, key).map(|uid| &self.state.sandboxes[&uid].sandbox)
+    }
+
+    /// Returns whether the server itself named this sandbox as the holder of its name.
+    pub(crate) fn is_confirmed(&self, sandbox: &Sandbox) -> bool {
+        self.state.confirmed.get(&sandbox.meta.key) == Some(&sandbox.meta.uid)
     }
 
     /// Returns whether a Pod holds this name.
@@ -203,15 +208,4 @@ impl<T> Holder<T> {
             Self::Nobody | Self::Unseen => None,
         }
     }
-}
-
-/// The newest known state of an object, for tests and drivers.
-pub(crate) fn object(state: &State, kind: Kind, uid: Uid) -> Option<Object> {
-    Some(match kind {
-        Kind::Claim => Object::Claim(state.claims.get(&uid)?.claim.clone()),
-        Kind::Pool => Object::Pool(state.pools.get(&uid)?.pool.clone()),
-        Kind::Template => Object::Template(state.templates.get(&uid)?.clone()),
-        Kind::Sandbox => Object::Sandbox(state.sandboxes.get(&uid)?.sandbox.clone()),
-        Kind::Pod => Object::Pod(state.pods.get(&uid)?.clone()),
-    })
 }

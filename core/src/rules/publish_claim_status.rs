@@ -53,6 +53,11 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     };
     let observed = claim.meta.generation;
     set_condition(&mut status.conditions, names::READY, (told.0, told.1, told.2), observed, told.3);
+    if is_replaced(&claim.status, &status) {
+        // Another Pod or sandbox under a claim that was ready: its user is told before it is offered (INV-35).
+        let told = (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into());
+        set_condition(&mut status.conditions, names::READY, told, observed, now.wall);
+    }
     if !status.is_ready() && claim.status.sandbox.is_none() && claim.status.conditions.is_empty() {
         let settled = entry.seen.mono + view.config.settle;
         if now.mono < settled {
@@ -62,16 +67,25 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     publish(claim, status)
 }
 
+/// Returns whether one ready status would follow another that is about something else.
+fn is_replaced(before: &ClaimStatus, after: &ClaimStatus) -> bool {
+    let place = |status: &ClaimStatus| {
+        status.sandbox.as_ref().map(|sandbox| (sandbox.name.clone(), sandbox.pod_ips.first().cloned()))
+    };
+    before.is_ready() && after.is_ready() && place(before) != place(after)
+}
+
 /// The sandbox that the claim shows is not its own any more, or not known.
 fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verdict {
     match view.sandbox_named(key) {
         // The claim has it already, on a version that the watch has not shown: the transfer will find out.
         Holder::Is(sandbox) if sandbox.meta.owner_of_kind(Kind::Pool).is_some() => return Verdict::Quiet,
-        Holder::Is(_) | Holder::Nobody => {}
-        Holder::Unseen if view.is_looked_up(Kind::Sandbox, key) => return Verdict::Quiet,
-        Holder::Unseen => {
+        Holder::Nobody => {}
+        Holder::Is(sandbox) if view.is_confirmed(sandbox) => {}
+        // The holder may be a predecessor, on a watch that lags.
+        Holder::Is(_) | Holder::Unseen => {
             view.mark(Branch::StatusLook);
-            return Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Sandbox, key: key.clone() });
+            return look(view, Kind::Sandbox, key.clone());
         }
     }
     view.mark(Branch::StatusVanished);

@@ -15,7 +15,7 @@ use crate::store::Store;
 pub(super) struct TruthfulReady {
     /// Sandboxes of claims that are gone: claim, sandbox, name.
     sandboxes: Vec<(Uid, Uid, Text)>,
-    /// Pods of claims' sandboxes that are gone: sandbox, addresses.
+    /// Pods of sandboxes that are gone: sandbox, addresses. A claim may have adopted the sandbox before it is known.
     pods: Vec<(Uid, Vec<Text>)>,
 }
 
@@ -57,12 +57,7 @@ impl TruthfulReady {
             }
             Object::Pod(pod) => {
                 let owner = pod.meta.owner_of_kind(Kind::Sandbox);
-                let used = |uid: &Uid| {
-                    let sandbox = as_sandbox(store.find(Kind::Sandbox, *uid));
-                    let gone = self.sandboxes.iter().any(|entry| entry.1 == *uid);
-                    gone || sandbox.is_some_and(|sandbox| sandbox.meta.owner_of_kind(Kind::Claim).is_some())
-                };
-                if let Some(sandbox) = owner.filter(used) {
+                if let Some(sandbox) = owner {
                     self.pods.push((sandbox, pod.ips.clone()));
                 }
             }
