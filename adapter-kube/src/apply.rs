@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::action::{Action, Operation};
+use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::{Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::object::Object;
@@ -11,7 +11,7 @@ use agent_sandbox_core::wire;
 use http::{Method, StatusCode};
 use kube::Client;
 use serde::Deserialize;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
 use crate::connect::{self, NoReply, Reply};
@@ -103,7 +103,13 @@ fn report(action: &Action, outcome: &Outcome) {
         Outcome::Refused(Refusal::Forbidden(message) | Refusal::Invalid(message)) => {
             warn!(?intent, %kind, %key, %message, "the API server refuses");
         }
-        Outcome::Done(object) => debug!(?intent, %kind, %key, version = %object.version(), "done"),
+        Outcome::Done(object) => match (action.intent, &object.meta().owner) {
+            (Intent::AdoptSandbox, Some(claim)) => info!(claim = %claim.name, %key, "a claim has a member"),
+            (Intent::CreateClaimSandbox, Some(claim)) => {
+                info!(claim = %claim.name, %key, "a claim has a sandbox of its own");
+            }
+            _ => debug!(?intent, %kind, %key, version = %object.version(), "done"),
+        },
         Outcome::Accepted
         | Outcome::Conflict
         | Outcome::AlreadyExists

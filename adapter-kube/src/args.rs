@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::logs::Format;
 
@@ -72,8 +72,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", default_value = "auto", value_enum, help_heading = "Observation")]
     pub log_format: Format,
 
-    /// What to log: error, warn, info, debug or trace. RUST_LOG overrules it.
-    #[arg(long, value_name = "LEVEL", default_value = "info", help_heading = "Observation")]
+    /// How much to log. RUST_LOG overrules it.
+    #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"], help_heading = "Observation")]
     pub log_level: String,
 
     /// Print the version.
@@ -86,13 +86,57 @@ Examples:
   agent-sandbox-controller --extensions --leader-elect=false      try it on the cluster of your kubeconfig
   agent-sandbox-controller --extensions --record run.trace        keep what happened, to replay it later
 
+Flags of the original that tune its queues and caches are taken and change nothing, since there are none here.
+
 Exit codes: 0 stopped by a signal, 1 failed or lost the lead, 2 bad flags.";
 
-impl Args {
-    /// Reads the command line. Prints help or what is wrong with it, and exits, where that is asked for.
-    pub fn from_command_line() -> Self {
-        Self::parse_from(std::env::args_os().map(two_dashes))
+/// Flags that tune what the original has and this controller does not: work queues, workers, write-behind, one
+/// cache client. Deployments that set them must start (CON-072).
+const WITHOUT_EFFECT: [&str; 8] = [
+    "api-connections",
+    "sandbox-claim-concurrent-workers",
+    "sandbox-concurrent-workers",
+    "sandbox-template-concurrent-workers",
+    "sandbox-warm-pool-concurrent-workers",
+    "sandbox-warm-pool-max-batch-size",
+    "sandbox-write-behind-window",
+    "separate-watch-connection",
+];
+
+/// A command line that was read.
+#[derive(Clone, Debug)]
+pub struct CommandLine {
+    /// What it asks for.
+    pub args: Args,
+    /// The flags that were given and change nothing.
+    pub without_effect: Vec<&'static str>,
+}
+
+impl CommandLine {
+    /// Reads this process's command line. Prints help or what is wrong with it, and exits, where that is asked for.
+    pub fn read() -> Self {
+        Self::parse(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
+
+    fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(words.into_iter().map(two_dashes))?;
+        let is_given = |flag: &&str| matches.value_source(flag).is_some();
+        let without_effect = WITHOUT_EFFECT.into_iter().filter(is_given).collect();
+        Ok(Self { args: from(&matches)?, without_effect })
+    }
+}
+
+fn command() -> Command {
+    let flag = |name: &'static str| Arg::new(name).long(name).hide(true);
+    let flags = WITHOUT_EFFECT.into_iter().map(|name| match name {
+        "separate-watch-connection" => flag(name).num_args(0..=1).require_equals(true),
+        _ => flag(name),
+    });
+    Args::command().args(flags)
+}
+
+fn from(matches: &ArgMatches) -> Result<Args, clap::Error> {
+    Args::from_arg_matches(matches).map_err(|error| error.format(&mut command()))
 }
 
 /// Rewrites `-flag` as `--flag`, since Go programs take both.
@@ -139,8 +183,21 @@ mod tests {
         }
     }
 
+    #[test]
+    fn flags_for_what_does_not_exist_here_change_nothing() {
+        let line = "--sandbox-concurrent-workers 400 -separate-watch-connection --extensions";
+        let CommandLine { args, without_effect } = read(line).unwrap();
+        assert!(args.extensions);
+        assert_eq!(without_effect, ["sandbox-concurrent-workers", "separate-watch-connection"]);
+        assert!(read("").unwrap().without_effect.is_empty());
+    }
+
     fn parse(line: &str) -> Result<Args, clap::Error> {
+        read(line).map(|line| line.args)
+    }
+
+    fn read(line: &str) -> Result<CommandLine, clap::Error> {
         let words = ["agent-sandbox-controller"].into_iter().chain(line.split_whitespace());
-        Args::try_parse_from(words.map(OsString::from).map(two_dashes))
+        CommandLine::parse(words.map(OsString::from))
     }
 }

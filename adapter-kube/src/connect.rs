@@ -1,5 +1,6 @@
 //! Connections to the API server, and one call over them.
 
+use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
@@ -92,8 +93,22 @@ pub enum NoReply {
     #[error("no answer within {0:?}")]
     Late(Duration),
     /// The connection could not be made, or it broke.
-    #[error("{0}")]
+    #[error("{}", chain(.0))]
     Broken(#[from] kube::Error),
+}
+
+/// Writes an error with its causes, which say more than itself: "connection refused" is the last of four.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Returns a request with the headers that its method needs.

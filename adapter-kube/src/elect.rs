@@ -62,7 +62,12 @@ impl Election {
     ) -> Result<(), Lost> {
         let mut led = Some(led);
         let mut holder = None::<String>;
-        info!(identity = self.elector.identity(), lease = LEASE, self.namespace, "standing for election");
+        info!(
+            identity = self.elector.identity(),
+            lease = LEASE,
+            namespace = self.namespace,
+            "standing for election"
+        );
         while *farewell.borrow() == Farewell::Stay {
             match self.elector.poll(self.clock.mono()) {
                 Ask::Wait(until) => {

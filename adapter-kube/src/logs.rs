@@ -16,14 +16,16 @@ pub enum Format {
     Json,
 }
 
-/// Starts to log to standard error. `RUST_LOG` overrules `level`.
+/// Starts to log to standard error. `RUST_LOG` overrules `level`, which concerns our own lines.
 ///
 /// # Errors
 /// When the level, or `RUST_LOG`, is no filter.
 pub fn start(format: Format, level: &str) -> Result<(), tracing_subscriber::filter::ParseError> {
     let given = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|filter| !filter.is_empty());
     // The client reports each failed request as an error. Here most of them are ordinary, and told with their meaning.
-    let filter = EnvFilter::try_new(given.unwrap_or_else(|| format!("{level},kube_client=off")))?;
+    let filter = EnvFilter::try_new(
+        given.unwrap_or_else(|| format!("warn,agent_sandbox_controller={level},kube_client=off")),
+    )?;
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let is_terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);

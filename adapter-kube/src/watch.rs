@@ -3,6 +3,9 @@
 //! A list without `resourceVersion` shows everything that was committed when it was asked for; the watch goes on from
 //! there. After an ordinary end of the connection the watch resumes where it was. Only when the server cannot do that
 //! (410) or stays away, the core is told that it may be blind, and everything is listed afresh.
+//!
+//! A watch from a version that the store does not have yet shows nothing at all, not even bookmarks. That is what
+//! resuming would be after the store was restored from a backup, so the store's version is asked for first.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -150,10 +153,8 @@ impl Watcher {
         loop {
             let shown = self.floor.of(self.kind);
             match self.list().await {
-                Ok(Listed { at, .. }) if at < shown => {
-                    return Err(WatchError::StoreRestored { kind: self.kind, at, shown });
-                }
                 Ok(listed) => {
+                    self.compare(listed.at, shown)?;
                     self.floor.raise(self.kind, listed.at);
                     return Ok(listed);
                 }
@@ -172,6 +173,12 @@ impl Watcher {
         }
     }
 
+    /// Compares the version of a list with the newest that was shown before it was asked for.
+    fn compare(&self, at: Version, shown: Version) -> Result<(), WatchError> {
+        let kind = self.kind;
+        if at < shown { Err(WatchError::StoreRestored { kind, at, shown }) } else { Ok(()) }
+    }
+
     fn tell(&self, error: &ListError) {
         let kind = self.kind;
         if matches!(error, ListError::NotServed { .. }) {
@@ -186,10 +193,7 @@ impl Watcher {
         let mut objects = Vec::new();
         let mut next = None::<String>;
         loop {
-            let uri = self.list_uri(next.as_deref());
-            let request = connect::prepare(&Method::GET, &uri, String::new())?;
-            let reply = connect::call(&self.client, request, PAGE_LIMIT).await?;
-            self.check(&reply)?;
+            let reply = self.page(PAGE, next.as_deref()).await?;
             let page: Page<'_> = serde_json::from_slice(&reply.body)?;
             objects.extend(page.items.into_iter().flatten().filter_map(|item| self.decode(item.get())));
             let at = page.metadata.resource_version;
@@ -200,9 +204,18 @@ impl Watcher {
         }
     }
 
-    fn check(&self, reply: &Reply) -> Result<(), ListError> {
+    /// Asks for the version that the store is at.
+    async fn store_version(&self) -> Result<Version, ListError> {
+        let reply = self.page(1, None).await?;
+        let at = serde_json::from_slice::<Page<'_>>(&reply.body)?.metadata.resource_version;
+        version(&at).ok_or(ListError::Version(at))
+    }
+
+    async fn page(&self, limit: u32, next: Option<&str>) -> Result<Reply, ListError> {
+        let request = connect::prepare(&Method::GET, &self.list_uri(limit, next), String::new())?;
+        let reply = connect::call(&self.client, request, PAGE_LIMIT).await?;
         match reply.status {
-            status if status.is_success() => Ok(()),
+            status if status.is_success() => Ok(reply),
             StatusCode::NOT_FOUND => Err(ListError::NotServed { kind: self.kind }),
             StatusCode::GONE => Err(ListError::Expired),
             status => Err(ListError::Refused { status, message: Status::read(&reply.body).message }),
@@ -214,13 +227,12 @@ impl Watcher {
         format!("{root}{}/{}", self.kind.api_version(), self.kind.plural())
     }
 
-    fn list_uri(&self, next: Option<&str>) -> String {
-        let mut query = form_urlencode(&[("limit", &PAGE.to_string())]);
+    fn list_uri(&self, limit: u32, next: Option<&str>) -> String {
+        let mut uri = format!("{}?limit={limit}", self.collection());
         if let Some(next) = next {
-            query += "&";
-            query += &form_urlencode(&[("continue", next)]);
+            uri += &parameter("continue", next);
         }
-        self.with_selector(format!("{}?{query}", self.collection()))
+        self.with_selector(uri)
     }
 
     fn watch_uri(&self, at: Version) -> String {
@@ -232,8 +244,7 @@ impl Watcher {
 
     fn with_selector(&self, mut uri: String) -> String {
         if !self.selector.is_empty() {
-            uri += "&";
-            uri += &form_urlencode(&[("labelSelector", self.selector)]);
+            uri += &parameter("labelSelector", self.selector);
         }
         uri
     }
@@ -253,9 +264,9 @@ impl Watcher {
     async fn follow(&self, mut at: Version) -> Result<String, WatchError> {
         let mut pause = Backoff::default();
         let mut broken_since = None::<Instant>;
+        let (mut began, mut before) = (Instant::now(), at);
+        let mut end = self.stream(&mut at).await?;
         loop {
-            let (began, before) = (Instant::now(), at);
-            let end = self.stream(&mut at).await?;
             if at > before || began.elapsed() > SILENCE_MAX {
                 (pause, broken_since) = (Backoff::default(), None);
             }
@@ -270,7 +281,20 @@ impl Watcher {
                 }
             }
             sleep(pause.next()).await;
+            (began, before) = (Instant::now(), at);
+            end = self.resume(&mut at).await?;
         }
+    }
+
+    /// Watches over one more connection, if the store still is the one that the watch was on.
+    async fn resume(&self, at: &mut Version) -> Result<End, WatchError> {
+        let shown = self.floor.of(self.kind);
+        match self.store_version().await {
+            Ok(store) => self.compare(store, shown)?,
+            Err(error @ ListError::NotServed { .. }) => return Ok(End::Gone(error.to_string())),
+            Err(error) => return Ok(End::Failed(error.to_string())),
+        }
+        self.stream(at).await
     }
 
     /// Watches over one connection. `at` follows what was shown.
@@ -283,7 +307,7 @@ impl Watcher {
         let mut silence = Silence::default();
         loop {
             let frame = match timeout(LAG_MAX, body.frame()).await {
-                Err(_) => match silence.judge(*at, self.floor.of(self.kind)) {
+                Err(_) => match silence.judge(*at, self.expected()) {
                     Some(reason) => return Ok(End::Failed(reason)),
                     None => continue,
                 },
@@ -302,8 +326,13 @@ impl Watcher {
         }
     }
 
+    /// Returns the version that a watch has shown or must show soon. With a selector nobody can tell.
+    fn expected(&self) -> Version {
+        if self.selector.is_empty() { self.floor.of(self.kind) } else { Version(0) }
+    }
+
     async fn open(&self, at: Version) -> Result<Body, End> {
-        let failed = |error: &dyn std::error::Error| End::Failed(error.to_string());
+        let failed = |error: &dyn std::error::Error| End::Failed(connect::chain(error));
         let request =
             connect::prepare(&Method::GET, &self.watch_uri(at), String::new()).map_err(|e| failed(&e))?;
         let response = match timeout(PAGE_LIMIT, self.client.send(request)).await {
@@ -413,20 +442,18 @@ fn name_of(json: &str) -> (String, String) {
         .unwrap_or_default()
 }
 
-/// Writes query parameters. Source: the unreserved characters of RFC 3986, section 2.3.
-fn form_urlencode(pairs: &[(&str, &str)]) -> String {
-    let escape = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    char::from(byte).to_string()
-                }
-                _ => format!("%{byte:02X}"),
-            })
-            .collect()
-    };
-    let pairs: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
-    pairs.join("&")
+/// Writes one more query parameter. Source: the unreserved characters of RFC 3986, section 2.3.
+fn parameter(name: &str, value: &str) -> String {
+    let mut text = format!("&{name}=");
+    for byte in value.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(char::from(byte))
+            }
+            _ => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
 }
 
 /// Cuts a stream of bytes into lines.
@@ -519,7 +546,7 @@ mod tests {
 
     #[test]
     fn a_continue_token_survives_the_query() {
-        assert_eq!(form_urlencode(&[("continue", "eyJ2+/ =")]), "continue=eyJ2%2B%2F%20%3D");
+        assert_eq!(parameter("continue", "eyJ2+/ ="), "&continue=eyJ2%2B%2F%20%3D");
     }
 
     #[test]

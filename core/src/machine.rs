@@ -13,7 +13,7 @@ use crate::agenda::{Agenda, Item, Urgency};
 use crate::config::Config;
 use crate::event::{Event, Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid};
-use crate::ledger::{Hold, Lost, Purpose, Sent, Stage, held};
+use crate::ledger::{Draft, Hold, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::Object;
 use crate::patch::Change;
@@ -251,7 +251,7 @@ impl Machine {
     }
 
     /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
-    fn keep_draft(&mut self, slot: (Kind, Key), draft: crate::ledger::Draft) {
+    fn keep_draft(&mut self, slot: (Kind, Key), draft: Draft) {
         let retry = match draft.stage {
             Stage::Unsettled(at) => Some(at),
             Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
@@ -649,7 +649,7 @@ impl Machine {
             Stage::Unsettled(_) => {
                 // Nobody wants it any more; what may still land is counted until it cannot.
                 let subject = draft.purpose.subject;
-                let draft = crate::ledger::Draft { stage: Stage::Ghost, ..draft };
+                let draft = Draft { stage: Stage::Ghost, ..draft };
                 self.state.ledger.drafts.remove(slot);
                 self.keep_draft(slot.clone(), draft);
                 self.state.draft_changed(slot, subject);
@@ -680,22 +680,26 @@ impl Machine {
         members.is_none_or(|members| members.live + members.leaving + members.creating <= entry.pool.replicas)
     }
 
-    /// Forgets attempts that can no longer land.
+    /// Forgets attempts that can no longer land. Whether one has landed meanwhile, unseen by a watch that lags, only the
+    /// server can say; it is asked where a pool would count one member too few.
     fn drop_ghosts(&mut self) {
         let now = self.now.mono;
-        let gone: Vec<_> = self
-            .state
-            .ledger
-            .drafts
-            .iter()
-            .filter(|(_, draft)| {
-                draft.stage == Stage::Ghost && draft.ghost_until.is_none_or(|until| until <= now)
-            })
-            .map(|(slot, draft)| (slot.clone(), draft.purpose.subject))
-            .collect();
+        let expired =
+            |draft: &Draft| draft.stage == Stage::Ghost && draft.ghost_until.is_none_or(|until| until <= now);
+        let drafts = self.state.ledger.drafts.iter().filter(|(_, draft)| expired(draft));
+        let gone: Vec<_> = drafts.map(|(slot, draft)| (slot.clone(), draft.purpose.subject)).collect();
         for (slot, subject) in gone {
-            self.state.ledger.drafts.remove(&slot);
-            self.state.draft_changed(&slot, subject);
+            let is_counted = self.state.pools.contains_key(&subject) && !self.state.names.contains_key(&slot);
+            match self.state.ledger.drafts.get_mut(&slot) {
+                Some(draft) if is_counted => {
+                    (draft.stage, draft.ghost_until) = (Stage::Taken, None);
+                    self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);
+                }
+                _ => {
+                    self.state.ledger.drafts.remove(&slot);
+                    self.state.draft_changed(&slot, subject);
+                }
+            }
         }
     }
 

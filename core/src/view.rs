@@ -65,9 +65,21 @@ impl<'a> View<'a> {
         self.state.child(sandbox, Kind::Pod).and_then(|pod| self.state.pods.get(&pod))
     }
 
-    /// Returns the sandbox that a claim owns.
-    pub(crate) fn sandbox_of(&self, claim: Uid) -> Option<&'a SandboxEntry> {
-        self.state.child(claim, Kind::Sandbox).and_then(|sandbox| self.state.sandboxes.get(&sandbox))
+    /// Returns whether a claim owns a sandbox, as far as is known.
+    pub(crate) fn has_sandbox(&self, claim: Uid) -> bool {
+        self.state.child(claim, Kind::Sandbox).is_some()
+    }
+
+    /// Returns the sandbox that a claim owns and, where there is a record, has recorded. Another one is a former
+    /// sandbox that a watch which lags still shows.
+    pub(crate) fn sandbox_of(&self, claim: &Claim) -> Option<&'a SandboxEntry> {
+        let uid = match claim.meta.annotation(names::SANDBOX_NAME) {
+            Some(recorded) => {
+                self.holder(Kind::Sandbox, &claim.meta.key.sibling(recorded.clone())).known()?
+            }
+            None => self.state.child(claim.meta.uid, Kind::Sandbox)?,
+        };
+        self.state.sandboxes.get(&uid).filter(|entry| entry.sandbox.meta.is_owned_by(claim.meta.uid))
     }
 
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {

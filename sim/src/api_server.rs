@@ -1,9 +1,10 @@
 //! A model of the Kubernetes API server, as far as controllers can tell it from the real one.
 //!
-//! One store with one revision counter. Every write that changes something gets the next revision, which becomes the
-//! object's version and a line in its kind's history, from which watches are fed. What is modelled, and each point
-//! has a test below: names and identities, preconditions, generations, the two halves of an object, graceful
-//! deletion of Pods, compaction. What is not: finalizers, foreground deletion, admission, quota, field managers.
+//! One store with one revision counter. Every write that changes something gets the next revision, which
+//! becomes the object's version and a line in its kind's history, from which watches are fed. What is
+//! modelled, and each point has a test below: names and identities, preconditions, generations, the two
+//! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, foreground deletion,
+//! admission, quota, field managers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -131,7 +132,8 @@ impl ApiServer {
         self.notices
     }
 
-    /// Does what a request asks for, if its preconditions hold; returns the answer and the change, if there was one.
+    /// Does what a request asks for, if its preconditions hold; returns the answer and the change, if there
+    /// was one.
     pub fn handle(&mut self, operation: &Operation, by: Writer, now: Wall) -> (Outcome, Option<Commit>) {
         match operation {
             Operation::Create(draft) => self.create(draft, by, now),

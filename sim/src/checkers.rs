@@ -1,10 +1,11 @@
 //! What must hold: one property a file, each stated without looking at how the controllers work.
 //!
-//! A checker sees what an onlooker could see: changes of the store one by one, requests as they are sent, and the
-//! store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster ([`Log`]).
+//! A checker sees what an onlooker could see: changes of the store one by one, requests as they are sent, and
+//! the store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster
+//! ([`Log`]).
 //!
-//! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant that it
-//! alone finds.
+//! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant
+//! that it alone finds.
 
 mod adopted_once;
 mod bounded_cost;
@@ -147,7 +148,7 @@ impl Checkers {
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
-            Box::new(identity_kept::IdentityKept),
+            Box::new(identity_kept::IdentityKept::default()),
             Box::new(leader_writes::LeaderWrites),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
@@ -158,8 +159,8 @@ impl Checkers {
 
     /// Returns every checker that a run with faults can have.
     ///
-    /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the harm that
-    /// it does, so campaigns against mutants leave that one out.
+    /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the
+    /// harm that it does, so campaigns against mutants leave that one out.
     pub fn all() -> Self {
         Self::of_effects().and(Box::new(locked_writes::LockedWrites))
     }
@@ -171,8 +172,8 @@ impl Checkers {
 
     /// Returns the checkers that need no more than a watch log.
     ///
-    /// `surplus` is how many members there may be above `spec.replicas`: the creates that processes which died, or
-    /// led at the same time, had under way.
+    /// `surplus` is how many members there may be above `spec.replicas`: the creates that processes which
+    /// died, or led at the same time, had under way.
     pub fn of_logs(surplus: u32) -> Self {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
@@ -183,7 +184,7 @@ impl Checkers {
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
-            Box::new(identity_kept::IdentityKept),
+            Box::new(identity_kept::IdentityKept::default()),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(nothing_left::NothingLeft),
@@ -199,6 +200,13 @@ impl Checkers {
     #[must_use]
     pub fn and(mut self, checker: Box<dyn Checker>) -> Self {
         self.list.push((checker, 0));
+        self
+    }
+
+    /// Returns the set without the checkers whose names are not among these.
+    #[must_use]
+    pub fn only(mut self, names: &[&str]) -> Self {
+        self.list.retain(|(checker, _)| names.contains(&checker.property().name));
         self
     }
 
@@ -276,3 +284,6 @@ fn as_pool(object: Option<&Object>) -> Option<&Pool> {
         Some(Object::Sandbox(_) | Object::Claim(_) | Object::Template(_) | Object::Pod(_)) | None => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

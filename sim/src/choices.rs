@@ -1,8 +1,8 @@
 //! The one source of choice: everything that could go either way in a simulation is drawn here.
 //!
-//! A draw is a small number, and zero is always the harmless answer: deliver at once, no fault, the first of the list.
-//! All draws are kept on a *tape*. Playing the tape back gives the same run; making its numbers smaller gives a
-//! calmer run that is often still wrong in the same way, which is how failures are shrunk.
+//! A draw is a small number, and zero is always the harmless answer: deliver at once, no fault, the first of
+//! the list. All draws are kept on a *tape*. Playing the tape back gives the same run; making its numbers
+//! smaller gives a calmer run that is often still wrong in the same way, which is how failures are shrunk.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,8 @@ enum Source {
     },
 }
 
-/// Quantiles of the exponential distribution with mean 1000, from the 1st to the 127th of 128; the first is zero.
+/// Quantiles of the exponential distribution with mean 1000, from the 1st to the 127th of 128; the first is
+/// zero.
 ///
 /// Source: `-1000 * ln(1 - (i + 0.5) / 64)` for i in 0..64, rounded: integers, so that every machine agrees.
 const EXPONENTIAL: [u32; 64] = [
@@ -83,7 +84,8 @@ impl Choices {
         value
     }
 
-    /// Draws whether something happens that happens in `per_mille` of 1000 cases; zero means that it does not.
+    /// Draws whether something happens that happens in `per_mille` of 1000 cases; zero means that it does
+    /// not.
     pub fn chance(&mut self, per_mille: u32) -> bool {
         self.below(1000) >= 1000 - per_mille.min(1000)
     }

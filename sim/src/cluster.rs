@@ -1,6 +1,7 @@
 //! The rest of the cluster: scheduler, kubelets and the garbage collector.
 //!
-//! They act on the newest state, as if they had no caches: what lags in a simulation is what the controllers see.
+//! They act on the newest state, as if they had no caches: what lags in a simulation is what the controllers
+//! see.
 
 use std::sync::Arc;
 
@@ -97,8 +98,8 @@ fn change(pod: &mut Pod, what: PodStep) {
 
 /// Deletes an object whose owner is gone, as a user's delete would: a Pod ends gracefully.
 ///
-/// Reading the object and deleting it are one step, because the garbage collector deletes with the version that it
-/// has read. Source: `garbagecollector.go`, `attemptToDeleteItem`, since Kubernetes 1.33.
+/// Reading the object and deleting it are one step, because the garbage collector deletes with the version
+/// that it has read. Source: `garbagecollector.go`, `attemptToDeleteItem`, since Kubernetes 1.33.
 pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Commit> {
     let object = server.store().find(kind, uid)?;
     if !is_collectable(server.store(), object) {

@@ -1,7 +1,7 @@
 //! What a controller must offer to be put into the world: the same five functions that the machine has.
 //!
-//! Implement [`Controller`] for your own decision logic and every tool here works on it: the timed simulation with its
-//! faults, the checkers, the stories. `examples/own_controller.rs` does it in some sixty lines.
+//! Implement [`Controller`] for your own decision logic and every tool here works on it: the timed simulation
+//! with its faults, the checkers, the stories. `examples/own_controller.rs` does it in some sixty lines.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
-use agent_sandbox_core::machine::Machine;
+use agent_sandbox_core::machine::{Branch, Machine};
 use agent_sandbox_core::time::{Mono, Now};
 
 /// Decision logic without input and output: facts in, actions out.
 ///
-/// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each action is
-/// answered exactly once, by [`Event::ActionDone`], unless the process dies first.
+/// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each
+/// action is answered exactly once, by [`Event::ActionDone`], unless the process dies first.
 pub trait Controller: Clone {
     /// What a new process needs to know.
     type Setup: Clone + Debug;
@@ -40,13 +40,22 @@ pub trait Controller: Clone {
         Duration::from_secs(15)
     }
 
-    /// Returns which branches of the logic were taken so far, one bit each, named by [`Controller::BRANCHES`].
+    /// Returns which branches of the logic were taken so far, one bit each, in the order of
+    /// [`Controller::branches`].
     fn marks(&self) -> u64 {
         0
     }
 
-    /// Names of the branches, so that a campaign can say which it never reached.
-    const BRANCHES: &'static [&'static str] = &[];
+    /// Returns the names of the branches, so that a campaign can say which it never reached.
+    fn branches() -> Vec<&'static str> {
+        Vec::new()
+    }
+
+    /// Returns what the logic would ask for if it looked at everything once more: nothing, if it forgets
+    /// nothing.
+    fn forgotten(&self) -> Vec<Action> {
+        Vec::new()
+    }
 }
 
 impl Controller for Machine {
@@ -74,5 +83,18 @@ impl Controller for Machine {
 
     fn write_limit(setup: &Config) -> Duration {
         setup.write_timeout + setup.write_margin
+    }
+
+    fn marks(&self) -> u64 {
+        self.reached()
+    }
+
+    fn branches() -> Vec<&'static str> {
+        Branch::ALL.iter().map(|branch| branch.name()).collect()
+    }
+
+    fn forgotten(&self) -> Vec<Action> {
+        // The places that are taken hide what waits for one: such a moment says nothing.
+        if self.in_flight() < self.config().in_flight_max { Self::forgotten(self) } else { Vec::new() }
     }
 }

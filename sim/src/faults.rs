@@ -207,7 +207,8 @@ impl Options {
 ///
 /// **Unit**: per mille of the occasions on which that kind can strike.
 ///
-/// Source: Groce et al., "Swarm Testing", ISSTA 2012: leaving kinds out finds more than having all in every run.
+/// Source: Groce et al., "Swarm Testing", ISSTA 2012: leaving kinds out finds more than having all in every
+/// run.
 #[derive(Clone, Debug)]
 pub struct Rates([u32; Fault::ALL.len()]);
 

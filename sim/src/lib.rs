@@ -1,9 +1,10 @@
-//! A seeded world around the agent-sandbox controllers: an API server, a cluster, users, and everything that goes
-//! wrong between them.
+//! A seeded world around the agent-sandbox controllers: an API server, a cluster, users, and everything that
+//! goes wrong between them.
 //!
-//! The controllers are state machines: facts in, actions out. Here they run against a model of the API server in
-//! virtual time. Every moment at which something could go either way is one draw from [`choices`], so a seed is a
-//! story that can be told again. The [`world`] is a value that changes by [`step`]s; drivers choose the steps.
+//! The controllers are state machines: facts in, actions out. Here they run against a model of the API server
+//! in virtual time. Every moment at which something could go either way is one draw from [`choices`], so a
+//! seed is a story that can be told again. The [`world`] is a value that changes by [`step`]s; drivers choose
+//! the steps.
 
 pub mod api_server;
 pub mod checkers;
@@ -14,11 +15,13 @@ pub mod faults;
 pub mod process;
 pub mod run;
 pub mod scene;
+pub mod shrink;
 pub mod stats;
 pub mod step;
 pub mod store;
 pub mod story;
 pub mod timed;
+pub mod trace;
 mod users;
 pub mod workload;
 pub mod world;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
 
 use crate::checkers::{Checkers, Class, Property, Stage, Violation};
@@ -16,8 +17,8 @@ use crate::world::World;
 
 /// How long after the trouble everything must be done.
 ///
-/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod takes
-/// up to 40 s to start; each may come after the other.
+/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod
+/// takes up to 40 s to start; each may come after the other.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 
 /// How long it must be quiet then.
@@ -27,6 +28,19 @@ const QUIET_FOR: Duration = Duration::from_secs(600);
 
 /// Most steps at one moment. More means that the controller spins.
 const STEPS_AT_ONCE_MAX: u32 = 200_000;
+
+/// How often it is asked, at most, whether a controller has forgotten something. **Unit**: steps.
+///
+/// Source: a full pass costs as much as some ten steps in a small world, and grows with the number of
+/// objects.
+const FORGOTTEN_EVERY: u64 = 64;
+
+/// The property that [`Controller::forgotten`] answers for.
+const FORGETS_NOTHING: Property = Property {
+    name: "forgets-nothing",
+    about: "a second look at everything asks for nothing more",
+    class: Class::Safety,
+};
 
 /// Sees every step of a run, with what it brought about.
 pub trait Observer<C: Controller> {
@@ -80,12 +94,15 @@ pub enum Judges {
     All,
     /// Those of effects only: a mutant must be found by the harm that it does.
     Effects,
+    /// Those with these names.
+    Named(&'static [&'static str]),
 }
 
 impl Judges {
     fn checkers(self, faults: Faults) -> Checkers {
         match self {
             Self::Effects => Checkers::of_effects(),
+            Self::Named(names) => Checkers::of_calm().only(names),
             Self::All if faults == Faults::NONE => Checkers::of_calm(),
             Self::All => Checkers::all(),
         }
@@ -114,8 +131,11 @@ pub fn run_with<C: Controller>(
         timed: Timed::<C>::new(options, controller, choices),
         checkers: judges.checkers(options.faults),
         stats: Stats::default(),
+        judges,
         steps: 0,
         steps_at_once: 0,
+        remembered: 0,
+        look_again_at: FORGOTTEN_EVERY,
         last: Mono::default(),
         hash: 0xcbf2_9ce4_8422_2325,
         observer,
@@ -128,7 +148,7 @@ pub fn run_with<C: Controller>(
         struck: run.timed.struck().to_vec(),
         steps: run.steps,
         elapsed: world.clock().since(Mono::default()),
-        checked: run.checkers.counts().collect(),
+        checked: run.checkers.counts().chain([(FORGETS_NOTHING, run.remembered)]).collect(),
         marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
         hash: run.hash,
         tape: run.timed.choices().tape().to_vec(),
@@ -140,8 +160,11 @@ struct Run<'a, C: Controller> {
     timed: Timed<C>,
     checkers: Checkers,
     stats: Stats,
+    judges: Judges,
     steps: u64,
     steps_at_once: u32,
+    remembered: u64,
+    look_again_at: u64,
     last: Mono,
     hash: u64,
     observer: &'a mut dyn Observer<C>,
@@ -174,6 +197,12 @@ impl<C: Controller> Run<'_, C> {
                 let judged = self.checkers.on_fact(fact, world.server().store());
                 judged.map_err(|violation| Broken { violation, step: self.steps, at })?;
             }
+            if self.steps >= self.look_again_at {
+                let store = self.timed.world().server().store();
+                let objects: usize = Kind::ALL.into_iter().map(|kind| store.list(kind).len()).sum();
+                self.look_again_at = self.steps + FORGOTTEN_EVERY.max(4 * objects as u64);
+                self.judge_memory()?;
+            }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
                 return Err(self.broken(spinning()));
             }
@@ -184,7 +213,25 @@ impl<C: Controller> Run<'_, C> {
     fn judge_rest(&mut self) -> Result<(), Broken> {
         let store = self.timed.world().server().store();
         let judged = self.checkers.at_rest(store);
-        judged.map_err(|violation| self.broken(violation))
+        judged.map_err(|violation| self.broken(violation))?;
+        self.judge_memory()
+    }
+
+    /// Judges that no controller has forgotten to do something: nothing is decided by which event came last.
+    fn judge_memory(&mut self) -> Result<(), Broken> {
+        if self.judges != Judges::All {
+            return Ok(());
+        }
+        for place in self.timed.world().processes() {
+            let forgotten = place.controller.as_ref().map(Controller::forgotten).unwrap_or_default();
+            if let Some(action) = forgotten.first() {
+                let key = action.operation.key();
+                let what = format!("looked at again, the state asks for {:?} of {}", action.intent, key.name);
+                return Err(self.broken(Violation { property: FORGETS_NOTHING, what }));
+            }
+            self.remembered += 1;
+        }
+        Ok(())
     }
 
     fn broken(&self, violation: Violation) -> Broken {

@@ -1,7 +1,6 @@
 //! What is given before a simulation begins: who runs, and what users will do.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Object, Pool, PoolStatus};
@@ -97,9 +96,4 @@ pub fn template() -> Object {
         "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
-}
-
-/// Returns how long a process may be under way with a write.
-pub fn write_limit<C: Controller>(scene: &Scene<C>) -> Duration {
-    C::write_limit(&scene.controller)
 }

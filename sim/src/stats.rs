@@ -9,7 +9,7 @@ use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 use hdrhistogram::Histogram;
 
-use crate::api_server::{Commit, Writer};
+use crate::api_server::Commit;
 use crate::step::Fact;
 
 /// Figures of one run, taken from its facts.
@@ -95,14 +95,14 @@ impl Stats {
             (_, Some(Object::Claim(claim))) if claim.status.is_ready() => {
                 let Some(since) = self.waiting.remove(&uid) else { return };
                 let micros = u64::try_from(at.since(since).as_micros()).unwrap_or(u64::MAX);
-                self.latency.saturating_record(micros);
+                self.latency += micros;
                 let own =
                     claim.status.sandbox.as_ref().is_some_and(|bound| bound.name == claim.meta.key.name);
                 if own {
                     self.cold += 1;
                 } else {
                     self.warm += 1;
-                    self.latency_warm.saturating_record(micros);
+                    self.latency_warm += micros;
                 }
             }
             (_, Some(_)) => {}
@@ -114,9 +114,4 @@ impl Stats {
         let reads = self.sent[Intent::Look as usize];
         self.sent.iter().sum::<u64>() - reads
     }
-}
-
-/// Returns whether a process wrote.
-pub const fn by_process(commit: &Commit) -> bool {
-    matches!(commit.by, Some(Writer::Process { .. }))
 }

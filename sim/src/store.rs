@@ -72,7 +72,8 @@ impl Store {
         &self.tables[kind.index()].objects
     }
 
-    /// Returns the objects of a kind whose controller reference has this identity, in the order of their keys.
+    /// Returns the objects of a kind whose controller reference has this identity, in the order of their
+    /// keys.
     pub fn owned_by(&self, kind: Kind, owner: Uid) -> impl Iterator<Item = &Object> {
         let owned = &self.tables[kind.index()].owned;
         let first = owned.partition_point(|entry| entry.0 < owner);
@@ -82,7 +83,8 @@ impl Store {
             .filter_map(move |entry| self.get(kind, &entry.1))
     }
 
-    /// Returns whether an object has an owner that does not exist: its name is free, or held by another identity.
+    /// Returns whether an object has an owner that does not exist: its name is free, or held by another
+    /// identity.
     ///
     /// Owners of foreign kinds count as existing: nothing is known of them here.
     pub fn is_orphan(&self, object: &Object) -> bool {

@@ -37,6 +37,11 @@ impl Story {
         self
     }
 
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.lines.clear();
+    }
+
     /// Returns the lines, oldest first.
     pub fn lines(&self) -> impl ExactSizeIterator<Item = &str> {
         self.lines.iter().map(String::as_str)

@@ -1,9 +1,10 @@
-//! The timed simulation: a virtual clock, a queue of what is planned, and one stream of choices that decides how long
-//! everything takes and what goes wrong.
+//! The timed simulation: a virtual clock, a queue of what is planned, and one stream of choices that decides
+//! how long everything takes and what goes wrong.
 //!
-//! Every step that the world opens up (a request to handle, a line of a watch to show, a Pod to start) gets a moment
-//! drawn for it. Lines of one watch stay in order; everything else may overtake everything else. Without faults a
-//! watch shows a change before the answer to the request that made it arrives, so nothing that a process sees is old.
+//! Every step that the world opens up (a request to handle, a line of a watch to show, a Pod to start) gets a
+//! moment drawn for it. Lines of one watch stay in order; everything else may overtake everything else.
+//! Without faults a watch shows a change before the answer to the request that made it arrives, so nothing
+//! that a process sees is old.
 
 mod reactions;
 mod trouble;
@@ -24,7 +25,8 @@ use crate::step::{Fact, Step};
 use crate::workload::Workload;
 use crate::world::World;
 
-/// How many places there are for controller processes: one that leads, and one that may take over or be a rival.
+/// How many places there are for controller processes: one that leads, and one that may take over or be a
+/// rival.
 const PLACES: u8 = 2;
 
 /// How often a watch sends a bookmark.
@@ -57,7 +59,8 @@ struct Lane {
     lag_until: [Mono; Kind::ALL.len()],
 }
 
-/// Something that will happen at a moment; those of one moment happen in the order in which they were planned.
+/// Something that will happen at a moment; those of one moment happen in the order in which they were
+/// planned.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     at: Mono,

@@ -1,8 +1,9 @@
 //! The world: an API server, a cluster, users and controller processes, as one value that changes by steps.
 //!
-//! [`World::enabled`] says what happens next by itself, [`World::faults`] what may go wrong, [`World::apply`] makes
-//! it so. Nothing here chooses: the timed simulation, an exhaustive search, a replay and a fuzzer differ only in who
-//! picks the step. The value is cheap to copy: what a step does not change stays shared with the copy.
+//! [`World::enabled`] says what happens next by itself, [`World::faults`] what may go wrong, [`World::apply`]
+//! makes it so. Nothing here chooses: the timed simulation, an exhaustive search, a replay and a fuzzer
+//! differ only in who picks the step. The value is cheap to copy: what a step does not change stays shared
+//! with the copy.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,7 +92,8 @@ impl<C: Controller> World<C> {
 
     /// Moves the clock on. It never goes back.
     ///
-    /// Requests that nobody waits for, and that the server has not taken up within their time limit, are dropped.
+    /// Requests that nobody waits for, and that the server has not taken up within their time limit, are
+    /// dropped.
     pub fn advance(&mut self, to: Mono) {
         if to > self.clock {
             self.clock = to;

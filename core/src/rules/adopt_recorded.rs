@@ -19,7 +19,7 @@ use crate::view::{Holder, View};
 /// Source: ADP-030 to ADP-041, RES-004; INV-01, INV-03, INV-15.
 pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
-    if claim.meta.terminating || view.is_held(claim.meta.uid) || view.sandbox_of(claim.meta.uid).is_some() {
+    if claim.meta.terminating || view.is_held(claim.meta.uid) || view.has_sandbox(claim.meta.uid) {
         return Verdict::Quiet;
     }
     let Some(name) = view.assignment(claim).filter(|name| **name != claim.meta.key.name) else {

@@ -28,7 +28,7 @@ pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Ver
     if claim.meta.terminating || view.is_held(claim.meta.uid) {
         return Verdict::Quiet;
     }
-    if let Some(sandbox) = view.sandbox_of(claim.meta.uid) {
+    if let Some(sandbox) = view.sandbox_of(claim) {
         return publish_bound(view, claim, sandbox, now);
     }
     if let Some(bound) = &claim.status.sandbox {

@@ -25,7 +25,7 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let key = &claim.meta.key;
-    if view.sandbox_of(claim.meta.uid).is_some() || view.is_drafted(Kind::Sandbox, key) {
+    if view.has_sandbox(claim.meta.uid) || view.is_drafted(Kind::Sandbox, key) {
         return Verdict::Quiet;
     }
     if let Holder::Is(_) = view.sandbox_named(key) {

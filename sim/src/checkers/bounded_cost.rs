@@ -10,8 +10,9 @@ use crate::store::Store;
 
 /// Most writes that a claim may cost from its creation to its end, in a run in which nothing goes wrong.
 ///
-/// Source: record, transfer, status, first-ready stamp and one more status make five; a cold start has a create
-/// instead of the transfer and tells its user in between. Two more are for a member that is lost meanwhile.
+/// Source: record, transfer, status, first-ready stamp and one more status make five; a cold start has a
+/// create instead of the transfer and tells its user in between. Two more are for a member that is lost
+/// meanwhile.
 const WRITES_MAX: u64 = 8;
 
 /// INV-27: the cost of a claim does not depend on the population.

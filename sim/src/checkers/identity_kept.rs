@@ -1,6 +1,8 @@
 //! A status never goes backwards.
 
-use agent_sandbox_core::id::Kind;
+use std::collections::BTreeMap;
+
+use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::object::Object;
 
 use super::{Checker, Class, Judgement, Property, as_claim};
@@ -8,8 +10,15 @@ use crate::api_server::Commit;
 use crate::store::Store;
 
 /// INV-17 and CON-010: what was published stays while it is true, and no older generation replaces a newer.
-#[derive(Clone, Debug)]
-pub(super) struct IdentityKept;
+///
+/// Whoever drops the name must have seen that the sandbox is gone. The write is locked to the claim's old
+/// version, so a sandbox that is older than that version and still there cannot have been gone; a younger one
+/// may have come in between.
+#[derive(Clone, Debug, Default)]
+pub(super) struct IdentityKept {
+    /// Sandbox → the version of its creation.
+    births: BTreeMap<Uid, Version>,
+}
 
 impl Checker for IdentityKept {
     fn property(&self) -> Property {
@@ -21,6 +30,7 @@ impl Checker for IdentityKept {
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        self.note_births(commit);
         let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return Judgement::Silent };
         if old.uid() != new.uid() {
             return Judgement::Silent;
@@ -40,8 +50,12 @@ impl Checker for IdentityKept {
             return Judgement::Holds;
         }
         let sandbox = store.get(Kind::Sandbox, &new.meta.key.sibling(bound.name.clone()));
-        let kept =
-            sandbox.filter(|sandbox| !sandbox.meta().terminating && sandbox.meta().is_owned_by(new.meta.uid));
+        let is_kept = |sandbox: &&Object| {
+            let born = self.births.get(&sandbox.uid()).copied().unwrap_or_default();
+            let owned = sandbox.meta().is_owned_by(new.meta.uid) && !sandbox.meta().terminating;
+            owned && born < old.meta.version
+        };
+        let kept = sandbox.filter(is_kept);
         Judgement::unless_broken(kept.map(|_| {
             format!(
                 "claim {} does not name sandbox {} any more, which it owns",
@@ -52,6 +66,20 @@ impl Checker for IdentityKept {
 
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
+    }
+}
+
+impl IdentityKept {
+    fn note_births(&mut self, commit: &Commit) {
+        let object = commit.object();
+        if object.kind() != Kind::Sandbox {
+            return;
+        }
+        if commit.new.is_none() {
+            self.births.remove(&object.uid());
+        } else if commit.old.as_ref().is_none_or(|old| old.uid() != object.uid()) {
+            self.births.insert(object.uid(), commit.version);
+        }
     }
 }
 

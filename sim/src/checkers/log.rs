@@ -22,10 +22,10 @@ impl Log {
         Self { store: Store::default(), checkers: Checkers::of_logs(surplus) }
     }
 
-    /// Judges one line of a watch. Lines of all kinds come in the order of their versions; see [`Log::judge_all`].
+    /// Judges one line of a watch. Lines of all kinds come in the order of their versions; see
+    /// [`Log::judge_all`].
     ///
-    /// # Errors
-    /// The first property that this line breaks.
+    /// # Errors The first property that this line breaks.
     pub fn judge(&mut self, seen: Seen) -> Result<(), Violation> {
         let version = seen.version();
         let (old, new) = match seen {
@@ -39,7 +39,8 @@ impl Log {
         self.checkers.on_fact(&Fact::Committed(commit), &self.store)
     }
 
-    /// Judges the lines of several watches, each in its order, by merging them in the order of their versions.
+    /// Judges the lines of several watches, each in its order, by merging them in the order of their
+    /// versions.
     ///
     /// The API server takes all versions from one counter, so this is the order in which things happened.
     pub fn judge_all(&mut self, mut lines: Vec<Seen>) -> Vec<Violation> {

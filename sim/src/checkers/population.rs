@@ -10,8 +10,8 @@ use crate::store::Store;
 
 /// INV-08: too many members would break clients that wait for an exact number, and cost money.
 ///
-/// A process answers for what it can know: the members that were there when it listed, and those that it made itself.
-/// What a dead process had under way, and what a second leader makes meanwhile, comes on top.
+/// A process answers for what it can know: the members that were there when it listed, and those that it made
+/// itself. What a dead process had under way, and what a second leader makes meanwhile, comes on top.
 #[derive(Clone, Debug)]
 pub(super) struct Population {
     /// How many members above `replicas` there may be where nobody can tell who made them.

@@ -9,8 +9,8 @@ use crate::store::Store;
 
 /// INV-16 and CON-012: clients act on the first version that says Ready.
 ///
-/// The sandbox and its Pod may be gone again by the time the status is written: somebody else's delete can always
-/// come in between. So what counts is what is there, or was.
+/// The sandbox and its Pod may be gone again by the time the status is written: somebody else's delete can
+/// always come in between. So what counts is what is there, or was.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TruthfulReady {
     /// Sandboxes of claims that are gone: claim, sandbox, name.

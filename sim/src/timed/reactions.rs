@@ -16,7 +16,8 @@ use crate::step::{Fact, PodStep, Step};
 /// How long a change takes to be shown by a watch, at most, when nothing is wrong.
 const SHOW_MAX: Duration = Duration::from_millis(1);
 
-/// How long an answer travels, at least: longer than [`SHOW_MAX`], so that without faults no process sees old news.
+/// How long an answer travels, at least: longer than [`SHOW_MAX`], so that without faults no process sees old
+/// news.
 const ANSWER_MIN: Duration = Duration::from_millis(2);
 
 const fn ms(millis: u64) -> Duration {

@@ -1,0 +1,228 @@
+//! Each checker sees what it is for.
+
+use std::sync::Arc;
+
+use agent_sandbox_core::action::{Action, Intent, Operation, Target};
+use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{
+    Bound, Condition, Labels, Object, Owner, OwnerKind, Phase, Pod, Sandbox, SandboxStatus, Truth,
+};
+use agent_sandbox_core::time::Wall;
+
+use super::*;
+use crate::api_server::{Seen, Writer};
+use crate::process::RequestId;
+use crate::scene;
+
+#[test]
+fn a_sandbox_that_goes_from_claim_to_claim_is_noticed() {
+    let lines =
+        [claim("a", 1, Some("s")), claim("b", 2, Some("s")), owned("s", 3, 'c', 1), owned("s", 3, 'c', 2)];
+    assert_eq!(broken(lines), ["adopted-once"]);
+}
+
+#[test]
+fn a_sandbox_that_goes_from_pool_to_claim_is_right() {
+    let lines = [scene::pool("p", 1), claim("a", 2, Some("s")), owned("s", 3, 'p', 9), owned("s", 3, 'c', 2)];
+    assert_eq!(broken(lines), [""; 0]);
+}
+
+#[test]
+fn a_second_sandbox_of_a_claim_is_noticed() {
+    let lines =
+        [claim("a", 1, Some("s")), owned("s", 3, 'c', 1), claim("a", 1, Some("t")), owned("t", 4, 'c', 1)];
+    assert_eq!(broken(lines), ["recorded-first", "one-sandbox"]);
+}
+
+#[test]
+fn a_transfer_without_a_record_is_noticed() {
+    assert_eq!(broken([claim("a", 1, None), owned("s", 3, 'c', 1)]), ["recorded-first"]);
+}
+
+#[test]
+fn a_member_too_many_is_noticed() {
+    let mut pool = scene::pool("p", 1);
+    pool.meta_mut().uid = Uid::from_bits(9);
+    assert_eq!(broken([pool, owned("s", 3, 'p', 9), owned("t", 4, 'p', 9)]), ["population"]);
+}
+
+#[test]
+fn a_second_pod_of_a_sandbox_is_noticed() {
+    assert_eq!(broken([owned("s", 3, 'p', 9), pod("a", 4, 3), pod("b", 5, 3)]), ["one-pod"]);
+}
+
+#[test]
+fn a_claim_that_is_ready_with_nothing_behind_it_is_noticed() {
+    assert_eq!(broken([ready(claim("a", 1, Some("s")), "s", "10.0.0.4")]), ["truthful-ready"]);
+    let lines = [claim("a", 1, Some("s")), owned("s", 3, 'c', 1), pod("s", 4, 3)];
+    let foreign = ready(claim("a", 1, Some("s")), "s", "10.0.0.99");
+    assert_eq!(broken(lines.clone().into_iter().chain([foreign])), ["truthful-ready"]);
+    let truth = ready(claim("a", 1, Some("s")), "s", "10.0.0.4");
+    assert_eq!(broken(lines.into_iter().chain([truth])), [""; 0]);
+}
+
+#[test]
+fn two_claims_that_name_the_same_sandbox_are_noticed() {
+    let named = |name: &str, uid| bound(claim(name, uid, Some("s")), "s");
+    assert_eq!(broken([named("a", 1), named("b", 2)]), ["no-shared-sandbox"]);
+}
+
+#[test]
+fn a_user_who_is_moved_without_being_told_is_noticed() {
+    let at = |address| ready(claim("a", 1, Some("s")), "s", address);
+    let lines = [claim("a", 1, Some("s")), owned("s", 3, 'c', 1), pod("s", 4, 3), pod("s", 5, 3)];
+    let moved = broken(lines.into_iter().chain([at("10.0.0.4"), at("10.0.0.5")]));
+    assert!(moved.contains(&"no-silent-rebind"), "{moved:?}");
+}
+
+#[test]
+fn a_name_that_is_dropped_while_the_sandbox_is_there_is_noticed() {
+    let lines = [
+        claim("a", 1, Some("s")),
+        owned("s", 3, 'c', 1),
+        bound(claim("a", 1, Some("s")), "s"),
+        claim("a", 1, Some("s")),
+    ];
+    assert_eq!(broken(lines), ["identity-kept"]);
+}
+
+#[test]
+fn a_controller_that_deletes_a_sandbox_in_use_is_noticed() {
+    let mut store = Store::default();
+    let mut claim = claim("a", 1, Some("s"));
+    claim.meta_mut().uid = Uid::from_bits(1);
+    store.put(claim);
+    let by = Some(Writer::Process { process: 0, term: 1, intent: Intent::DeleteMember });
+    let commit = Commit { version: Version(9), old: Some(owned("s", 3, 'c', 1)), new: None, by };
+    let judged = Checkers::of_effects().on_fact(&Fact::Committed(commit), &store);
+    assert_eq!(judged.map_err(|violation| violation.property.name), Err("in-use-kept"));
+}
+
+#[test]
+fn a_write_without_a_version_before_the_lists_or_without_leading_is_noticed() {
+    assert_eq!(sent(1, true, Some(Version(3))), Ok(()));
+    assert_eq!(sent(1, true, None), Err("locked-writes"));
+    assert_eq!(sent(1, false, Some(Version(3))), Err("leader-writes"));
+    assert_eq!(sent(0, true, Some(Version(3))), Err("leader-writes"));
+}
+
+#[test]
+fn a_claim_that_waits_and_a_pool_that_is_not_full_are_noticed_at_rest() {
+    let rest = |objects: Vec<Object>| {
+        let mut log = Log::new(0);
+        log.judge_all(numbered(objects));
+        log.judge_rest().map_err(|violation| violation.property.name)
+    };
+    assert_eq!(rest(vec![claim("a", 1, None)]), Err("claims-served"));
+    assert_eq!(rest(vec![scene::pool("p", 1)]), Err("pools-full"));
+    assert_eq!(rest(vec![pod("a", 4, 3)]), Err("nothing-left"));
+    assert_eq!(rest(vec![]), Ok(()));
+}
+
+#[test]
+fn a_request_while_everything_is_done_is_noticed() {
+    let mut checkers = Checkers::of_effects();
+    let fact = deletion(1, true, Some(Version(3)));
+    assert!(checkers.on_fact(&fact, &Store::default()).is_ok());
+    checkers.on_stage(Stage::Rest);
+    let judged = checkers.on_fact(&fact, &Store::default());
+    assert_eq!(judged.map_err(|violation| violation.property.name), Err("silence"));
+}
+
+/// Judges objects as a watch would show them one after the other; returns the properties that break.
+fn broken(objects: impl IntoIterator<Item = Object>) -> Vec<&'static str> {
+    let violations = Log::new(0).judge_all(numbered(objects));
+    violations.into_iter().map(|violation| violation.property.name).collect()
+}
+
+fn numbered(objects: impl IntoIterator<Item = Object>) -> Vec<Seen> {
+    let numbered = (1..).zip(objects).map(|(version, mut object)| {
+        object.meta_mut().version = Version(version);
+        Seen::Applied(object)
+    });
+    numbered.collect()
+}
+
+fn sent(term: u64, listed: bool, version: Option<Version>) -> Result<(), &'static str> {
+    let judged = Checkers::all().on_fact(&deletion(term, listed, version), &Store::default());
+    judged.map_err(|violation| violation.property.name)
+}
+
+fn deletion(term: u64, listed: bool, version: Option<Version>) -> Fact {
+    let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+    let operation = Arc::new(Operation::Delete { target, version });
+    let action = Action { id: ActionId(1), intent: Intent::DeleteMember, operation };
+    Fact::Sent(Sent { process: 0, term, listed, request: RequestId(1), action })
+}
+
+fn claim(name: &str, uid: u128, record: Option<&str>) -> Object {
+    let mut claim = scene::claim(name, "p");
+    let meta = claim.meta_mut();
+    meta.uid = Uid::from_bits(uid);
+    meta.annotations = record.map(|record| (names::SANDBOX_NAME.into(), record.into())).into_iter().collect();
+    claim
+}
+
+fn bound(mut claim: Object, sandbox: &str) -> Object {
+    if let Object::Claim(claim) = &mut claim {
+        let bound = Bound { name: sandbox.into(), pod_ips: Vec::new() };
+        Arc::make_mut(claim).status.sandbox = Some(bound);
+    }
+    claim
+}
+
+fn ready(claim: Object, sandbox: &str, address: &str) -> Object {
+    let mut claim = bound(claim, sandbox);
+    if let Object::Claim(claim) = &mut claim {
+        let status = &mut Arc::make_mut(claim).status;
+        status.sandbox.iter_mut().for_each(|bound| bound.pod_ips.push(address.into()));
+        status.conditions.push(Condition {
+            kind: names::READY.into(),
+            status: Truth::True,
+            reason: "DependenciesReady".into(),
+            message: "".into(),
+            observed: 1,
+            changed: Wall::default(),
+        });
+    }
+    claim
+}
+
+/// A sandbox owned by a claim ('c') or a pool ('p').
+fn owned(name: &str, uid: u128, kind: char, owner: u128) -> Object {
+    let Object::Template(template) = scene::template() else { panic!("no template") };
+    let mut meta = agent_sandbox_core::object::Meta::draft(scene::key(name));
+    let kind = if kind == 'c' { Kind::Claim } else { Kind::Pool };
+    meta.uid = Uid::from_bits(uid);
+    meta.owner =
+        Some(Owner { kind: OwnerKind::Known(kind), name: "owner".into(), uid: Uid::from_bits(owner) });
+    Object::Sandbox(Arc::new(Sandbox {
+        meta,
+        pod: template.blueprint.pod.clone(),
+        pod_spec: template.blueprint.pod_spec.clone(),
+        volume_claims: None,
+        service: None,
+        status: SandboxStatus::default(),
+    }))
+}
+
+/// A Pod whose address ends with its uid.
+fn pod(name: &str, uid: u128, sandbox: u128) -> Object {
+    let mut meta = agent_sandbox_core::object::Meta::draft(scene::key(name));
+    meta.uid = Uid::from_bits(uid);
+    meta.labels = Labels::new();
+    meta.owner =
+        Some(Owner { kind: OwnerKind::Known(Kind::Sandbox), name: "s".into(), uid: Uid::from_bits(sandbox) });
+    let ips = vec![format!("10.0.0.{uid}").into()];
+    let node = "node".into();
+    Object::Pod(Arc::new(Pod {
+        meta,
+        spec: None,
+        phase: Phase::Running,
+        ready: true,
+        scheduled: None,
+        ips,
+        node,
+    }))
+}

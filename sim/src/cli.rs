@@ -1,0 +1,206 @@
+//! Commands, their flags, and what they exit with.
+
+mod hunt;
+mod parse;
+mod run;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_sim::checkers::Class;
+use agent_sandbox_sim::faults::{Faults, Options};
+use agent_sandbox_sim::run::{Broken, Judges};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
+
+/// Prints a line to standard output. A reader who has gone away (`| head`) is no reason to stop with a panic.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+use say;
+
+/// Simulates the agent-sandbox controllers in a cluster where everything goes wrong.
+///
+/// A seed decides everything: how long each message travels, what fails, what users do. The same seed, flags
+/// and build give the same run, step for step, on every machine.
+///
+/// Exit codes: 0 every property held; 2 bad usage or input; 10 something good did not happen in the end (not
+/// live); 11 something bad happened (unsafe).
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs one seed and tells what happened.
+    ///
+    /// Users create and delete claims in bursts that exhaust the pool, while faults strike. Then the trouble
+    /// ends: every claim must be served, the pool full, and after that nothing may be sent.
+    Run(RunArgs),
+    /// Runs many seeds on all cores until a property breaks or the budget is used up.
+    ///
+    /// Each seed is a small world with faults of its own. A violation comes with its last steps and with the
+    /// command that replays it. Without one, what was never reached is listed.
+    Hunt(HuntArgs),
+}
+
+/// The flags of `run`.
+#[derive(Args, Debug)]
+struct RunArgs {
+    /// Where all choices come from, decimal or 0x…; one is picked and printed if there is none.
+    #[arg(long, value_parser = parse::seed)]
+    seed: Option<u64>,
+    /// How many claims users create.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    claims: u32,
+    /// How many members the pool keeps ready (`spec.replicas`).
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    pool: u32,
+    /// How long the trouble lasts, in virtual time: 90s, 10m, 1h30m.
+    #[arg(long = "for", default_value = "1h", value_parser = parse::duration)]
+    duration: Duration,
+    /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
+    #[arg(long, default_value = "all", value_parser = parse::faults)]
+    faults: Faults,
+    /// One defect to build in; `help` lists them.
+    #[arg(long, value_parser = parse::mutant)]
+    mutant: Option<Mutant>,
+    /// Records what entered and left the first controller process; those that follow it get FILE.2, FILE.3, …
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// After a violation, looks for a shorter story that breaks the same property, and prints that one.
+    #[arg(long, conflicts_with = "trace")]
+    shrink: bool,
+    /// How many lines of the story to print; a violation always comes with its last 30.
+    #[arg(long, default_value_t = 0, value_name = "LINES")]
+    story: usize,
+    /// Keeps only lines of the story in which this word occurs, such as the name of a claim.
+    #[arg(long, value_name = "WORD")]
+    about: Option<String>,
+}
+
+/// The flags of `hunt`.
+#[derive(Args, Debug)]
+struct HuntArgs {
+    /// How long to look for a violation, in real time.
+    #[arg(long, default_value = "30s", value_parser = parse::duration)]
+    budget: Duration,
+    /// One defect to build in, which must then be found; `help` lists them.
+    #[arg(long, value_parser = parse::mutant)]
+    mutant: Option<Mutant>,
+    /// Which seeds to run, such as 0..1000; without it, seeds that nobody has tried.
+    #[arg(long, value_name = "A..B", value_parser = parse::seeds)]
+    seeds: Option<(u64, u64)>,
+    /// How many threads to use; one for each core if there is none.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    jobs: Option<u32>,
+    /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
+    #[arg(long, default_value = "all", value_parser = parse::faults)]
+    faults: Faults,
+}
+
+/// What a command ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// Every property held.
+    Pass,
+    /// Something good did not happen in the end.
+    NotLive,
+    /// Something bad happened.
+    Unsafe,
+}
+
+impl Verdict {
+    fn of(broken: Option<&Broken>) -> Self {
+        match broken.map(|broken| broken.violation.property.class) {
+            None => Self::Pass,
+            Some(Class::Liveness) => Self::NotLive,
+            Some(Class::Safety) => Self::Unsafe,
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Pass => 0,
+            Self::NotLive => 10,
+            Self::Unsafe => 11,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pass => "pass: every property held",
+            Self::NotLive => "NOT LIVE: something good did not happen in the end",
+            Self::Unsafe => "UNSAFE: something bad happened",
+        })
+    }
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    let verdict = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Hunt(args) => Ok(hunt::hunt(&args)),
+    };
+    match verdict {
+        Ok(verdict) => ExitCode::from(verdict.code()),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Prints help as it is, and a mistake as one sentence.
+fn explain(error: &clap::Error) -> ExitCode {
+    let help = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::DisplayVersion,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+    ];
+    if help.contains(&error.kind()) {
+        let _ = error.print();
+        return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+    }
+    let text = error.to_string();
+    let sentence = text.split("\n\n").next().unwrap_or(&text);
+    let lines: Vec<&str> = sentence.lines().map(str::trim).collect();
+    eprintln!("{}", lines.join(" "));
+    ExitCode::from(2)
+}
+
+/// Returns the machine's configuration, with a defect if one is asked for.
+fn config(mutant: Option<Mutant>) -> Config {
+    Config { mutant, ..Config::default() }
+}
+
+/// Returns who judges: a defect must be found by the harm that it does.
+const fn judges(mutant: Option<Mutant>) -> Judges {
+    if mutant.is_some() { Judges::Effects } else { Judges::All }
+}
+
+/// Returns the command that runs a seed again.
+fn replay_command(options: &Options, mutant: Option<Mutant>) -> String {
+    let Options { seed, claims, pool, duration, faults } = options;
+    let mutant = mutant.map_or(String::new(), |mutant| format!(" --mutant {}", mutant.name()));
+    let duration = duration.as_secs();
+    format!(
+        "agent-sandbox-sim run --seed {seed:#x} --claims {claims} --pool {pool} --for {duration}s --faults {faults}{mutant}"
+    )
+}

@@ -1,0 +1,97 @@
+//! Texts on the command line → values, and what is wrong with those that are none.
+
+use std::time::Duration;
+
+use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_sim::faults::{Fault, Faults};
+
+/// Reads a seed: decimal, or hexadecimal after 0x.
+pub(super) fn seed(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "a seed is a number below 2^64, decimal or 0x…".to_owned())
+}
+
+/// Reads a range of seeds, the end not included.
+pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
+    let (from, to) = text.split_once("..").ok_or("a range of seeds looks like 0..1000")?;
+    let range = (seed(from)?, seed(to)?);
+    if range.0 < range.1 { Ok(range) } else { Err("the range is empty".to_owned()) }
+}
+
+/// Reads a duration: numbers with units, largest first.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a duration looks like 500ms, 90s, 10m or 1h30m".to_owned();
+    let (mut rest, mut total) = (text, Duration::ZERO);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+        let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let millis = match &rest[..unit] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        rest = &rest[unit..];
+        total += Duration::from_millis(number.checked_mul(millis).ok_or_else(wrong)?);
+    }
+    match total {
+        Duration::ZERO => Err(wrong()),
+        total if total > Duration::from_secs(30 * 86_400) => Err("more than 30 days (720h)".to_owned()),
+        total => Ok(total),
+    }
+}
+
+/// Reads `all`, `none`, or names of faults.
+pub(super) fn faults(text: &str) -> Result<Faults, String> {
+    Faults::parse(text).map_err(|name| {
+        let names: Vec<&str> = Fault::ALL.into_iter().map(Fault::name).collect();
+        format!("there is no fault {name:?}; there are all, none, {}", names.join(", "))
+    })
+}
+
+/// Reads the name of a mutant.
+pub(super) fn mutant(text: &str) -> Result<Mutant, String> {
+    Mutant::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| {
+        let list = Mutant::ALL.iter().map(|mutant| format!("{} ({})", mutant.name(), mutant.about()));
+        format!("the mutants are {}", list.collect::<Vec<_>>().join("; "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_decimal_or_hexadecimal() {
+        assert_eq!(seed("42"), Ok(42));
+        assert_eq!(seed("0x2a"), Ok(42));
+        assert!(seed("2a").is_err() && seed("-1").is_err() && seed("").is_err());
+        assert_eq!(seeds("1..0x10"), Ok((1, 16)));
+        assert!(seeds("5..5").is_err() && seeds("5").is_err());
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for wrong in
+            ["", "1", "h", "1d", "0s", "-1s", "1 h", "99999999999999999999h", "18446744073709551615h"]
+        {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wrong_names_list_the_right_ones() {
+        assert!(
+            faults("crash,typo").is_err_and(|text| text.contains("typo") && text.contains("lost-answer"))
+        );
+        assert!(mutant("help").is_err_and(|text| text.contains("adopt-without-lock")));
+    }
+}

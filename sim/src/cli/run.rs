@@ -1,0 +1,213 @@
+//! `run`: one seed, and what happened.
+
+use std::fs::File;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use agent_sandbox_core::machine::Machine;
+use agent_sandbox_core::time::Mono;
+use agent_sandbox_sim::choices::Choices;
+use agent_sandbox_sim::faults::{Fault, Options};
+use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
+use agent_sandbox_sim::shrink::shrink;
+use agent_sandbox_sim::stats::Stats;
+use agent_sandbox_sim::story::{Story, moment};
+use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
+use anyhow::Context;
+use hdrhistogram::Histogram;
+
+use super::{RunArgs, Verdict, config, judges, say};
+
+/// How many lines of the story come with a violation.
+const STORY_LINES: usize = 30;
+
+/// How many runs may be spent on a shorter story.
+const SHRINK_RUNS: usize = 2000;
+
+/// Runs one seed and tells what happened.
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
+    let seed = args.seed.unwrap_or_else(fresh_seed);
+    say!("seed            {seed:#018x}");
+    let RunArgs { claims, pool, duration, faults, .. } = *args;
+    let options = Options { seed, claims, pool, duration, faults };
+    let mut story = Story::last(args.story.max(STORY_LINES));
+    if let Some(word) = &args.about {
+        story = story.about(word);
+    }
+    let started = Instant::now();
+    let report = match &args.trace {
+        None => simulate::<Machine>(&options, config(args.mutant), judges(args.mutant), &mut story),
+        Some(path) => record(path, args, &options, &mut story)?,
+    };
+    tell(args, &report, started.elapsed());
+    let verdict = Verdict::of(report.broken.as_ref());
+    let report = if args.shrink { shorten(args, &options, report, &mut story) } else { report };
+    if let Some(broken) = &report.broken {
+        say!("");
+        say!("{} broke at step {}, {}:", broken.violation.property.name, broken.step, moment(broken.at));
+        say!("  {}", broken.violation.what);
+        say!("  promised: {}", broken.violation.property.about);
+    }
+    if args.story > 0 || verdict != Verdict::Pass {
+        say!("");
+        say!("the last {} things that happened:", story.lines().len());
+        for line in story.lines() {
+            say!("{line}");
+        }
+    }
+    say!("");
+    say!("verdict         {verdict}");
+    Ok(verdict)
+}
+
+/// Looks for a shorter failure and writes its story in place of the first one.
+fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> Report {
+    if report.broken.is_none() {
+        return report;
+    }
+    let (config, judges, steps) = (config(args.mutant), judges(args.mutant), report.steps);
+    let calm = shrink::<Machine>(options, &config, judges, report, SHRINK_RUNS);
+    say!("");
+    say!("shrunk          from {steps} steps to {}", calm.steps);
+    story.clear();
+    run_with::<Machine>(options, config, judges, Choices::from_tape(calm.tape.clone()), story);
+    calm
+}
+
+/// Picks a seed that nobody has tried. This is the only chance that is not in the seed.
+pub(super) fn fresh_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn record(path: &Path, args: &RunArgs, options: &Options, story: &mut Story) -> anyhow::Result<Report> {
+    // Opened here first, so that a path that cannot be written is a usage error before anything runs.
+    let mut first = Some(create(path)?);
+    let base = path.to_owned();
+    let traces = Traces::new(move |number| match first.take() {
+        Some(file) => Ok(Box::new(BufWriter::new(file))),
+        None => Ok(Box::new(BufWriter::new(File::create(numbered(&base, number + 1))?))),
+    });
+    let recording = Recording { config: config(args.mutant), traces: traces.clone() };
+    let report = simulate::<Recorded>(options, recording, judges(args.mutant), story);
+    let count = traces.finish().with_context(|| format!("cannot write the trace {}", path.display()))?;
+    say!("traces          {count} in {} …", path.display());
+    Ok(report)
+}
+
+fn create(path: &Path) -> anyhow::Result<File> {
+    let mut file =
+        File::create(path).with_context(|| format!("cannot write the trace {}", path.display()))?;
+    file.flush()?;
+    Ok(file)
+}
+
+fn numbered(base: &Path, number: usize) -> PathBuf {
+    let mut name = base.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+fn tell(args: &RunArgs, report: &Report, real: Duration) {
+    let stats = &report.stats;
+    let RunArgs { claims, pool, duration, .. } = args;
+    say!(
+        "simulated       {claims} claims, a pool of {pool}, {} of trouble, then healing and rest",
+        span(*duration)
+    );
+    if let Some(mutant) = args.mutant {
+        say!("defect          {}: {}", mutant.name(), mutant.about());
+    }
+    say!("faults          {}", faults(report));
+    say!(
+        "claims          {} created, {} ready warm, {} ready cold, {} deleted before they were ready",
+        stats.claims,
+        stats.warm,
+        stats.cold,
+        stats.given_up
+    );
+    say!("create → Ready  {}", latencies(&stats.latency));
+    say!("  of them warm  {}", latencies(&stats.latency_warm));
+    say!("sent            {}", sent(stats));
+    say!("properties      {}", properties(report));
+    let virtual_time = report.elapsed.as_secs_f64();
+    say!(
+        "time            {} virtual in {:.2} s real, {:.0} times as fast; {} steps, {} revisions",
+        span(report.elapsed),
+        real.as_secs_f64(),
+        virtual_time / real.as_secs_f64().max(1e-9),
+        report.steps,
+        stats.revisions
+    );
+}
+
+fn faults(report: &Report) -> String {
+    let struck = Fault::ALL.into_iter().zip(&report.struck).filter(|(_, count)| **count > 0);
+    let list: Vec<_> = struck.map(|(fault, count)| format!("{} {count}", fault.name())).collect();
+    if list.is_empty() { "none".to_owned() } else { wrapped(&list) }
+}
+
+fn latencies(histogram: &Histogram<u64>) -> String {
+    if histogram.is_empty() {
+        return "none".to_owned();
+    }
+    let at = |quantile| micros(histogram.value_at_quantile(quantile));
+    let (p50, p90, p99) = (at(0.5), at(0.9), at(0.99));
+    format!("p50 {p50}, p90 {p90}, p99 {p99}, max {}; {} claims", micros(histogram.max()), histogram.len())
+}
+
+fn sent(stats: &Stats) -> String {
+    let claims = stats.claims.max(1) as f64;
+    let mut list = vec![format!(
+        "{:.1} writes a claim, {} came too late",
+        stats.writes() as f64 / claims,
+        stats.refused
+    )];
+    list.extend(sent_by_intent(stats).map(|(intent, count)| format!("{intent:?} {count}")));
+    wrapped(&list)
+}
+
+fn properties(report: &Report) -> String {
+    let list = report.checked.iter().map(|(property, count)| format!("{} {count}", property.name));
+    wrapped(&list.collect::<Vec<_>>())
+}
+
+/// Joins items with commas, in lines that stand below each other.
+fn wrapped(items: &[String]) -> String {
+    const WIDTH: usize = 88;
+    let (mut text, mut line) = (String::new(), 0);
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+            if line + item.len() > WIDTH {
+                text.push_str("\n               ");
+                line = 0;
+            }
+            text.push(' ');
+        }
+        text.push_str(item);
+        line += item.len() + 2;
+    }
+    text
+}
+
+fn micros(micros: u64) -> String {
+    match micros {
+        0..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => moment_short(Mono::from_micros(micros)),
+    }
+}
+
+fn moment_short(at: Mono) -> String {
+    format!("{:.2} s", at.micros() as f64 / 1e6)
+}
+
+fn span(span: Duration) -> String {
+    let (hours, minutes, seconds) = (span.as_secs() / 3600, span.as_secs() / 60 % 60, span.as_secs() % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds:02}s"),
+        _ => format!("{hours}h{minutes:02}m{seconds:02}s"),
+    }
+}
