@@ -38,9 +38,9 @@ control-plane:
 cluster *ARGS: control-plane
     REQUIRE_APISERVER=1 cargo test --package agent-sandbox-tests --locked {{ ARGS }}
 
-# Compare the controllers with the original's recorded answers.
-differential: control-plane
-    @echo "no recorded answers yet"
+# Compare the controllers with the original's recorded answers, where STORIES names the folder that has them.
+differential *ARGS: control-plane
+    tests/differential/run.sh {{ ARGS }}
 
 # Start a control plane to try things in: `export KUBECONFIG=$(just up)`.
 up dir="/tmp/agent-sandbox" *ARGS: control-plane

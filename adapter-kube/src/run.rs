@@ -85,6 +85,8 @@ pub async fn run(args: Args) -> Result<(), RunError> {
                 watchers = world.watch_all(&args, &events);
             }
             Some(failed) = watchers.join_next() => match failed? {
+                // The driver is ending, and is the one to say how.
+                Err(WatchError::Closed) => return election.leave((&mut driver).await?).await,
                 Err(error) => return Err(error.into()),
             },
         }

@@ -179,6 +179,41 @@ impl Machine {
         self.names_given = 0;
         self.state.feeds = Default::default();
         self.state.touch_everything();
+        self.resume_duties();
+    }
+
+    /// Plans again what is left to do about writes of an earlier term, which the end of that term took off the agenda.
+    fn resume_duties(&mut self) {
+        for ((kind, key), draft) in &self.state.ledger.drafts {
+            let at = match draft.stage {
+                Stage::Unsettled(at) => Some(at),
+                Stage::Ghost => draft.ghost_until,
+                Stage::Taken => {
+                    self.agenda.add(Item::Look(*kind, key.clone()), draft.purpose.urgency);
+                    None
+                }
+                // Its answer is still to come.
+                Stage::Sent(_) => None,
+            };
+            if let Some(at) = at {
+                self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
+            }
+        }
+        for (uid, hold) in &self.state.ledger.holds {
+            match hold {
+                Hold::Unsettled(lost) => {
+                    self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
+                }
+                Hold::Stale(_) => {
+                    let Some(kind) = self.state.kind_of(*uid) else { continue };
+                    if let Some(meta) = self.state.meta(kind, *uid) {
+                        self.agenda.add(Item::Look(kind, meta.key.clone()), Urgency::Claim);
+                    }
+                }
+                Hold::Sent(_) => {}
+            }
+        }
+        self.agenda_add_full();
     }
 
     fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {

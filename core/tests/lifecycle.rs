@@ -207,6 +207,23 @@ fn a_claim_for_a_missing_pool_says_so_and_recovers() {
 }
 
 #[test]
+fn a_process_that_leads_again_settles_what_it_had_left_unsettled() {
+    for intent in [Intent::CreateMember, Intent::CreatePod, Intent::SetPoolStatus] {
+        let mut world = World::with_pool(2);
+        world.lose_next = Some((intent, false));
+        while world.lose_next.is_some() {
+            world.drain_at_most(1);
+            world.start_pods();
+        }
+        world.machine.handle_event(Event::Standby, world.now());
+        world.lead();
+        world.settle();
+        assert_eq!(world.sandboxes().len(), 2, "{intent:?}");
+        assert_eq!(world.pool().status.ready, 2, "{intent:?}");
+    }
+}
+
+#[test]
 fn a_standby_writes_nothing() {
     let mut world = World::with_pool(1);
     world.machine.handle_event(Event::Standby, world.now());
@@ -266,8 +283,12 @@ impl World {
     }
 
     fn restart(&mut self) {
-        self.term += 1;
         self.machine = Machine::new(Config::default(), self.now());
+        self.lead();
+    }
+
+    fn lead(&mut self) {
+        self.term += 1;
         self.machine.handle_event(Event::Leading { term: self.term }, self.now());
         for kind in Kind::ALL {
             let objects = self.objects.values().filter(|object| object.kind() == kind).cloned().collect();

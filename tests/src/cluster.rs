@@ -63,7 +63,11 @@ impl Drop for Namespace<'_> {
     fn drop(&mut self) {
         // Our own control plane goes away as a whole; only in somebody else's cluster things would pile up.
         if self.plane.is_existing() {
-            let _ = self.plane.kubectl().args(["delete", "namespace", &self.name, "--wait=false"]).status();
+            let _ = self
+                .plane
+                .kubectl()
+                .args(["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"])
+                .output();
         }
     }
 }
@@ -91,7 +95,7 @@ where
 /// Waits until `condition` is true.
 ///
 /// **Panics** with `what` when that takes too long.
-pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let poll = async {
         while !condition().await {
             tokio::time::sleep(POLL_INTERVAL).await;

@@ -237,6 +237,16 @@ impl ControlPlane {
         kube::Client::try_from(config).expect("a client for the kubeconfig")
     }
 
+    /// Has a process killed with this control plane, whatever ends it, and does nothing in an existing cluster.
+    pub(crate) fn guard(&self, pid: u32) -> Result<(), Error> {
+        self.processes.as_ref().map_or(Ok(()), |processes| processes.guard(pid))
+    }
+
+    /// Forgets a process of [`ControlPlane::guard`], which has ended.
+    pub(crate) fn forget(&self, pid: u32) -> Result<(), Error> {
+        self.processes.as_ref().map_or(Ok(()), |processes| processes.forget(pid))
+    }
+
     fn existing(kubeconfig: PathBuf, kubectl: PathBuf, options: &Options) -> Result<Self, Error> {
         let mut plane = Self {
             kubeconfig,
@@ -465,7 +475,7 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package has a parent folder, the workspace")
 }
 
-fn free_port() -> Result<u16, Error> {
+pub(crate) fn free_port() -> Result<u16, Error> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
     listener.map(|address| address.port()).map_err(|e| Error::io("no free port", e))
 }

@@ -12,3 +12,5 @@
 
 pub mod cluster;
 pub mod control_plane;
+pub mod controller;
+pub mod watch_log;

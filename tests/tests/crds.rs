@@ -53,6 +53,9 @@ fn the_server_keeps_every_field_of_a_pod_and_no_other() {
     else {
         return;
     };
+    if plane.is_existing() {
+        return; // Upstream's definitions list the fields that they know, and drop others.
+    }
     block_on(async {
         let namespace = Namespace::new(plane, "crds").await;
         let pod = json!({

@@ -16,14 +16,24 @@ use std::time::Instant;
 
 use super::{Error, Lifetime, STEP_TIMEOUT, pause};
 
-/// Reads process ids until its input ends. The word `release` lets the processes go on instead.
+/// Reads process ids until its input ends. The word `release` lets the processes go on instead, and a minus before an
+/// id means that its process has ended: the number may soon be another's.
 ///
 /// The removal is repeated because a process that was just killed may still be creating a file.
 const GUARDIAN: &str = r#"
     pids=
     while read -r pid; do
-        [ "$pid" != release ] || exit 0
-        pids="$pids $pid"
+        case $pid in
+            release) exit 0 ;;
+            -*)
+                rest=
+                for each in $pids; do
+                    [ "-$each" = "$pid" ] || rest="$rest $each"
+                done
+                pids=$rest
+                ;;
+            *) pids="$pids $pid" ;;
+        esac
     done
     [ -z "$pids" ] || kill -KILL $pids
     for try in 1 2 3 4 5 6 7 8 9 10; do
@@ -126,6 +136,16 @@ impl Processes {
         Ok(())
     }
 
+    /// Has a process killed at the end that somebody else has started.
+    pub(super) fn guard(&self, pid: u32) -> Result<(), Error> {
+        self.tell_guardian(&pid.to_string())
+    }
+
+    /// Forgets a process of [`Processes::guard`], which has ended.
+    pub(super) fn forget(&self, pid: u32) -> Result<(), Error> {
+        self.tell_guardian(&format!("-{pid}"))
+    }
+
     /// Returns the last lines that the process `name` wrote.
     pub(super) fn log_tail(&self, name: &str) -> String {
         log_tail(&self.log_path(name))
@@ -135,9 +155,9 @@ impl Processes {
         self.dir.join(name).with_extension("log")
     }
 
-    fn tell_guardian(&mut self, line: &str) -> Result<(), Error> {
-        let pipe = self.guardian.as_mut().and_then(|guardian| guardian.stdin.as_mut());
-        let pipe = pipe.expect("the pipe is open until the processes are let go or dropped");
+    fn tell_guardian(&self, line: &str) -> Result<(), Error> {
+        let pipe = self.guardian.as_ref().and_then(|guardian| guardian.stdin.as_ref());
+        let mut pipe = pipe.expect("the pipe is open until the processes are let go or dropped");
         writeln!(pipe, "{line}").map_err(|e| Error::io("the guardian is gone", e))
     }
 }
@@ -239,6 +259,22 @@ mod tests {
         assert!(!status.success(), "it was killed, long before its time");
         drop(processes);
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn the_guardian_kills_guests_but_none_that_have_left() {
+        let sleep =
+            || Command::new("sleep").arg("1000").process_group(0).spawn().expect("every system can sleep");
+        let (mut guest, mut left) = (sleep(), sleep());
+        let processes = Processes::new(&Lifetime::ThisProcess).expect("a folder and a shell");
+        for pid in [left.id(), guest.id()] {
+            processes.guard(pid).expect("the guardian listens");
+        }
+        processes.forget(left.id()).expect("the guardian listens");
+        drop(processes);
+        assert!(!guest.wait().expect("it is our child").success());
+        assert!(left.try_wait().expect("it is our child").is_none());
+        left.kill().and_then(|()| left.wait()).expect("it is our child");
     }
 
     #[test]
