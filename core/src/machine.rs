@@ -199,6 +199,11 @@ impl Machine {
                 self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
             }
         }
+        for ((kind, key), look) in &self.state.ledger.looks {
+            if !look.is_sent {
+                self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
+            }
+        }
         for (uid, hold) in &self.state.ledger.holds {
             match hold {
                 Hold::Unsettled(lost) => {
