@@ -154,6 +154,9 @@ impl Machine {
     /// that was not cut short by [`Config::in_flight_max`].
     pub fn forgotten(&self) -> Vec<Action> {
         let mut copy = self.clone();
+        // What is due at this very moment is not forgotten: its timer has yet to be called.
+        copy.handle_timeout(self.now);
+        while copy.poll_action().is_some() {}
         copy.state.touch_everything();
         copy.schedule_touched();
         core::iter::from_fn(|| copy.poll_action()).collect()
