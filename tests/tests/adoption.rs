@@ -216,11 +216,10 @@ impl<'a> Play<'a> {
     /// Returns what happens now, or else the timer that is due first.
     fn soonest(&self, until: Mono) -> Option<Step> {
         let next = self.next();
-        let due = |step: &Step| match step {
-            Step::Timer(process) => {
-                self.world.timer_due(*process).unwrap_or_default().max(self.world.clock())
-            }
-            _ => self.world.clock(),
+        let due = |step: &Step| {
+            let now = self.world.clock();
+            let Step::Timer(process) = step else { return now };
+            self.world.timer_due(*process).unwrap_or_default().max(now)
         };
         next.into_iter().min_by_key(due).filter(|step| due(step) <= until)
     }
