@@ -25,6 +25,9 @@ pub struct Workload {
     pub trouble: Vec<(Fault, u32)>,
 }
 
+/// What is deleted, given a number that says which one.
+type Deletion = fn(u32) -> Act;
+
 impl Workload {
     /// Draws the workload of a run.
     pub fn draw(options: &Options, rates: &Rates, choices: &mut Choices) -> Self {
@@ -35,7 +38,7 @@ impl Workload {
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
-        let deletions: [(Fault, fn(u32) -> Act); 3] = [
+        let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
             (Fault::SandboxTerminated, Act::TerminateAny),
