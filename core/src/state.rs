@@ -98,6 +98,8 @@ pub(crate) struct State {
     pub(crate) notices: VecDeque<Notice>,
     /// Subjects whose rules must run, as the transitions found them.
     touched: Vec<(Kind, Uid)>,
+    /// Names of pools and templates that somebody has ceased to refer to.
+    unsure: Vec<(Kind, Key)>,
     /// Creates that were settled by what a watch showed, while an attempt may still land.
     pub(crate) settled: Vec<(Kind, Key)>,
 }
@@ -123,6 +125,12 @@ impl State {
             }
             self.bury(kind, holder, None);
         }
+        // Those who refer to a pool read its spec, not the figures that it shows.
+        let is_only_status = kind == Kind::Pool
+            && self.meta(kind, uid).is_some_and(|known| {
+                let new = object.meta();
+                (known.generation, known.terminating) == (new.generation, new.terminating)
+            });
         self.absent.remove(&slot);
         self.names.insert(slot.clone(), uid);
         self.unlink(kind, uid);
@@ -130,7 +138,11 @@ impl State {
         self.link(kind, uid);
         self.settle_hold(uid, version);
         self.settle_draft(&slot);
-        self.touch_neighbours(kind, uid);
+        if is_only_status {
+            self.touch(kind, uid);
+        } else {
+            self.touch_neighbours(kind, uid);
+        }
         true
     }
 

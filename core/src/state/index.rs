@@ -14,7 +14,7 @@ impl State {
                 if let Some(entry) = self.pools.get(&uid) {
                     let template = entry.pool.meta.key.sibling(entry.pool.template.clone());
                     self.pools_by_template.remove(&(template.clone(), uid));
-                    self.forget_absence(Kind::Template, template);
+                    self.unsure.push((Kind::Template, template));
                 }
             }
             Kind::Template => {}
@@ -109,22 +109,27 @@ impl State {
         if let Some(key) = reserves {
             self.reserved.remove(&(key.clone(), uid));
             self.restand_name(&key);
-            self.forget_absence(Kind::Sandbox, key);
+            self.forget_sandbox(key);
         }
-        self.forget_absence(Kind::Pool, pool);
+        self.unsure.push((Kind::Pool, pool));
     }
 
-    /// Drops evidence that nobody asks for any more.
-    pub(super) fn forget_absence(&mut self, kind: Kind, key: Key) {
-        let is_referred_to = match kind {
-            Kind::Pool => range(&self.claims_by_pool, &key).next().is_some(),
-            Kind::Claim | Kind::Template | Kind::Sandbox | Kind::Pod => self.is_referred_to(kind, &key),
-        };
-        if !is_referred_to {
-            if kind == Kind::Sandbox {
-                self.confirmed.remove(&key);
+    /// Drops what is known of a sandbox's name when a claim that has recorded it changes: what the server said before
+    /// is no evidence about what the claim says now.
+    fn forget_sandbox(&mut self, key: Key) {
+        if !self.is_referred_to(Kind::Sandbox, &key) {
+            self.confirmed.remove(&key);
+            self.absent.remove(&(Kind::Sandbox, key));
+        }
+    }
+
+    /// Drops evidence about pools and templates that nobody asks for any more.
+    pub(super) fn sweep(&mut self) {
+        for (kind, key) in core::mem::take(&mut self.unsure) {
+            let index = if kind == Kind::Pool { &self.claims_by_pool } else { &self.pools_by_template };
+            if range(index, &key).next().is_none() {
+                self.absent.remove(&(kind, key));
             }
-            self.absent.remove(&(kind, key));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::object::Sandbox;
 
 impl State {
     pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
+        self.sweep();
         core::mem::take(&mut self.touched)
     }
 
