@@ -1,26 +1,25 @@
 //! The machine: two ways in, two ways out.
 
 use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::ToString;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::time::Duration;
 
-use crate::action::{Action, Intent, Notice, Operation, Part, Target};
+use crate::action::{Action, Intent, Operation, Patch};
 use crate::agenda::{Agenda, Item, Urgency};
 use crate::config::Config;
-use crate::event::{Event, Outcome, Refusal};
-use crate::id::{ActionId, Key, Kind, Uid};
-use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
+use crate::event::Event;
+use crate::id::{Kind, Text, Uid};
+use crate::ledger::{Hold, Purpose, held};
 use crate::names;
-use crate::object::Object;
 use crate::patch::Change;
 use crate::rules::{For, RULES, RuleId, Verdict};
 use crate::state::State;
 use crate::time::{Mono, Now};
 use crate::view::View;
+
+mod answers;
+mod duties;
+mod mutants;
 
 pub use crate::agenda::TimeoutReason;
 pub use crate::rules::Branch;
@@ -155,6 +154,9 @@ impl Machine {
     /// that was not cut short by [`Config::in_flight_max`].
     pub fn forgotten(&self) -> Vec<Action> {
         let mut copy = self.clone();
+        // What is due at this very moment is not forgotten: its timer has yet to be called.
+        copy.handle_timeout(self.now);
+        while copy.poll_action().is_some() {}
         copy.state.touch_everything();
         copy.schedule_touched();
         core::iter::from_fn(|| copy.poll_action()).collect()
@@ -180,316 +182,6 @@ impl Machine {
         self.state.feeds = Default::default();
         self.state.touch_everything();
         self.resume_duties();
-    }
-
-    /// Plans again what is left to do about writes of an earlier term, which the end of that term took off the agenda.
-    fn resume_duties(&mut self) {
-        for ((kind, key), draft) in &self.state.ledger.drafts {
-            let at = match draft.stage {
-                Stage::Unsettled(at) => Some(at),
-                Stage::Ghost => draft.ghost_until,
-                Stage::Taken => {
-                    self.agenda.add(Item::Look(*kind, key.clone()), draft.purpose.urgency);
-                    None
-                }
-                // Its answer is still to come.
-                Stage::Sent(_) => None,
-            };
-            if let Some(at) = at {
-                self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
-            }
-        }
-        for ((kind, key), look) in &self.state.ledger.looks {
-            if !look.is_sent {
-                self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
-            }
-        }
-        for (uid, hold) in &self.state.ledger.holds {
-            match hold {
-                Hold::Unsettled(lost) => {
-                    self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
-                }
-                Hold::Stale(_) => {
-                    let Some(kind) = self.state.kind_of(*uid) else { continue };
-                    if let Some(meta) = self.state.meta(kind, *uid) {
-                        self.agenda.add(Item::Look(kind, meta.key.clone()), Urgency::Claim);
-                    }
-                }
-                Hold::Sent(_) => {}
-            }
-        }
-        self.agenda_add_full();
-    }
-
-    fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {
-        let Some(sent) = self.state.ledger.sent.remove(&id) else { return };
-        match &*sent.purpose.operation.clone() {
-            Operation::Create(object) => {
-                self.on_create_done(object.kind(), object.key().clone(), sent, outcome)
-            }
-            Operation::Patch(_) | Operation::Delete { .. } => self.on_write_done(sent, outcome),
-            Operation::Get { kind, key } => self.on_look_done(*kind, key, &sent, outcome),
-            Operation::Notify(_) => {}
-        }
-        self.agenda_add_full();
-    }
-
-    /// A free place in flight may be what the agenda waited for; items that could not be taken are still in it.
-    fn agenda_add_full(&mut self) {
-        if !self.state.notices.is_empty() {
-            self.agenda.add(Item::Notice, Urgency::Background);
-        }
-    }
-
-    fn on_create_done(&mut self, kind: Kind, key: Key, sent: Sent, outcome: Outcome) {
-        let slot = (kind, key);
-        let subject = sent.purpose.subject;
-        let Some(mut draft) = self.state.ledger.drafts.remove(&slot) else { return };
-        let name = slot.clone();
-        match outcome {
-            Outcome::Done(object) => {
-                self.succeeded(&sent.purpose);
-                draft.stage = Stage::Ghost;
-                self.keep_draft(slot, draft);
-                self.observe_own(&object);
-                self.announce(&sent.purpose, &object);
-            }
-            Outcome::AlreadyExists | Outcome::Conflict | Outcome::Unknown if draft.landed => {
-                // Seen already. Where an earlier attempt was lost too, one of the two may still land.
-                draft.stage = Stage::Ghost;
-                if draft.lost > 0 && outcome == Outcome::Unknown {
-                    draft.ghost_until =
-                        Some(self.now.mono + self.config.write_timeout + self.config.write_margin);
-                }
-                self.keep_draft(slot, draft);
-            }
-            Outcome::AlreadyExists | Outcome::Conflict => {
-                draft.stage = Stage::Taken;
-                let urgency = sent.purpose.urgency;
-                self.state.ledger.drafts.insert(slot.clone(), draft);
-                self.agenda.add(Item::Look(slot.0, slot.1), urgency);
-            }
-            Outcome::Unknown if !self.is_mutant_lost_answer() => {
-                draft.lost += 1;
-                let limit = self.config.write_timeout + self.config.write_margin;
-                draft.ghost_until = Some(self.now.mono + limit);
-                draft.stage = Stage::Unsettled(self.now.mono + self.backoff(draft.lost));
-                self.keep_draft(slot, draft);
-            }
-            outcome => {
-                let delay = self.failed(&sent.purpose, &outcome);
-                // This attempt did not happen, but an earlier one may have.
-                draft.stage = if draft.ghost_until.is_some() {
-                    Stage::Unsettled(self.now.mono + delay)
-                } else {
-                    Stage::Ghost
-                };
-                self.keep_draft(slot, draft);
-            }
-        }
-        self.state.draft_changed(&name, subject);
-    }
-
-    /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
-    fn keep_draft(&mut self, slot: (Kind, Key), draft: Draft) {
-        let retry = match draft.stage {
-            Stage::Unsettled(at) => Some(at),
-            Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
-        };
-        let Some(at) = retry else { return };
-        self.agenda.arm(Item::RepeatCreate(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
-        self.state.ledger.drafts.insert(slot, draft);
-    }
-
-    fn on_write_done(&mut self, sent: Sent, outcome: Outcome) {
-        let Some((uid, base)) = held(&sent.purpose.operation, sent.purpose.subject) else { return };
-        let kind = sent.purpose.operation.kind();
-        self.state.ledger.holds.remove(&uid);
-        match outcome {
-            Outcome::Done(object) => {
-                self.succeeded(&sent.purpose);
-                self.observe_own(&object);
-                self.announce(&sent.purpose, &object);
-            }
-            Outcome::Accepted | Outcome::NotFound => {
-                self.succeeded(&sent.purpose);
-                if !self.is_mutant_own_write() {
-                    self.state.bury(kind, uid, None);
-                }
-            }
-            Outcome::Conflict | Outcome::AlreadyExists => {
-                let known = self.state.version(kind, uid);
-                if let Some(base) = base.filter(|base| known.is_some_and(|known| known <= *base)) {
-                    self.state.ledger.holds.insert(uid, Hold::Stale(base));
-                    let key = sent.purpose.operation.key().clone();
-                    self.agenda.add(Item::Look(kind, key), sent.purpose.urgency);
-                }
-            }
-            Outcome::Unknown if !self.is_mutant_lost_answer() => self.lose(uid, sent, None),
-            outcome => {
-                let delay = self.failed(&sent.purpose, &outcome);
-                if sent.lost > 0 {
-                    // This attempt did not happen, but an earlier one may have.
-                    self.lose(uid, sent, Some(delay));
-                }
-            }
-        }
-        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_))) {
-            self.state.promise(uid, None);
-        }
-        self.state.hold_changed(uid);
-    }
-
-    /// Keeps a write whose answer was lost, unless evidence has settled it meanwhile.
-    fn lose(&mut self, uid: Uid, sent: Sent, delay: Option<Duration>) {
-        let kind = sent.purpose.operation.kind();
-        let base = held(&sent.purpose.operation, uid).and_then(|held| held.1);
-        if self.state.version(kind, uid).is_none_or(|known| base.is_some_and(|base| known > base)) {
-            return;
-        }
-        let times = sent.lost + u32::from(delay.is_none());
-        let retry_at = self.now.mono + delay.unwrap_or_else(|| self.backoff(times));
-        self.agenda.arm(Item::RepeatWrite(uid), retry_at, TimeoutReason::Repeat);
-        self.state.ledger.holds.insert(uid, Hold::Unsettled(Lost { purpose: sent.purpose, times, retry_at }));
-    }
-
-    fn on_look_done(&mut self, kind: Kind, key: &Key, sent: &Sent, outcome: Outcome) {
-        let slot = (kind, key.clone());
-        let look = self.state.ledger.looks.remove(&slot).unwrap_or_default();
-        match outcome {
-            Outcome::Done(object) => {
-                let (uid, version) = (object.uid(), object.version());
-                self.state.observe(&object, self.now);
-                if kind == Kind::Sandbox {
-                    self.state.note_presence(key, uid);
-                }
-                self.after_look(&slot, Some((uid, version)));
-            }
-            Outcome::NotFound => {
-                self.state.note_absence(kind, key);
-                self.after_look(&slot, None);
-            }
-            outcome => {
-                // All who wait for it wait on: the ledger asks again.
-                let failures = look.failures + 1;
-                let delay = match outcome {
-                    Outcome::Throttled(delay) => delay,
-                    _ => self.backoff(failures),
-                };
-                self.state.ledger.looks.insert(slot, Look { is_sent: false, failures, ..look });
-                let at = self.now.mono + delay;
-                self.agenda.arm(Item::Look(kind, key.clone()), at, TimeoutReason::Backoff);
-            }
-        }
-        if let Some(kind) = self.state.kind_of(sent.purpose.subject) {
-            self.state.touch(kind, sent.purpose.subject);
-        }
-    }
-
-    /// What a look says about the writes that asked for it.
-    fn after_look(&mut self, slot: &(Kind, Key), found: Option<(Uid, crate::id::Version)>) {
-        if let Some(mut draft) = self.state.ledger.drafts.remove(slot) {
-            let subject = draft.purpose.subject;
-            if draft.stage == Stage::Taken {
-                draft.stage = Stage::Ghost;
-            }
-            if draft.stage == Stage::Ghost {
-                self.keep_draft(slot.clone(), draft);
-            } else {
-                self.state.ledger.drafts.insert(slot.clone(), draft);
-            }
-            self.state.draft_changed(slot, subject);
-        }
-        let Some(&holder) = self.state.names.get(slot) else { return };
-        let Some(Hold::Stale(base)) = self.state.ledger.holds.get(&holder) else { return };
-        match found {
-            // The server refused our version and shows the same one: it was busy, not newer. Decide again.
-            Some((uid, version)) if uid == holder && version == *base => {
-                self.state.ledger.holds.remove(&holder);
-                self.state.hold_changed(holder);
-            }
-            // It was there when we wrote, and is not there now.
-            None => self.state.bury(slot.0, holder, None),
-            Some(_) => {}
-        }
-    }
-
-    /// Own writes are visible at once: the answer is the newest version.
-    fn observe_own(&mut self, object: &Object) {
-        if !self.is_mutant_own_write() {
-            self.state.observe(object, self.now);
-        }
-    }
-
-    /// The way is free again: the rule need not wait any longer.
-    fn succeeded(&mut self, purpose: &Purpose) {
-        let Some(rule) = purpose.rule else { return };
-        if self.cooling.remove(&(rule, purpose.subject)).is_some() {
-            let item = Item::Rule(rule, purpose.subject);
-            let urgency = self.urgency(&item);
-            self.agenda.add(item, urgency);
-        }
-    }
-
-    /// Notes a failure and returns how long to wait.
-    fn failed(&mut self, purpose: &Purpose, outcome: &Outcome) -> Duration {
-        let Some(rule) = purpose.rule else { return self.config.backoff_min };
-        let slot = (rule, purpose.subject);
-        let failures = self.cooling.get(&slot).map_or(0, |cooling| cooling.failures) + 1;
-        let delay = match outcome {
-            Outcome::Throttled(delay) => *delay,
-            // Until the object changes; and now and then, since what is wrong may be elsewhere.
-            Outcome::Refused(Refusal::Invalid(_)) => self.config.backoff_max * 10,
-            Outcome::Refused(Refusal::Forbidden(_))
-            | Outcome::Unknown
-            | Outcome::Done(_)
-            | Outcome::Accepted
-            | Outcome::Conflict
-            | Outcome::AlreadyExists
-            | Outcome::NotFound => self.backoff(failures),
-        };
-        self.cooling.insert(slot, Cooling { failures, until: self.now.mono + delay });
-        if let Some(kind) = self.state.kind_of(purpose.subject) {
-            self.state.touch(kind, purpose.subject);
-        }
-        delay
-    }
-
-    /// Doubles with each failure, spread by up to a half so that many do not come back together.
-    fn backoff(&self, failures: u32) -> Duration {
-        let doubled = self.config.backoff_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
-        let capped = doubled.min(self.config.backoff_max);
-        let jitter =
-            names::mix(self.term.unwrap_or(0), self.state.ledger.sent.len() as u64, u64::from(failures))
-                % 512;
-        capped + capped * u32::try_from(jitter).unwrap_or(0) / 1024
-    }
-
-    /// Queues the Kubernetes Event that tells what an action has done.
-    fn announce(&mut self, purpose: &Purpose, object: &Object) {
-        let (reason, action, note) = match purpose.intent {
-            Intent::AdoptSandbox => {
-                ("SandboxAdopted", "Adoption", format!("Adopted warm pool Sandbox {:?}", &*object.key().name))
-            }
-            Intent::CreateClaimSandbox => {
-                ("SandboxProvisioned", "Provisioning", format!("Created Sandbox {:?}", &*object.key().name))
-            }
-            _ => return,
-        };
-        let Some(entry) = self.state.claims.get(&purpose.subject) else { return };
-        if !self.config.claim_events || self.state.notices.len() >= NOTICES_MAX {
-            return;
-        }
-        let meta = &entry.claim.meta;
-        let suffix = names::mix(meta.uid.bits() as u64, object.uid().bits() as u64, object.version().0);
-        self.state.notices.push_back(Notice {
-            name: format!("{}.{suffix:016x}", meta.key.name).into(),
-            regarding: Target { kind: Kind::Claim, key: meta.key.clone(), uid: Some(meta.uid) },
-            reporter: names::CLAIM_REPORTER.into(),
-            reason: reason.into(),
-            action: action.into(),
-            note: note.into(),
-        });
     }
 
     // ----- What leaves -----
@@ -551,7 +243,9 @@ impl Machine {
                     self.agenda.add(Item::Notice, Urgency::Background);
                 }
                 let subject = notice.regarding.uid.unwrap_or_default();
-                Some(self.send(None, subject, Intent::Notify, Operation::Notify(notice), urgency))
+                let operation = Operation::Notify(notice).into();
+                let purpose = Purpose { rule: None, subject, intent: Intent::Notify, operation, urgency };
+                Some(self.hand_out(purpose, 0))
             }
         }
     }
@@ -581,23 +275,14 @@ impl Machine {
             }
             Verdict::Act(intent, operation) => {
                 self.agenda.add(item, urgency);
-                Some(self.send(Some(rule), uid, intent, operation, urgency))
+                if intent == Intent::CreateMember {
+                    self.names_given += 1;
+                }
+                let operation = operation.into();
+                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
+                Some(self.hand_out(purpose, 0))
             }
         }
-    }
-
-    fn send(
-        &mut self,
-        rule: Option<RuleId>,
-        subject: Uid,
-        intent: Intent,
-        operation: Operation,
-        urgency: Urgency,
-    ) -> Action {
-        if intent == Intent::CreateMember {
-            self.names_given += 1;
-        }
-        self.hand_out(Purpose { rule, subject, intent, operation: Arc::new(operation), urgency }, 0)
     }
 
     /// Records an action before it leaves, and shows the view what it may do.
@@ -616,14 +301,8 @@ impl Machine {
             }
             Operation::Patch(patch) => {
                 let uid = patch.target.uid.unwrap_or(subject);
-                let recorded = patch.changes.iter().find_map(|change| match change {
-                    Change::Annotation(key, Some(value)) if &**key == names::SANDBOX_NAME => {
-                        Some(value.clone())
-                    }
-                    _ => None,
-                });
                 if patch.target.kind == Kind::Claim {
-                    self.state.promise(uid, recorded);
+                    self.state.promise(uid, recorded(patch));
                 } else {
                     self.state.hold_changed(uid);
                 }
@@ -648,164 +327,23 @@ impl Machine {
             entry.status_sent = Some(self.now);
         }
     }
+}
 
-    // ----- The ledger's own duties -----
-
-    /// Reads a name because a write was refused, or because an earlier read failed, if that is still needed.
-    fn look(&mut self, kind: Kind, key: Key, urgency: Urgency) -> Option<Action> {
-        let slot = (kind, key);
-        let ledger = &self.state.ledger;
-        let holder = self.state.names.get(&slot);
-        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(uid), Some(Hold::Stale(_))));
-        let is_taken = ledger.drafts.get(&slot).is_some_and(|draft| draft.stage == Stage::Taken);
-        let pending = ledger.looks.get(&slot).copied();
-        if pending.is_some_and(|look| look.is_sent) {
-            return None;
+/// Returns the sandbox that a patch records on a claim.
+fn recorded(patch: &Patch) -> Option<Text> {
+    patch.changes.iter().find_map(|change| {
+        if let Change::Annotation(key, value) = change
+            && &**key == names::SANDBOX_NAME
+        {
+            value.clone()
+        } else {
+            None
         }
-        let is_asked = pending.is_some() && self.state.is_referred_to(slot.0, &slot.1);
-        if !(is_stale || is_taken || is_asked) {
-            self.state.ledger.looks.remove(&slot);
-            return None;
-        }
-        let subject = holder.copied().unwrap_or_default();
-        let urgency = pending.and_then(|look| look.urgency).unwrap_or(urgency);
-        let (kind, key) = slot;
-        Some(self.send(None, subject, Intent::Look, Operation::Get { kind, key }, urgency))
-    }
-
-    fn repeat_write(&mut self, uid: Uid) -> Option<Action> {
-        let Some(Hold::Unsettled(lost)) = self.state.ledger.holds.get(&uid) else { return None };
-        if lost.retry_at > self.now.mono {
-            self.agenda.arm(Item::RepeatWrite(uid), lost.retry_at, TimeoutReason::Repeat);
-            return None;
-        }
-        let lost = lost.clone();
-        if matches!(&*lost.purpose.operation, Operation::Patch(patch) if patch.part == Part::Status) {
-            // What is true by now is told instead: locked to the same version, at most one of the two can land.
-            self.state.ledger.holds.remove(&uid);
-            self.state.hold_changed(uid);
-            self.schedule_touched();
-            return None;
-        }
-        Some(self.hand_out(lost.purpose, lost.times))
-    }
-
-    fn repeat_create(&mut self, slot: &(Kind, Key)) -> Option<Action> {
-        let draft = self.state.ledger.drafts.get(slot)?.clone();
-        let item = Item::RepeatCreate(slot.0, slot.1.clone());
-        match draft.stage {
-            Stage::Unsettled(at) if at > self.now.mono => {
-                self.agenda.arm(item, at, TimeoutReason::Repeat);
-                None
-            }
-            Stage::Unsettled(_) if self.is_wanted(&draft.purpose) => {
-                Some(self.hand_out(draft.purpose, draft.lost))
-            }
-            Stage::Unsettled(_) => {
-                // Nobody wants it any more; what may still land is counted until it cannot.
-                let subject = draft.purpose.subject;
-                let draft = Draft { stage: Stage::Ghost, ..draft };
-                self.state.ledger.drafts.remove(slot);
-                self.keep_draft(slot.clone(), draft);
-                self.state.draft_changed(slot, subject);
-                self.schedule_touched();
-                None
-            }
-            Stage::Ghost => {
-                self.drop_ghosts();
-                if let Some(until) = draft.ghost_until.filter(|until| *until > self.now.mono) {
-                    self.agenda.arm(item, until, TimeoutReason::Repeat);
-                }
-                None
-            }
-            Stage::Sent(_) | Stage::Taken => None,
-        }
-    }
-
-    /// Returns whether the object for which something was to be created is still there to have it, and lacks it.
-    fn is_wanted(&self, purpose: &Purpose) -> bool {
-        let subject = purpose.subject;
-        let kind = self.state.kind_of(subject);
-        if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
-            return false;
-        }
-        let Some(entry) = self.state.pools.get(&subject) else { return true };
-        // Another leader may have filled the pool meanwhile.
-        let members = self.state.members.get(&subject);
-        members.is_none_or(|members| members.live + members.leaving + members.creating <= entry.pool.replicas)
-    }
-
-    /// Forgets attempts that can no longer land. Whether one has landed meanwhile, unseen by a watch that lags, only the
-    /// server can say; it is asked where a pool would count one member too few.
-    fn drop_ghosts(&mut self) {
-        let now = self.now.mono;
-        let expired =
-            |draft: &Draft| draft.stage == Stage::Ghost && draft.ghost_until.is_none_or(|until| until <= now);
-        let drafts = self.state.ledger.drafts.iter().filter(|(_, draft)| expired(draft));
-        let gone: Vec<_> = drafts.map(|(slot, draft)| (slot.clone(), draft.purpose.subject)).collect();
-        for (slot, subject) in gone {
-            let is_counted = self.state.pools.contains_key(&subject) && !self.state.names.contains_key(&slot);
-            match self.state.ledger.drafts.get_mut(&slot) {
-                Some(draft) if is_counted => {
-                    (draft.stage, draft.ghost_until) = (Stage::Taken, None);
-                    self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);
-                }
-                _ => {
-                    self.state.ledger.drafts.remove(&slot);
-                    self.state.draft_changed(&slot, subject);
-                }
-            }
-        }
-    }
-
-    // ----- Mutants -----
-
-    #[cfg(feature = "mutants")]
-    fn is_mutant(&self, mutant: crate::mutant::Mutant) -> bool {
-        self.config.mutant == Some(mutant)
-    }
-
-    fn is_mutant_own_write(&self) -> bool {
-        #[cfg(feature = "mutants")]
-        return self.is_mutant(crate::mutant::Mutant::OwnWriteInvisible);
-        #[cfg(not(feature = "mutants"))]
-        false
-    }
-
-    fn is_mutant_lost_answer(&self) -> bool {
-        #[cfg(feature = "mutants")]
-        return self.is_mutant(crate::mutant::Mutant::LostAnswerIsFailure);
-        #[cfg(not(feature = "mutants"))]
-        false
-    }
-
-    #[cfg(not(feature = "mutants"))]
-    #[expect(clippy::unused_self, reason = "the mutants' build reads the configuration")]
-    fn mutate(&self, _intent: Intent, operation: Arc<Operation>) -> Arc<Operation> {
-        operation
-    }
-
-    #[cfg(feature = "mutants")]
-    fn mutate(&self, intent: Intent, operation: Arc<Operation>) -> Arc<Operation> {
-        use crate::mutant::Mutant;
-        let mut changed = (*operation).clone();
-        match (&mut changed, intent) {
-            (Operation::Delete { target, version }, _)
-                if self.is_mutant(Mutant::DeleteWithoutPreconditions) =>
-            {
-                (target.uid, *version) = (None, None);
-            }
-            (Operation::Patch(patch), Intent::AdoptSandbox) if self.is_mutant(Mutant::AdoptWithoutLock) => {
-                patch.version = None;
-            }
-            _ => return operation,
-        }
-        Arc::new(changed)
-    }
+    })
 }
 
 impl core::fmt::Display for Action {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:?} {} {}", self.intent, self.operation.kind(), self.operation.key().to_string())
+        write!(f, "{:?} {} {}", self.intent, self.operation.kind(), self.operation.key())
     }
 }

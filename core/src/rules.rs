@@ -26,6 +26,8 @@ mod replenish;
 mod stamp_first_ready;
 mod start_cold;
 mod start_pod;
+#[cfg(test)]
+mod testing;
 mod trim;
 
 /// What a rule says.

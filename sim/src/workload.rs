@@ -25,6 +25,9 @@ pub struct Workload {
     pub trouble: Vec<(Fault, u32)>,
 }
 
+/// What is deleted, given a number that says which one.
+type Deletion = fn(u32) -> Act;
+
 impl Workload {
     /// Draws the workload of a run.
     pub fn draw(options: &Options, rates: &Rates, choices: &mut Choices) -> Self {
@@ -35,19 +38,16 @@ impl Workload {
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
-        for fault in [Fault::PodDeleted, Fault::SandboxDeleted, Fault::SandboxTerminated] {
+        let deletions: [(Fault, Deletion); 3] = [
+            (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
+            (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
+            (Fault::SandboxTerminated, Act::TerminateAny),
+        ];
+        for (fault, act) in deletions {
             let often = workload.often(options, rates, fault, choices);
             for _ in 0..often {
                 let at = workload.moment(choices, end);
-                let number = choices.below(1 << 16);
-                workload.add(
-                    at,
-                    match fault {
-                        Fault::PodDeleted => Act::DeleteAny(Kind::Pod, number),
-                        Fault::SandboxTerminated => Act::TerminateAny(number),
-                        _ => Act::DeleteAny(Kind::Sandbox, number),
-                    },
-                );
+                workload.add(at, act(choices.below(1 << 16)));
             }
             workload.trouble.push((fault, often));
         }

@@ -84,3 +84,81 @@ fn transfer(claim: &Claim, sandbox: &Sandbox, template: Option<&Template>) -> Ve
     changes.extend(differences(&sandbox.pod.annotations, &pod.annotations, Change::PodAnnotation));
     changes
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_recorded_member_changes_hands() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &["AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+        );
+    }
+
+    #[test]
+    fn nothing_changes_hands_before_the_record_is_stored() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_member_of_a_dying_pool_is_left_alone() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            pool p terminating
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn the_owner_of_the_member_is_looked_up_where_it_is_not_known() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &["Look p"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_is_being_written_waits() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+            held s1
+        ",
+            &[],
+        );
+    }
+}

@@ -72,3 +72,147 @@ fn stamp(entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
     }
     patch(intent, Kind::Claim, meta, Part::Main, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn the_older_of_two_claims_gets_the_only_ready_member() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 age=1s
+            claim c2 age=0s
+        ",
+            &["RecordAssignment c1 records=s1"],
+        );
+    }
+
+    #[test]
+    fn a_ready_member_beats_an_older_one_that_is_not() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p reachable
+            sandbox s2 pool=p ready
+            claim c1
+        ",
+            &["RecordAssignment c1 records=s2"],
+        );
+    }
+
+    #[test]
+    fn a_member_with_an_address_beats_waiting() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            sandbox s2 pool=p reachable
+            claim c1
+        ",
+            &["RecordAssignment c1 records=s2"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_another_claim_has_recorded_is_taken() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+            claim c2
+        ",
+            &["RecordColdStart c2 records=c2"],
+        );
+    }
+
+    #[test]
+    fn a_claim_waits_while_a_member_starts_for_it() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            claim c1 age=1s
+        ",
+            &["until 1s Grace"],
+        );
+    }
+
+    #[test]
+    fn a_claim_waits_two_seconds_at_most() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            claim c1 age=2s
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
+
+    #[test]
+    fn the_youngest_starts_cold_when_more_wait_than_members_start() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            claim c1
+            claim c2
+        ",
+            &["RecordColdStart c2 records=c2"],
+        );
+    }
+
+    #[test]
+    fn a_member_whose_pod_has_ended_serves_nobody() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ended
+            claim c1
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
+
+    #[test]
+    fn nobody_starts_cold_without_a_template() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            pool p
+            claim c1
+        ",
+            &[],
+        );
+    }
+}

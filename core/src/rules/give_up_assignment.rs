@@ -75,3 +75,93 @@ fn clear(claim: &Claim) -> Verdict {
     let changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), None)]);
     patch(Intent::ClearAssignment, Kind::Claim, &claim.meta, Part::Main, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_member_that_is_gone_for_certain_is_given_up() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1
+            absent sandbox s1
+        ",
+            &["ClearAssignment c1 records=nothing"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_no_watch_has_shown_is_looked_up_first() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1
+        ",
+            &["Look s1"],
+        );
+    }
+
+    #[test]
+    fn a_member_of_another_claim_is_given_up() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            claim c2
+            sandbox s1 owner=c2 ready
+            claim c1 records=s1
+        ",
+            &["ClearAssignment c1 records=nothing"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_still_belongs_to_its_pool_is_kept() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_member_of_a_dying_pool_is_deleted_before_it_is_given_up() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p terminating
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &["DeleteMember s1"],
+        );
+    }
+
+    #[test]
+    fn the_user_is_told_first() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1 shows=s1 isready
+            absent sandbox s1
+        ",
+            &[],
+        );
+    }
+}

@@ -26,3 +26,24 @@ pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     }
     patch(Intent::LabelPod, Kind::Pod, &pod.meta, Part::Main, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_pod_that_lost_its_label_gets_it_back() {
+        check(
+            label_pod,
+            Kind::Sandbox,
+            "sandbox s1 ready unlabelled",
+            &["LabelPod s1 sandbox-name-hash=0851b8c9"],
+        );
+    }
+
+    #[test]
+    fn a_pod_in_line_is_left_alone() {
+        check(label_pod, Kind::Sandbox, "sandbox s1 ready", &[]);
+    }
+}

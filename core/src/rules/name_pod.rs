@@ -25,3 +25,24 @@ pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let changes = Vec::from([Change::Annotation(names::POD_NAME.into(), name)]);
     patch(Intent::NamePod, Kind::Sandbox, &sandbox.meta, Part::Main, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_sandbox_that_a_user_made_learns_the_name_of_its_pod() {
+        check(name_pod, Kind::Sandbox, "sandbox s1 ready", &["NamePod s1"]);
+    }
+
+    #[test]
+    fn a_name_that_is_there_stays() {
+        check(name_pod, Kind::Sandbox, "sandbox s1 ready named", &[]);
+    }
+
+    #[test]
+    fn there_is_nothing_to_name_without_a_pod() {
+        check(name_pod, Kind::Sandbox, "sandbox s1 nopod", &[]);
+    }
+}

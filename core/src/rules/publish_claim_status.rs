@@ -140,3 +140,116 @@ fn publish(claim: &Claim, mut status: ClaimStatus) -> Verdict {
     let changes = Vec::from([Change::ClaimStatus(status)]);
     patch(Intent::SetClaimStatus, Kind::Claim, &claim.meta, Part::Status, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_ready_sandbox_is_told_at_once() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1
+            sandbox s1 owner=c1 ready
+        ",
+            &["SetClaimStatus c1 Ready=True DependenciesReady"],
+        );
+    }
+
+    #[test]
+    fn a_sandbox_that_starts_is_no_news_for_a_second() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1
+            sandbox s1 owner=c1 starting
+        ",
+            &["until 1s Settle"],
+        );
+    }
+
+    #[test]
+    fn another_address_is_not_ready_first() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1 shows=s1 isready
+            sandbox s1 owner=c1 ready ip=10.0.0.2
+        ",
+            &["SetClaimStatus c1 Ready=False SandboxNotReady"],
+        );
+    }
+
+    #[test]
+    fn a_sandbox_that_vanished_is_looked_up_and_then_told() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1 shows=s1 isready
+        ",
+            &["Look s1"],
+        );
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            claim c1 records=s1 shows=s1 isready
+            absent sandbox s1
+        ",
+            &["SetClaimStatus c1 Ready=False SandboxMissing"],
+        );
+    }
+
+    #[test]
+    fn a_view_that_lags_does_not_take_a_sandbox_away() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=s1 shows=s1 isready
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_missing_pool_is_looked_up_and_then_told() {
+        check(publish_claim_status, Kind::Claim, "claim c1", &["Look p"]);
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            claim c1
+            absent pool p
+        ",
+            &["SetClaimStatus c1 Ready=False WarmPoolNotFound"],
+        );
+    }
+
+    #[test]
+    fn a_claim_that_only_waits_says_nothing() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            claim c1
+        ",
+            &[],
+        );
+    }
+}

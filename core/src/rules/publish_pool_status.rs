@@ -43,3 +43,41 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
     let changes = Vec::from([Change::PoolStatus(status)]);
     patch(Intent::SetPoolStatus, Kind::Pool, &pool.meta, Part::Status, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_pool_counts_its_members() {
+        check(
+            publish_pool_status,
+            Kind::Pool,
+            "
+            pool p replicas=2
+            sandbox s1 pool=p ready
+            sandbox s2 pool=p starting
+        ",
+            &["SetPoolStatus p 2 there, 1 ready"],
+        );
+    }
+
+    #[test]
+    fn an_empty_pool_says_so_too() {
+        check(publish_pool_status, Kind::Pool, "pool p replicas=0", &["SetPoolStatus p 0 there, 0 ready"]);
+    }
+
+    #[test]
+    fn a_pool_that_is_being_written_waits() {
+        check(
+            publish_pool_status,
+            Kind::Pool,
+            "
+            pool p
+            held p
+        ",
+            &[],
+        );
+    }
+}

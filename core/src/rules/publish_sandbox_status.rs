@@ -41,3 +41,28 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
 fn is_ready(status: &SandboxStatus) -> bool {
     status.condition(names::READY).is_some_and(|condition| condition.status == Truth::True)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_pod_that_is_ready_is_told_at_once() {
+        check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 reachable", &["until 1s Settle"]);
+        check(
+            publish_sandbox_status,
+            Kind::Sandbox,
+            "
+            sandbox s1 ready
+            held s1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_status_that_is_true_is_not_written_again() {
+        check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 ready", &[]);
+    }
+}

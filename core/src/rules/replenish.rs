@@ -28,3 +28,67 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let member = make::member(pool, template, view.next_member_name(pool));
     Verdict::Act(Intent::CreateMember, Operation::Create(Object::Sandbox(member.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_pool_that_is_short_gets_a_member() {
+        check(
+            replenish,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=2
+            sandbox s1 pool=p ready
+        ",
+            &["CreateMember a member"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_is_leaving_still_counts() {
+        check(
+            replenish,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=2
+            sandbox s1 pool=p ready
+            sandbox s2 pool=p terminating
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn an_adopted_sandbox_counts_no_more() {
+        check(
+            replenish,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            claim c1
+            sandbox s1 owner=c1 ready
+        ",
+            &["CreateMember a member"],
+        );
+    }
+
+    #[test]
+    fn nothing_is_made_without_a_template_or_for_a_dying_pool() {
+        check(replenish, Kind::Pool, "pool p", &[]);
+        check(
+            replenish,
+            Kind::Pool,
+            "
+            template tpl
+            pool p terminating
+        ",
+            &[],
+        );
+    }
+}

@@ -24,3 +24,19 @@ pub(super) fn stamp_first_ready(view: &View<'_>, claim: Uid, now: Now) -> Verdic
     let changes = Vec::from([Change::Annotation(names::FIRST_READY_AT.into(), Some(at))]);
     patch(Intent::StampFirstReady, Kind::Claim, &claim.meta, Part::Main, changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_claim_is_stamped_when_its_status_says_ready() {
+        check(stamp_first_ready, Kind::Claim, "claim c1 shows=s1 isready", &["StampFirstReady c1"]);
+    }
+
+    #[test]
+    fn a_claim_that_is_not_ready_is_not_stamped() {
+        check(stamp_first_ready, Kind::Claim, "claim c1 shows=s1", &[]);
+    }
+}

@@ -39,3 +39,66 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let sandbox = make::cold_sandbox(claim, template);
     Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_recorded_cold_start_is_made_under_the_claims_name() {
+        check(
+            start_cold,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            claim c1 records=c1
+        ",
+            &["CreateClaimSandbox c1"],
+        );
+    }
+
+    #[test]
+    fn nothing_is_made_before_the_record_is_stored() {
+        check(
+            start_cold,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            claim c1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_name_that_somebody_holds_is_waited_for() {
+        check(
+            start_cold,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            sandbox c1 ready
+            claim c1 records=c1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_claim_that_still_shows_a_sandbox_gets_no_other() {
+        check(
+            start_cold,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            claim c1 records=c1 shows=c1 isready
+        ",
+            &[],
+        );
+    }
+}

@@ -21,3 +21,32 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     }
     Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(make::pod(sandbox).into())))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn a_sandbox_without_a_pod_gets_one_of_its_name() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod", &["CreatePod s1"]);
+    }
+
+    #[test]
+    fn a_sandbox_with_a_pod_gets_no_other() {
+        check(
+            start_pod,
+            Kind::Sandbox,
+            "
+            sandbox s1 ready
+            sandbox s2 ended
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_sandbox_that_is_going_gets_none() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod terminating", &[]);
+    }
+}

@@ -23,3 +23,60 @@ pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
     Verdict::Act(Intent::DeleteMember, operation)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    #[test]
+    fn the_unready_goes_first_and_then_the_youngest() {
+        check(
+            trim,
+            Kind::Pool,
+            "
+            pool p replicas=1
+            sandbox s1 pool=p ready
+            sandbox s2 pool=p ready
+        ",
+            &["DeleteMember s2"],
+        );
+        check(
+            trim,
+            Kind::Pool,
+            "
+            pool p replicas=1
+            sandbox s1 pool=p starting
+            sandbox s2 pool=p ready
+        ",
+            &["DeleteMember s1"],
+        );
+    }
+
+    #[test]
+    fn a_member_that_a_claim_has_recorded_is_spared() {
+        check(
+            trim,
+            Kind::Pool,
+            "
+            pool p replicas=0
+            sandbox s1 pool=p ready
+            claim c1 records=s1
+        ",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_pool_of_the_right_size_loses_nobody() {
+        check(
+            trim,
+            Kind::Pool,
+            "
+            pool p replicas=1
+            sandbox s1 pool=p ready
+        ",
+            &[],
+        );
+    }
+}

@@ -54,10 +54,9 @@ impl RecordedFirst {
             (Kind::Sandbox, None, Some(_)) => {
                 self.births.insert(uid, version);
             }
-            (Kind::Claim, old, Some(new))
-                if record(new.meta()) != old.as_ref().and_then(|old| record(old.meta())) =>
-            {
-                if record(new.meta()).is_some() {
+            (Kind::Claim, old, Some(new)) => {
+                let before = old.as_ref().and_then(|old| record(old.meta()));
+                if record(new.meta()).is_some_and(|recorded| before != Some(recorded)) {
                     self.records.insert(uid, version);
                 }
             }

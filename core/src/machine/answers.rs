@@ -1,0 +1,293 @@
+//! What becomes of an action, and what follows from it.
+
+use alloc::format;
+use core::time::Duration;
+
+use super::{Cooling, Machine, NOTICES_MAX, TimeoutReason};
+use crate::action::{Intent, Notice, Operation, Target};
+use crate::agenda::{Item, Urgency};
+use crate::event::{Outcome, Refusal};
+use crate::id::{ActionId, Key, Kind, Uid, Version};
+use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
+use crate::names;
+use crate::object::Object;
+
+impl Machine {
+    pub(super) fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {
+        let Some(sent) = self.state.ledger.sent.remove(&id) else { return };
+        match &*sent.purpose.operation.clone() {
+            Operation::Create(object) => {
+                self.on_create_done(object.kind(), object.key().clone(), sent, outcome)
+            }
+            Operation::Patch(_) | Operation::Delete { .. } => self.on_write_done(sent, outcome),
+            Operation::Get { kind, key } => self.on_look_done(*kind, key, &sent, outcome),
+            Operation::Notify(_) => {}
+        }
+        self.schedule_notices();
+    }
+
+    pub(super) fn schedule_notices(&mut self) {
+        if !self.state.notices.is_empty() {
+            self.agenda.add(Item::Notice, Urgency::Background);
+        }
+    }
+
+    pub(super) fn on_create_done(&mut self, kind: Kind, key: Key, sent: Sent, outcome: Outcome) {
+        let slot = (kind, key);
+        let subject = sent.purpose.subject;
+        let Some(mut draft) = self.state.ledger.drafts.remove(&slot) else { return };
+        let name = slot.clone();
+        match outcome {
+            Outcome::Done(object) => {
+                self.succeeded(&sent.purpose);
+                draft.stage = Stage::Ghost;
+                self.keep_draft(slot, draft);
+                self.observe_own(&object);
+                self.announce(&sent.purpose, &object);
+            }
+            Outcome::AlreadyExists | Outcome::Conflict | Outcome::Unknown if draft.landed => {
+                // Seen already. Where an earlier attempt was lost too, one of the two may still land.
+                draft.stage = Stage::Ghost;
+                if draft.lost > 0 && outcome == Outcome::Unknown {
+                    draft.ghost_until =
+                        Some(self.now.mono + self.config.write_timeout + self.config.write_margin);
+                }
+                self.keep_draft(slot, draft);
+            }
+            Outcome::AlreadyExists | Outcome::Conflict => {
+                draft.stage = Stage::Taken;
+                let urgency = sent.purpose.urgency;
+                self.state.ledger.drafts.insert(slot.clone(), draft);
+                self.agenda.add(Item::Look(slot.0, slot.1), urgency);
+            }
+            Outcome::Unknown if !self.is_mutant_lost_answer() => {
+                draft.lost += 1;
+                let limit = self.config.write_timeout + self.config.write_margin;
+                draft.ghost_until = Some(self.now.mono + limit);
+                draft.stage = Stage::Unsettled(self.now.mono + self.backoff(draft.lost));
+                self.keep_draft(slot, draft);
+            }
+            Outcome::Accepted
+            | Outcome::NotFound
+            | Outcome::Throttled(_)
+            | Outcome::Refused(_)
+            | Outcome::Unknown => {
+                let delay = self.failed(&sent.purpose, &outcome);
+                // This attempt did not happen, but an earlier one may have.
+                draft.stage = if draft.ghost_until.is_some() {
+                    Stage::Unsettled(self.now.mono + delay)
+                } else {
+                    Stage::Ghost
+                };
+                self.keep_draft(slot, draft);
+            }
+        }
+        self.state.draft_changed(&name, subject);
+    }
+
+    /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
+    pub(super) fn keep_draft(&mut self, slot: (Kind, Key), draft: Draft) {
+        let retry = match draft.stage {
+            Stage::Unsettled(at) => Some(at),
+            Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
+        };
+        let Some(at) = retry else { return };
+        self.agenda.arm(Item::RepeatCreate(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
+        self.state.ledger.drafts.insert(slot, draft);
+    }
+
+    pub(super) fn on_write_done(&mut self, sent: Sent, outcome: Outcome) {
+        let Some((uid, base)) = held(&sent.purpose.operation, sent.purpose.subject) else { return };
+        let kind = sent.purpose.operation.kind();
+        self.state.ledger.holds.remove(&uid);
+        match outcome {
+            Outcome::Done(object) => {
+                self.succeeded(&sent.purpose);
+                self.observe_own(&object);
+                self.announce(&sent.purpose, &object);
+            }
+            Outcome::Accepted | Outcome::NotFound => {
+                self.succeeded(&sent.purpose);
+                if !self.is_mutant_own_write() {
+                    self.state.bury(kind, uid, None);
+                }
+            }
+            Outcome::Conflict | Outcome::AlreadyExists => {
+                let known = self.state.version(kind, uid);
+                if let Some(base) = base.filter(|base| known.is_some_and(|known| known <= *base)) {
+                    self.state.ledger.holds.insert(uid, Hold::Stale(base));
+                    let key = sent.purpose.operation.key().clone();
+                    self.agenda.add(Item::Look(kind, key), sent.purpose.urgency);
+                }
+            }
+            Outcome::Unknown if !self.is_mutant_lost_answer() => self.lose(uid, sent, None),
+            Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
+                let delay = self.failed(&sent.purpose, &outcome);
+                if sent.lost > 0 {
+                    // This attempt did not happen, but an earlier one may have.
+                    self.lose(uid, sent, Some(delay));
+                }
+            }
+        }
+        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_))) {
+            self.state.promise(uid, None);
+        }
+        self.state.hold_changed(uid);
+    }
+
+    /// Keeps a write whose answer was lost, unless evidence has settled it meanwhile.
+    pub(super) fn lose(&mut self, uid: Uid, sent: Sent, delay: Option<Duration>) {
+        let kind = sent.purpose.operation.kind();
+        let base = held(&sent.purpose.operation, uid).and_then(|held| held.1);
+        if self.state.version(kind, uid).is_none_or(|known| base.is_some_and(|base| known > base)) {
+            return;
+        }
+        let times = sent.lost + u32::from(delay.is_none());
+        let retry_at = self.now.mono + delay.unwrap_or_else(|| self.backoff(times));
+        self.agenda.arm(Item::RepeatWrite(uid), retry_at, TimeoutReason::Repeat);
+        self.state.ledger.holds.insert(uid, Hold::Unsettled(Lost { purpose: sent.purpose, times, retry_at }));
+    }
+
+    pub(super) fn on_look_done(&mut self, kind: Kind, key: &Key, sent: &Sent, outcome: Outcome) {
+        let slot = (kind, key.clone());
+        let look = self.state.ledger.looks.remove(&slot).unwrap_or_default();
+        match outcome {
+            Outcome::Done(object) => {
+                let (uid, version) = (object.uid(), object.version());
+                self.state.observe(&object, self.now);
+                if kind == Kind::Sandbox {
+                    self.state.note_presence(key, uid);
+                }
+                self.after_look(&slot, Some((uid, version)));
+            }
+            Outcome::NotFound => {
+                self.state.note_absence(kind, key);
+                self.after_look(&slot, None);
+            }
+            Outcome::Throttled(delay) => self.look_again(slot, look, delay),
+            Outcome::Accepted
+            | Outcome::Conflict
+            | Outcome::AlreadyExists
+            | Outcome::Refused(_)
+            | Outcome::Unknown => {
+                let delay = self.backoff(look.failures + 1);
+                self.look_again(slot, look, delay);
+            }
+        }
+        if let Some(kind) = self.state.kind_of(sent.purpose.subject) {
+            self.state.touch(kind, sent.purpose.subject);
+        }
+    }
+
+    /// All who wait for a look wait on: the ledger asks again.
+    fn look_again(&mut self, slot: (Kind, Key), look: Look, delay: Duration) {
+        let at = self.now.mono + delay;
+        self.agenda.arm(Item::Look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
+        self.state.ledger.looks.insert(slot, Look { is_sent: false, failures: look.failures + 1, ..look });
+    }
+
+    /// What a look says about the writes that asked for it.
+    pub(super) fn after_look(&mut self, slot: &(Kind, Key), found: Option<(Uid, Version)>) {
+        if let Some(mut draft) = self.state.ledger.drafts.remove(slot) {
+            let subject = draft.purpose.subject;
+            if draft.stage == Stage::Taken {
+                draft.stage = Stage::Ghost;
+            }
+            if draft.stage == Stage::Ghost {
+                self.keep_draft(slot.clone(), draft);
+            } else {
+                self.state.ledger.drafts.insert(slot.clone(), draft);
+            }
+            self.state.draft_changed(slot, subject);
+        }
+        let Some(&holder) = self.state.names.get(slot) else { return };
+        let Some(Hold::Stale(base)) = self.state.ledger.holds.get(&holder) else { return };
+        match found {
+            // The server refused our version and shows the same one: it was busy, not newer. Decide again.
+            Some((uid, version)) if uid == holder && version == *base => {
+                self.state.ledger.holds.remove(&holder);
+                self.state.hold_changed(holder);
+            }
+            // It was there when we wrote, and is not there now.
+            None => self.state.bury(slot.0, holder, None),
+            Some(_) => {}
+        }
+    }
+
+    /// Own writes are visible at once: the answer is the newest version.
+    pub(super) fn observe_own(&mut self, object: &Object) {
+        if !self.is_mutant_own_write() {
+            self.state.observe(object, self.now);
+        }
+    }
+
+    /// The way is free again: the rule need not wait any longer.
+    pub(super) fn succeeded(&mut self, purpose: &Purpose) {
+        let Some(rule) = purpose.rule else { return };
+        if self.cooling.remove(&(rule, purpose.subject)).is_some() {
+            let item = Item::Rule(rule, purpose.subject);
+            let urgency = self.urgency(&item);
+            self.agenda.add(item, urgency);
+        }
+    }
+
+    /// Notes a failure and returns how long to wait.
+    pub(super) fn failed(&mut self, purpose: &Purpose, outcome: &Outcome) -> Duration {
+        let Some(rule) = purpose.rule else { return self.config.backoff_min };
+        let slot = (rule, purpose.subject);
+        let failures = self.cooling.get(&slot).map_or(0, |cooling| cooling.failures) + 1;
+        let delay = match outcome {
+            Outcome::Throttled(delay) => *delay,
+            // Until the object changes; and now and then, since what is wrong may be elsewhere.
+            Outcome::Refused(Refusal::Invalid(_)) => self.config.backoff_max * 10,
+            Outcome::Refused(Refusal::Forbidden(_))
+            | Outcome::Unknown
+            | Outcome::Done(_)
+            | Outcome::Accepted
+            | Outcome::Conflict
+            | Outcome::AlreadyExists
+            | Outcome::NotFound => self.backoff(failures),
+        };
+        self.cooling.insert(slot, Cooling { failures, until: self.now.mono + delay });
+        if let Some(kind) = self.state.kind_of(purpose.subject) {
+            self.state.touch(kind, purpose.subject);
+        }
+        delay
+    }
+
+    /// Doubles with each failure, spread by up to a half so that many do not come back together.
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let doubled = self.config.backoff_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
+        let capped = doubled.min(self.config.backoff_max);
+        let jitter =
+            names::mix(self.term.unwrap_or(0), self.state.ledger.sent.len() as u64, u64::from(failures))
+                % 512;
+        capped + capped * u32::try_from(jitter).unwrap_or(0) / 1024
+    }
+
+    /// Queues the Kubernetes Event that tells what an action has done.
+    pub(super) fn announce(&mut self, purpose: &Purpose, object: &Object) {
+        let name = &object.key().name;
+        let (reason, action, note) = if purpose.intent == Intent::AdoptSandbox {
+            ("SandboxAdopted", "Adoption", format!("Adopted warm pool Sandbox {:?}", &**name))
+        } else if purpose.intent == Intent::CreateClaimSandbox {
+            ("SandboxProvisioned", "Provisioning", format!("Created Sandbox {:?}", &**name))
+        } else {
+            return;
+        };
+        let Some(entry) = self.state.claims.get(&purpose.subject) else { return };
+        if !self.config.claim_events || self.state.notices.len() >= NOTICES_MAX {
+            return;
+        }
+        let meta = &entry.claim.meta;
+        let suffix = names::mix(meta.uid.bits() as u64, object.uid().bits() as u64, object.version().0);
+        self.state.notices.push_back(Notice {
+            name: format!("{}.{suffix:016x}", meta.key.name).into(),
+            regarding: Target { kind: Kind::Claim, key: meta.key.clone(), uid: Some(meta.uid) },
+            reporter: names::CLAIM_REPORTER.into(),
+            reason: reason.into(),
+            action: action.into(),
+            note: note.into(),
+        });
+    }
+}

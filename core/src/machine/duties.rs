@@ -1,0 +1,158 @@
+//! The ledger's own duties: looking after a refusal, repeating what was lost, forgetting what can no longer land.
+
+use super::{Machine, TimeoutReason};
+use crate::action::{Action, Intent, Operation, Part};
+use crate::agenda::{Item, Urgency};
+use crate::id::{Key, Kind, Uid};
+use crate::ledger::{Draft, Hold, Purpose, Stage};
+use alloc::vec::Vec;
+
+impl Machine {
+    /// Plans again what is left to do about writes of an earlier term, which the end of that term took off the agenda.
+    pub(super) fn resume_duties(&mut self) {
+        for ((kind, key), draft) in &self.state.ledger.drafts {
+            let at = match draft.stage {
+                Stage::Unsettled(at) => Some(at),
+                Stage::Ghost => draft.ghost_until,
+                Stage::Taken => {
+                    self.agenda.add(Item::Look(*kind, key.clone()), draft.purpose.urgency);
+                    None
+                }
+                // Its answer is still to come.
+                Stage::Sent(_) => None,
+            };
+            if let Some(at) = at {
+                self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
+            }
+        }
+        for ((kind, key), look) in &self.state.ledger.looks {
+            if !look.is_sent {
+                self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
+            }
+        }
+        for (uid, hold) in &self.state.ledger.holds {
+            match hold {
+                Hold::Unsettled(lost) => {
+                    self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
+                }
+                Hold::Stale(_) => {
+                    let Some(kind) = self.state.kind_of(*uid) else { continue };
+                    if let Some(meta) = self.state.meta(kind, *uid) {
+                        self.agenda.add(Item::Look(kind, meta.key.clone()), Urgency::Claim);
+                    }
+                }
+                Hold::Sent(_) => {}
+            }
+        }
+        self.schedule_notices();
+    }
+
+    /// Reads a name because a write was refused, or because an earlier read failed, if that is still needed.
+    pub(super) fn look(&mut self, kind: Kind, key: Key, urgency: Urgency) -> Option<Action> {
+        let slot = (kind, key);
+        let ledger = &self.state.ledger;
+        let holder = self.state.names.get(&slot);
+        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(uid), Some(Hold::Stale(_))));
+        let is_taken = ledger.drafts.get(&slot).is_some_and(|draft| draft.stage == Stage::Taken);
+        let pending = ledger.looks.get(&slot).copied();
+        if pending.is_some_and(|look| look.is_sent) {
+            return None;
+        }
+        let is_asked = pending.is_some() && self.state.is_referred_to(slot.0, &slot.1);
+        if !(is_stale || is_taken || is_asked) {
+            self.state.ledger.looks.remove(&slot);
+            return None;
+        }
+        let subject = holder.copied().unwrap_or_default();
+        let urgency = pending.and_then(|look| look.urgency).unwrap_or(urgency);
+        let (kind, key) = slot;
+        let operation = Operation::Get { kind, key }.into();
+        let purpose = Purpose { rule: None, subject, intent: Intent::Look, operation, urgency };
+        Some(self.hand_out(purpose, 0))
+    }
+
+    pub(super) fn repeat_write(&mut self, uid: Uid) -> Option<Action> {
+        let Some(Hold::Unsettled(lost)) = self.state.ledger.holds.get(&uid) else { return None };
+        if lost.retry_at > self.now.mono {
+            self.agenda.arm(Item::RepeatWrite(uid), lost.retry_at, TimeoutReason::Repeat);
+            return None;
+        }
+        let lost = lost.clone();
+        if matches!(&*lost.purpose.operation, Operation::Patch(patch) if patch.part == Part::Status) {
+            // What is true by now is told instead: locked to the same version, at most one of the two can land.
+            self.state.ledger.holds.remove(&uid);
+            self.state.hold_changed(uid);
+            self.schedule_touched();
+            return None;
+        }
+        Some(self.hand_out(lost.purpose, lost.times))
+    }
+
+    pub(super) fn repeat_create(&mut self, slot: &(Kind, Key)) -> Option<Action> {
+        let draft = self.state.ledger.drafts.get(slot)?.clone();
+        let item = Item::RepeatCreate(slot.0, slot.1.clone());
+        match draft.stage {
+            Stage::Unsettled(at) if at > self.now.mono => {
+                self.agenda.arm(item, at, TimeoutReason::Repeat);
+                None
+            }
+            Stage::Unsettled(_) if self.is_wanted(&draft.purpose) => {
+                Some(self.hand_out(draft.purpose, draft.lost))
+            }
+            Stage::Unsettled(_) => {
+                // Nobody wants it any more; what may still land is counted until it cannot.
+                let subject = draft.purpose.subject;
+                let draft = Draft { stage: Stage::Ghost, ..draft };
+                self.state.ledger.drafts.remove(slot);
+                self.keep_draft(slot.clone(), draft);
+                self.state.draft_changed(slot, subject);
+                self.schedule_touched();
+                None
+            }
+            Stage::Ghost => {
+                self.drop_ghosts();
+                if let Some(until) = draft.ghost_until.filter(|until| *until > self.now.mono) {
+                    self.agenda.arm(item, until, TimeoutReason::Repeat);
+                }
+                None
+            }
+            Stage::Sent(_) | Stage::Taken => None,
+        }
+    }
+
+    /// Returns whether the object for which something was to be created is still there to have it, and lacks it.
+    pub(super) fn is_wanted(&self, purpose: &Purpose) -> bool {
+        let subject = purpose.subject;
+        let kind = self.state.kind_of(subject);
+        if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
+            return false;
+        }
+        let Some(entry) = self.state.pools.get(&subject) else { return true };
+        // Another leader may have filled the pool meanwhile.
+        let members = self.state.members.get(&subject);
+        members.is_none_or(|members| members.live + members.leaving + members.creating <= entry.pool.replicas)
+    }
+
+    /// Forgets attempts that can no longer land. Whether one has landed meanwhile, unseen by a watch that lags, only the
+    /// server can say; it is asked where a pool would count one member too few.
+    pub(super) fn drop_ghosts(&mut self) {
+        let now = self.now.mono;
+        let expired =
+            |draft: &Draft| draft.stage == Stage::Ghost && draft.ghost_until.is_none_or(|until| until <= now);
+        let drafts = self.state.ledger.drafts.iter().filter(|(_, draft)| expired(draft));
+        let gone: Vec<_> = drafts.map(|(slot, draft)| (slot.clone(), draft.purpose.subject)).collect();
+        for (slot, subject) in gone {
+            let is_counted = self.state.pools.contains_key(&subject) && !self.state.names.contains_key(&slot);
+            match self.state.ledger.drafts.get_mut(&slot) {
+                Some(draft) if is_counted => {
+                    (draft.stage, draft.ghost_until) = (Stage::Taken, None);
+                    self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);
+                }
+                _ => {
+                    self.state.ledger.drafts.remove(&slot);
+                    self.state.draft_changed(&slot, subject);
+                }
+            }
+        }
+    }
+}

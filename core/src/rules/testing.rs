@@ -1,0 +1,285 @@
+//! Small worlds as text, for the tests of rules: one line an object, then what the rule says of each subject.
+//!
+//! ```text
+//! template tpl
+//! pool p        replicas=1 template=tpl
+//! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1; label, stale)
+//! claim c1      pool=p age=9s records=s1 shows=s1 isready
+//! absent sandbox s1                     (the server itself said so)
+//! held s1                               (a write to it is not answered)
+//! ```
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::time::Duration;
+
+use crate::action::{Operation, Part};
+use crate::config::Config;
+use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
+use crate::ledger::Hold;
+use crate::make;
+use crate::names;
+use crate::object::{
+    Blueprint, Bound, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, Pod, PodMetadata, Pool,
+    PoolStatus, Sandbox, SandboxStatus, Template, Truth,
+};
+use crate::patch::Change;
+use crate::rules::{Run, Verdict};
+use crate::state::State;
+use crate::time::{Mono, Now, Wall};
+use crate::view::View;
+
+/// Runs a rule on every object of a kind, oldest first, and compares what it says.
+#[track_caller]
+pub(super) fn check(rule: Run, about: Kind, world: &str, expected: &[&str]) {
+    let world = World::read(world);
+    let said: Vec<String> =
+        world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect();
+    assert_eq!(said, expected);
+}
+
+struct World {
+    state: State,
+    last: u64,
+}
+
+const NOW: Mono = Mono::from_micros(100_000_000);
+
+fn at(mono: Mono) -> Now {
+    Now { mono, wall: Wall::from_micros(mono.micros() as i64) }
+}
+
+impl World {
+    fn read(text: &str) -> Self {
+        let mut world = Self { state: State::default(), last: 0 };
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            world.add(words[0], words[1], &words[2..]);
+        }
+        world
+    }
+
+    fn add(&mut self, what: &str, name: &str, words: &[&str]) {
+        match what {
+            "template" => self.observe(NOW, Object::Template(Arc::new(template(name)))),
+            "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
+            "claim" => {
+                let age = value(words, "age").map_or(0, |age| age.trim_end_matches('s').parse().unwrap());
+                let seen = Mono::from_micros(NOW.micros() - Duration::from_secs(age).as_micros() as u64);
+                self.observe(seen, Object::Claim(Arc::new(claim(name, words))));
+            }
+            "sandbox" => self.add_sandbox(name, words),
+            "absent" => {
+                let kind =
+                    Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(name)).unwrap();
+                self.state.note_absence(kind, &key(words[0]));
+            }
+            "held" => {
+                let uid = self.uid(name);
+                self.state.ledger.holds.insert(uid, Hold::Sent(ActionId(0)));
+                self.state.hold_changed(uid);
+            }
+            other => panic!("no line begins with {other:?}"),
+        }
+    }
+
+    fn add_sandbox(&mut self, name: &str, words: &[&str]) {
+        let mut sandbox = blank_sandbox(name);
+        let owner = value(words, "pool").map(|pool| (Kind::Pool, pool));
+        let owner = owner.or(value(words, "owner").map(|claim| (Kind::Claim, claim)));
+        if let Some((kind, owner)) = owner {
+            let uid = self.find(owner).unwrap_or(Uid::from_bits(999));
+            let mut meta = meta(owner);
+            meta.uid = uid;
+            sandbox.meta.owner = Some(Owner::new(kind, &meta));
+        }
+        sandbox.meta.terminating = words.contains(&"terminating");
+        sandbox.meta.uid = Uid::from_bits(u128::from(self.last) + 1);
+        let pod = pod(&sandbox, words);
+        if words.contains(&"ready") {
+            sandbox.meta.generation = 1;
+            sandbox.status = make::sandbox_status(&sandbox, pod.as_ref(), Wall::default());
+        }
+        if words.contains(&"named") {
+            sandbox.meta.annotations.insert(names::POD_NAME.into(), name.into());
+        }
+        self.observe(NOW, Object::Sandbox(Arc::new(sandbox)));
+        if let Some(pod) = pod {
+            self.observe(NOW, Object::Pod(pod));
+        }
+    }
+
+    fn observe(&mut self, now: Mono, mut object: Object) {
+        self.last += 1;
+        let last = self.last;
+        let meta = object.meta_mut();
+        if meta.uid == Uid::UNSET {
+            meta.uid = Uid::from_bits(last.into());
+        }
+        (meta.version, meta.generation) = (Version(last), 1);
+        meta.created = Wall::from_micros(last as i64 * 1_000_000);
+        assert!(self.state.observe(&object, at(now)));
+    }
+
+    fn find(&self, name: &str) -> Option<Uid> {
+        Kind::ALL.into_iter().find_map(|kind| self.state.names.get(&(kind, key(name))).copied())
+    }
+
+    #[track_caller]
+    fn uid(&self, name: &str) -> Uid {
+        self.find(name).unwrap()
+    }
+
+    fn subjects(&self, kind: Kind) -> Vec<Uid> {
+        let mut uids: Vec<Uid> =
+            self.state.names.iter().filter(|((of, _), _)| *of == kind).map(|(_, uid)| *uid).collect();
+        uids.sort_unstable();
+        uids
+    }
+
+    fn ask(&self, rule: Run, subject: Uid) -> Option<String> {
+        let (config, reached) = (Config::default(), Cell::new(0));
+        let view = View::new(&self.state, &config, (1, 0), &reached);
+        match rule(&view, subject, at(NOW)) {
+            Verdict::Quiet => None,
+            Verdict::Until(when, reason) => Some(format!("until {:?} {reason:?}", when.since(NOW))),
+            Verdict::Act(intent, operation) => {
+                Some(format!("{intent:?} {}", describe(&operation)).trim().to_string())
+            }
+        }
+    }
+}
+
+fn describe(operation: &Operation) -> String {
+    let is_member = |object: &Object| object.meta().owner_of_kind(Kind::Pool).is_some();
+    // A member's name is nobody's choice.
+    let is_new_member = matches!(operation, Operation::Create(object) if is_member(object));
+    let name = if is_new_member { "a member" } else { &operation.key().name };
+    let Operation::Patch(patch) = operation else { return name.to_string() };
+    let mut text = name.to_string();
+    for change in &patch.changes {
+        match change {
+            Change::Annotation(key, value) if &**key == names::SANDBOX_NAME => {
+                text += &format!(" records={}", value.as_deref().unwrap_or("nothing"));
+            }
+            Change::Owner(owner) => text += &format!(" owner={}", owner.name),
+            Change::ClaimStatus(status) => text += &format!(" {}", told(&status.conditions)),
+            Change::SandboxStatus(status) => text += &format!(" {}", told(&status.conditions)),
+            Change::PoolStatus(status) => {
+                text += &format!(" {} there, {} ready", status.replicas, status.ready)
+            }
+            Change::Label(key, value) => {
+                text += &format!(" {}={}", short(key), value.as_deref().unwrap_or(""))
+            }
+            Change::Annotation(..) | Change::PodLabel(..) | Change::PodAnnotation(..) => {}
+        }
+    }
+    assert!(patch.version.is_some() && patch.target.uid.is_some(), "every write is locked");
+    let is_status = patch.changes.iter().any(|change| {
+        matches!(change, Change::ClaimStatus(_) | Change::SandboxStatus(_) | Change::PoolStatus(_))
+    });
+    assert_eq!(is_status, patch.part == Part::Status);
+    text
+}
+
+fn short(key: &str) -> &str {
+    key.rsplit('/').next().unwrap_or(key)
+}
+
+fn told(conditions: &[crate::object::Condition]) -> String {
+    let ready = conditions.iter().find(|condition| &*condition.kind == names::READY);
+    ready.map_or_else(String::new, |ready| format!("Ready={} {}", ready.status.as_str(), ready.reason))
+}
+
+fn value<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
+    words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+fn key(name: &str) -> Key {
+    Key::new("ns", name)
+}
+
+fn meta(name: &str) -> Meta {
+    Meta::draft(key(name))
+}
+
+fn json() -> Json {
+    Json::new(serde_json::value::RawValue::from_string("{}".into()).unwrap())
+}
+
+fn template(name: &str) -> Template {
+    let blueprint = Blueprint {
+        pod: PodMetadata::default(),
+        pod_spec: json(),
+        volume_claims: None,
+        service: None,
+        hash: "h".into(),
+        pod_hash: "p".into(),
+    };
+    Template { meta: meta(name), blueprint: Arc::new(blueprint) }
+}
+
+fn pool(name: &str, words: &[&str]) -> Pool {
+    let mut pool = Pool {
+        meta: meta(name),
+        replicas: value(words, "replicas").map_or(1, |replicas| replicas.parse().unwrap()),
+        template: value(words, "template").unwrap_or("tpl").into(),
+        status: PoolStatus { selector: "".into(), ..PoolStatus::default() },
+    };
+    pool.meta.terminating = words.contains(&"terminating");
+    pool
+}
+
+fn claim(name: &str, words: &[&str]) -> Claim {
+    let mut claim = Claim {
+        meta: meta(name),
+        pool: value(words, "pool").unwrap_or("p").into(),
+        status: ClaimStatus::default(),
+    };
+    claim.meta.terminating = words.contains(&"terminating");
+    if let Some(recorded) = value(words, "records") {
+        claim.meta.annotations.insert(names::SANDBOX_NAME.into(), recorded.into());
+    }
+    if let Some(shown) = value(words, "shows") {
+        claim.status.sandbox =
+            Some(Bound { name: shown.into(), pod_ips: Vec::from([Text::from("10.0.0.1")]) });
+    }
+    if words.contains(&"isready") {
+        let told = (Truth::True, "DependenciesReady".into(), "Pod is Ready".into());
+        make::set_condition(&mut claim.status.conditions, names::READY, told, 1, Wall::default());
+    }
+    claim
+}
+
+fn blank_sandbox(name: &str) -> Sandbox {
+    Sandbox {
+        meta: meta(name),
+        pod: PodMetadata::default(),
+        pod_spec: json(),
+        volume_claims: None,
+        service: None,
+        status: SandboxStatus { node: "".into(), selector: "".into(), ..SandboxStatus::default() },
+    }
+}
+
+fn pod(sandbox: &Sandbox, words: &[&str]) -> Option<Arc<Pod>> {
+    if words.contains(&"nopod") {
+        return None;
+    }
+    let mut pod = make::pod(sandbox);
+    if words.contains(&"ready") || words.contains(&"reachable") {
+        (pod.phase, pod.node) = (Phase::Running, "node".into());
+        pod.ips = Vec::from([Text::from(value(words, "ip").unwrap_or("10.0.0.1"))]);
+    }
+    pod.ready = words.contains(&"ready");
+    if words.contains(&"ended") {
+        pod.phase = Phase::Failed;
+    }
+    if words.contains(&"unlabelled") {
+        pod.meta.labels.clear();
+    }
+    Some(Arc::new(pod))
+}

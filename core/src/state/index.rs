@@ -1,0 +1,210 @@
+//! The indexes, kept in line with the objects: an object is unlinked as it was known, and linked as it is known.
+
+use super::{State, assignment, is_ready, order, range};
+use crate::id::{Key, Kind, Uid};
+use crate::members::{Members, Place, Standing};
+use crate::object::Sandbox;
+
+impl State {
+    /// Takes an object out of the indexes, as it is known.
+    pub(super) fn unlink(&mut self, kind: Kind, uid: Uid) {
+        match kind {
+            Kind::Claim => self.unlink_claim(uid),
+            Kind::Pool => {
+                if let Some(entry) = self.pools.get(&uid) {
+                    let template = entry.pool.meta.key.sibling(entry.pool.template.clone());
+                    self.pools_by_template.remove(&(template.clone(), uid));
+                    self.forget_absence(Kind::Template, template);
+                }
+            }
+            Kind::Template => {}
+            Kind::Sandbox => {
+                let Some(entry) = self.sandboxes.get(&uid) else { return };
+                let sandbox = entry.sandbox.clone();
+                if let Some(owner) = &sandbox.meta.owner {
+                    self.children.remove(&(owner.uid, kind, uid));
+                }
+                self.touch_owner(&sandbox);
+                self.stand(uid, None);
+                self.relink_owning_claim(&sandbox);
+            }
+            Kind::Pod => {
+                if let Some(owner) = self.pods.get(&uid).and_then(|pod| pod.meta.owner_of_kind(Kind::Sandbox))
+                {
+                    self.children.remove(&(owner, kind, uid));
+                    self.restand(owner);
+                }
+            }
+        }
+    }
+
+    /// Puts an object into the indexes, as it is known.
+    pub(super) fn link(&mut self, kind: Kind, uid: Uid) {
+        match kind {
+            Kind::Claim => self.link_claim(uid),
+            Kind::Pool => {
+                if let Some(entry) = self.pools.get(&uid) {
+                    let template = entry.pool.meta.key.sibling(entry.pool.template.clone());
+                    self.pools_by_template.insert((template, uid));
+                }
+            }
+            Kind::Template => {}
+            Kind::Sandbox => {
+                let Some(entry) = self.sandboxes.get(&uid) else { return };
+                let sandbox = entry.sandbox.clone();
+                if let Some(owner) = &sandbox.meta.owner {
+                    self.children.insert((owner.uid, kind, uid));
+                }
+                self.restand(uid);
+                self.relink_owning_claim(&sandbox);
+            }
+            Kind::Pod => {
+                if let Some(owner) = self.pods.get(&uid).and_then(|pod| pod.meta.owner_of_kind(Kind::Sandbox))
+                {
+                    self.children.insert((owner, kind, uid));
+                    self.restand(owner);
+                }
+            }
+        }
+    }
+
+    pub(super) fn link_claim(&mut self, uid: Uid) {
+        let Some(entry) = self.claims.get(&uid) else { return };
+        let (claim, recorded) =
+            (entry.claim.clone(), entry.promised.as_ref().or(assignment(&entry.claim)).cloned());
+        let pool = claim.meta.key.sibling(claim.pool.clone());
+        let reserves = recorded.map(|name| claim.meta.key.sibling(name));
+        if let Some(key) = &reserves {
+            self.reserved.insert((key.clone(), uid));
+            self.restand_name(key);
+        }
+        let waits = reserves.is_none()
+            && !claim.meta.terminating
+            && self.child(uid, Kind::Sandbox).is_none()
+            && !self.ledger.holds.contains_key(&uid);
+        let queued = waits.then(|| pool.clone());
+        if waits {
+            self.waiting.entry(pool.clone()).or_default().insert(order(&claim));
+        }
+        self.claims_by_pool.insert((pool, uid));
+        if let Some(entry) = self.claims.get_mut(&uid) {
+            (entry.queued, entry.reserves) = (queued, reserves);
+        }
+    }
+
+    pub(super) fn unlink_claim(&mut self, uid: Uid) {
+        let Some(entry) = self.claims.get_mut(&uid) else { return };
+        let (claim, queued, reserves) = (entry.claim.clone(), entry.queued.take(), entry.reserves.take());
+        let pool = claim.meta.key.sibling(claim.pool.clone());
+        self.claims_by_pool.remove(&(pool.clone(), uid));
+        if let Some(queue) = queued {
+            self.touch_name(Kind::Pool, &queue);
+            if let Some(waiting) = self.waiting.get_mut(&queue) {
+                waiting.remove(&order(&claim));
+                if waiting.is_empty() {
+                    self.waiting.remove(&queue);
+                }
+            }
+        }
+        if let Some(key) = reserves {
+            self.reserved.remove(&(key.clone(), uid));
+            self.restand_name(&key);
+            self.forget_absence(Kind::Sandbox, key);
+        }
+        self.forget_absence(Kind::Pool, pool);
+    }
+
+    /// Drops evidence that nobody asks for any more.
+    pub(super) fn forget_absence(&mut self, kind: Kind, key: Key) {
+        let is_referred_to = match kind {
+            Kind::Pool => range(&self.claims_by_pool, &key).next().is_some(),
+            Kind::Claim | Kind::Template | Kind::Sandbox | Kind::Pod => self.is_referred_to(kind, &key),
+        };
+        if !is_referred_to {
+            if kind == Kind::Sandbox {
+                self.confirmed.remove(&key);
+            }
+            self.absent.remove(&(kind, key));
+        }
+    }
+
+    /// A claim stops or starts to wait when it gets or loses a sandbox.
+    pub(super) fn relink_owning_claim(&mut self, sandbox: &Sandbox) {
+        if let Some(claim) = sandbox.meta.owner_of_kind(Kind::Claim) {
+            self.unlink_claim(claim);
+            self.link_claim(claim);
+        }
+    }
+
+    pub(super) fn restand_name(&mut self, sandbox: &Key) {
+        if let Some(&uid) = self.names.get(&(Kind::Sandbox, sandbox.clone())) {
+            self.restand(uid);
+        }
+    }
+
+    /// Works out anew where a sandbox stands in its pool.
+    pub(super) fn restand(&mut self, uid: Uid) {
+        let Some(entry) = self.sandboxes.get(&uid) else { return };
+        let sandbox = entry.sandbox.clone();
+        self.touch(Kind::Sandbox, uid);
+        self.touch_owner(&sandbox);
+        let standing = sandbox.meta.owner_of_kind(Kind::Pool).map(|pool| Standing {
+            pool,
+            order: (sandbox.meta.created, sandbox.meta.key.name.clone(), uid),
+            place: self.place(&sandbox),
+            ready: is_ready(&sandbox),
+        });
+        self.stand(uid, standing);
+    }
+
+    pub(super) fn place(&self, sandbox: &Sandbox) -> Place {
+        let uid = sandbox.meta.uid;
+        if sandbox.meta.terminating || self.ledger.is_being_deleted(uid) {
+            return Place::Leaving;
+        }
+        if range(&self.reserved, &sandbox.meta.key).next().is_some() {
+            return Place::Reserved;
+        }
+        let Some(pod) = self.child(uid, Kind::Pod).and_then(|pod| self.pods.get(&pod)) else {
+            return Place::Starting;
+        };
+        if pod.meta.terminating || pod.phase.is_terminal() {
+            Place::Unusable
+        } else if pod.ips.is_empty() {
+            Place::Starting
+        } else if pod.ready && is_ready(sandbox) {
+            Place::Ready(pod.node.clone())
+        } else {
+            Place::Reachable(pod.node.clone())
+        }
+    }
+
+    pub(super) fn stand(&mut self, uid: Uid, standing: Option<Standing>) {
+        let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
+        if entry.standing == standing {
+            return;
+        }
+        let before = core::mem::replace(&mut entry.standing, standing.clone());
+        if let Some(before) = before
+            && let Some(members) = self.members.get_mut(&before.pool)
+        {
+            members.remove(&before);
+            self.drop_members(before.pool);
+        }
+        if let Some(standing) = standing {
+            self.members.entry(standing.pool).or_default().add(&standing);
+        }
+    }
+
+    pub(super) fn drop_members(&mut self, pool: Uid) {
+        if self.members.get(&pool).is_some_and(Members::is_empty) {
+            self.members.remove(&pool);
+        }
+    }
+
+    /// Returns the oldest child of a kind: a sandbox has one Pod, a claim one sandbox.
+    pub(crate) fn child(&self, owner: Uid, kind: Kind) -> Option<Uid> {
+        let range = (owner, kind, Uid::UNSET)..=(owner, kind, Uid::from_bits(u128::MAX));
+        self.children.range(range).next().map(|(_, _, child)| *child)
+    }
+}

@@ -1,0 +1,116 @@
+//! Who must be looked at again after a change: the subjects whose rules read what has changed.
+
+use alloc::vec::Vec;
+
+use super::{State, range};
+use crate::id::{Key, Kind, Uid};
+use crate::object::Sandbox;
+
+impl State {
+    pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
+        core::mem::take(&mut self.touched)
+    }
+
+    pub(crate) fn touch(&mut self, kind: Kind, uid: Uid) {
+        self.touched.push((kind, uid));
+    }
+
+    pub(crate) fn touch_everything(&mut self) {
+        for kind in Kind::ALL {
+            self.touch_all(kind);
+        }
+    }
+
+    pub(super) fn touch_all(&mut self, kind: Kind) {
+        for uid in self.uids(kind) {
+            self.touch(kind, uid);
+            self.touch_neighbours(kind, uid);
+        }
+    }
+
+    /// Touches an object and all whose rules read it.
+    pub(super) fn touch_neighbours(&mut self, kind: Kind, uid: Uid) {
+        self.touch(kind, uid);
+        match kind {
+            Kind::Claim => {
+                if let Some(entry) = self.claims.get(&uid) {
+                    let pool = entry.claim.meta.key.sibling(entry.claim.pool.clone());
+                    self.touch_name(Kind::Pool, &pool);
+                }
+            }
+            Kind::Pool => {
+                if let Some(entry) = self.pools.get(&uid) {
+                    let key = entry.pool.meta.key.clone();
+                    self.touch_referrers(Kind::Pool, &key);
+                }
+            }
+            Kind::Template => {
+                if let Some(template) = self.templates.get(&uid) {
+                    let key = template.meta.key.clone();
+                    self.touch_referrers(Kind::Template, &key);
+                }
+            }
+            Kind::Sandbox => {
+                if let Some(entry) = self.sandboxes.get(&uid) {
+                    let sandbox = entry.sandbox.clone();
+                    self.touch_owner(&sandbox);
+                    self.touch_referrers(Kind::Sandbox, &sandbox.meta.key);
+                }
+            }
+            Kind::Pod => {
+                if let Some(pod) = self.pods.get(&uid).cloned() {
+                    if let Some(owner) = pod.meta.owner_of_kind(Kind::Sandbox) {
+                        self.restand(owner);
+                    }
+                    // A sandbox of that name may wait for the name.
+                    self.touch_name(Kind::Sandbox, &pod.meta.key);
+                }
+            }
+        }
+    }
+
+    pub(super) fn touch_owner(&mut self, sandbox: &Sandbox) {
+        for kind in [Kind::Claim, Kind::Pool] {
+            if let Some(owner) = sandbox.meta.owner_of_kind(kind) {
+                self.touch(kind, owner);
+            }
+        }
+    }
+
+    pub(super) fn touch_name(&mut self, kind: Kind, key: &Key) {
+        if let Some(&uid) = self.names.get(&(kind, key.clone())) {
+            self.touch(kind, uid);
+        }
+    }
+
+    /// Touches those that name this object in their spec or record.
+    pub(super) fn touch_referrers(&mut self, kind: Kind, key: &Key) {
+        let (index, referrer) = match kind {
+            Kind::Pool => (&self.claims_by_pool, Kind::Claim),
+            Kind::Template => (&self.pools_by_template, Kind::Pool),
+            Kind::Sandbox => (&self.reserved, Kind::Claim),
+            Kind::Claim | Kind::Pod => return,
+        };
+        let referrers: Vec<Uid> = range(index, key).collect();
+        for uid in referrers {
+            self.touch(referrer, uid);
+            if kind == Kind::Template
+                && let Some(entry) = self.pools.get(&uid)
+            {
+                let pool = entry.pool.meta.key.clone();
+                self.touch_referrers(Kind::Pool, &pool);
+            }
+        }
+    }
+
+    /// Returns whether somebody waits to know who holds this name.
+    pub(crate) fn is_referred_to(&self, kind: Kind, key: &Key) -> bool {
+        match kind {
+            // A claim may ask for a pool that it does not name: the owner of the member that it has recorded.
+            Kind::Pool => true,
+            Kind::Template => range(&self.pools_by_template, key).next().is_some(),
+            Kind::Sandbox => range(&self.reserved, key).next().is_some(),
+            Kind::Claim | Kind::Pod => false,
+        }
+    }
+}
