@@ -2,6 +2,7 @@
 
 mod hunt;
 mod parse;
+mod replay;
 mod run;
 
 use std::fmt;
@@ -31,8 +32,8 @@ use say;
 /// A seed decides everything: how long each message travels, what fails, what users do. The same seed, flags
 /// and build give the same run, step for step, on every machine.
 ///
-/// Exit codes: 0 every property held; 2 bad usage or input; 10 something good did not happen in the end (not
-/// live); 11 something bad happened (unsafe).
+/// Exit codes: 0 every property held, or a replay was the same; 2 bad usage or input; 10 something good did not
+/// happen in the end (not live); 11 something bad happened (unsafe); 12 a replay was not the same; 101 a panic.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -52,19 +53,25 @@ enum Command {
     /// Each seed is a small world with faults of its own. A violation comes with its last steps and with the
     /// command that replays it. Without one, what was never reached is listed.
     Hunt(HuntArgs),
+    /// Feeds the events of a trace to the core of this build and demands the same actions.
+    ///
+    /// Traces come from the controller's --record, or from run --trace. The first step with other actions is
+    /// shown, and the exit code is 12. A damaged trace is used up to the damage: what is wrong is said with its
+    /// line, and the exit code is 2.
+    Replay(ReplayArgs),
 }
 
 /// The flags of `run`.
 #[derive(Args, Debug)]
 struct RunArgs {
     /// Where all choices come from, decimal or 0x…; one is picked and printed if there is none.
-    #[arg(long, value_parser = parse::seed)]
+    #[arg(long, value_parser = parse::seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// How many claims users create.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    #[arg(long, default_value_t = 200, value_parser = parse::count, allow_negative_numbers = true)]
     claims: u32,
     /// How many members the pool keeps ready (`spec.replicas`).
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(..=100_000))]
+    #[arg(long, default_value_t = 10, value_parser = parse::count, allow_negative_numbers = true)]
     pool: u32,
     /// How long the trouble lasts, in virtual time: 90s, 10m, 1h30m.
     #[arg(long = "for", default_value = "1h", value_parser = parse::duration)]
@@ -82,8 +89,8 @@ struct RunArgs {
     #[arg(long, conflicts_with = "trace")]
     shrink: bool,
     /// How many lines of the story to print; a violation always comes with its last 30.
-    #[arg(long, default_value_t = 0, value_name = "LINES")]
-    story: usize,
+    #[arg(long, default_value_t = 0, value_name = "LINES", value_parser = parse::number, allow_negative_numbers = true)]
+    story: u64,
     /// Keeps only lines of the story in which this word occurs, such as the name of a claim.
     #[arg(long, value_name = "WORD")]
     about: Option<String>,
@@ -102,11 +109,21 @@ struct HuntArgs {
     #[arg(long, value_name = "A..B", value_parser = parse::seeds)]
     seeds: Option<(u64, u64)>,
     /// How many threads to use; one for each core if there is none.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
     #[arg(long, default_value = "all", value_parser = parse::faults)]
     faults: Faults,
+}
+
+/// The flags of `replay`.
+#[derive(Args, Debug)]
+struct ReplayArgs {
+    /// The trace.
+    file: PathBuf,
+    /// How many steps to replay; all if there is none.
+    #[arg(long, value_name = "STEPS", value_parser = parse::number, allow_negative_numbers = true)]
+    limit: Option<u64>,
 }
 
 /// What a command ends with.
@@ -118,6 +135,10 @@ enum Verdict {
     NotLive,
     /// Something bad happened.
     Unsafe,
+    /// A replay has other actions than its trace.
+    Differs,
+    /// The core panicked.
+    Crashed,
 }
 
 impl Verdict {
@@ -134,6 +155,9 @@ impl Verdict {
             Self::Pass => 0,
             Self::NotLive => 10,
             Self::Unsafe => 11,
+            Self::Differs => 12,
+            // What Rust's own panics exit with.
+            Self::Crashed => 101,
         }
     }
 }
@@ -144,6 +168,8 @@ impl fmt::Display for Verdict {
             Self::Pass => "pass: every property held",
             Self::NotLive => "NOT LIVE: something good did not happen in the end",
             Self::Unsafe => "UNSAFE: something bad happened",
+            Self::Differs => "DIFFERS: this build has other actions for the same events",
+            Self::Crashed => "CRASHED: the core panicked",
         })
     }
 }
@@ -157,6 +183,7 @@ pub(crate) fn main() -> ExitCode {
     let verdict = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Hunt(args) => Ok(hunt::hunt(&args)),
+        Command::Replay(args) => replay::replay(&args),
     };
     match verdict {
         Ok(verdict) => ExitCode::from(verdict.code()),

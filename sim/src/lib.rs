@@ -13,6 +13,7 @@ mod cluster;
 pub mod controller;
 pub mod faults;
 pub mod process;
+pub mod replay;
 pub mod run;
 pub mod scene;
 pub mod shrink;

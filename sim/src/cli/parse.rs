@@ -21,6 +21,20 @@ pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
     if range.0 < range.1 { Ok(range) } else { Err("the range is empty".to_owned()) }
 }
 
+/// Reads how many lines or steps there are.
+pub(super) fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "a whole number is needed".to_owned())
+}
+
+/// Reads how many claims or members there are.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    const MAX: u32 = 100_000;
+    text.parse()
+        .ok()
+        .filter(|count| *count <= MAX)
+        .ok_or_else(|| format!("a whole number from 0 to {MAX} is needed"))
+}
+
 /// Reads a duration: numbers with units, largest first.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = || "a duration looks like 500ms, 90s, 10m or 1h30m".to_owned();
@@ -41,7 +55,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         total += Duration::from_millis(number.checked_mul(millis).ok_or_else(wrong)?);
     }
     match total {
-        Duration::ZERO => Err(wrong()),
+        Duration::ZERO if text.is_empty() => Err(wrong()),
+        Duration::ZERO => Err("a duration of nothing is too short".to_owned()),
         total if total > Duration::from_secs(30 * 86_400) => Err("more than 30 days (720h)".to_owned()),
         total => Ok(total),
     }
@@ -55,11 +70,18 @@ pub(super) fn faults(text: &str) -> Result<Faults, String> {
     })
 }
 
-/// Reads the name of a mutant.
+/// Reads the name of a mutant; `help` is none, and is told what each does.
 pub(super) fn mutant(text: &str) -> Result<Mutant, String> {
     Mutant::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| {
-        let list = Mutant::ALL.iter().map(|mutant| format!("{} ({})", mutant.name(), mutant.about()));
-        format!("the mutants are {}", list.collect::<Vec<_>>().join("; "))
+        let about = |mutant: &Mutant| format!("{} ({})", mutant.name(), mutant.about());
+        if text == "help" {
+            return format!(
+                "the mutants are {}",
+                Mutant::ALL.iter().map(about).collect::<Vec<_>>().join("; ")
+            );
+        }
+        let names: Vec<_> = Mutant::ALL.iter().map(|mutant| mutant.name()).collect();
+        format!("there is no mutant {text:?}; there are {}, and help tells what each does", names.join(", "))
     })
 }
 
@@ -74,6 +96,12 @@ mod tests {
         assert!(seed("2a").is_err() && seed("-1").is_err() && seed("").is_err());
         assert_eq!(seeds("1..0x10"), Ok((1, 16)));
         assert!(seeds("5..5").is_err() && seeds("5").is_err());
+    }
+
+    #[test]
+    fn counts_are_whole_and_not_too_large() {
+        assert_eq!((count("0"), count("100000")), (Ok(0), Ok(100_000)));
+        assert!(["", "-1", "1.5", "100001", "5000000000"].iter().all(|text| count(text).is_err()));
     }
 
     #[test]
@@ -92,6 +120,8 @@ mod tests {
         assert!(
             faults("crash,typo").is_err_and(|text| text.contains("typo") && text.contains("lost-answer"))
         );
-        assert!(mutant("help").is_err_and(|text| text.contains("adopt-without-lock")));
+        for text in ["help", "typo"] {
+            assert!(mutant(text).is_err_and(|text| text.contains("adopt-without-lock")));
+        }
     }
 }

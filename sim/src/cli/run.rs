@@ -32,7 +32,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     say!("seed            {seed:#018x}");
     let RunArgs { claims, pool, duration, faults, .. } = *args;
     let options = Options { seed, claims, pool, duration, faults };
-    let mut story = Story::last(args.story.max(STORY_LINES));
+    let mut story = Story::last(usize::try_from(args.story).unwrap_or(usize::MAX).max(STORY_LINES));
     if let Some(word) = &args.about {
         story = story.about(word);
     }
@@ -174,7 +174,7 @@ fn properties(report: &Report) -> String {
 }
 
 /// Joins items with commas, in lines that stand below each other.
-fn wrapped(items: &[String]) -> String {
+pub(super) fn wrapped(items: &[String]) -> String {
     const WIDTH: usize = 88;
     let (mut text, mut line) = (String::new(), 0);
     for (index, item) in items.iter().enumerate() {
@@ -203,7 +203,8 @@ fn moment_short(at: Mono) -> String {
     format!("{:.2} s", at.micros() as f64 / 1e6)
 }
 
-fn span(span: Duration) -> String {
+/// Writes a length of time in whole seconds.
+pub(super) fn span(span: Duration) -> String {
     let (hours, minutes, seconds) = (span.as_secs() / 3600, span.as_secs() / 60 % 60, span.as_secs() % 60);
     match (hours, minutes) {
         (0, 0) => format!("{seconds}s"),
