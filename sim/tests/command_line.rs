@@ -1,0 +1,158 @@
+//! What the program says and exits with, right and wrong.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A world whose trace has a few hundred lines.
+const SMALL: &[&str] =
+    &["run", "--seed", "5", "--claims", "12", "--pool", "2", "--for", "60s", "--faults", "none"];
+
+#[test]
+fn a_trace_is_replayed_to_the_same_actions() {
+    let place = Place::new("same");
+    let trace = place.record();
+    let (code, told, why) = sim(&["replay", name(&trace)]);
+    assert_eq!((code, why.as_str()), (0, ""), "{told}");
+    for part in ["written by      version 0.1.0", "Applied", "AdoptSandbox", "verdict         same"] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn a_changed_action_is_shown_with_its_step_and_field() {
+    let place = Place::new("changed");
+    let trace = place.record();
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let (before, after) = text.split_once("\"AdoptSandbox\"").expect("somebody adopts");
+    std::fs::write(&trace, format!("{before}\"LabelPod\"{after}")).unwrap();
+    let line = before.lines().count();
+    let (code, told, _) = sim(&["replay", name(&trace)]);
+    assert_eq!(code, 12, "{told}");
+    let step = format!("\nstep {} (line {line}), ", line - 1);
+    for part in [step.as_str(), "  expected \"LabelPod\"", "  got      \"AdoptSandbox\"", "].intent"] {
+        assert!(told.contains(part), "{part:?} is not in:\n{told}");
+    }
+}
+
+#[test]
+fn a_trace_that_was_cut_is_used_up_to_there() {
+    let place = Place::new("cut");
+    let trace = place.record();
+    let text = std::fs::read(&trace).unwrap();
+    std::fs::write(&trace, &text[..text.len() - 9]).unwrap();
+    let lines = text.iter().filter(|byte| **byte == b'\n').count();
+    let (code, told, why) = sim(&["replay", name(&trace)]);
+    assert_eq!(code, 2);
+    assert!(told.contains(&format!("steps           {}", lines - 2)), "{told}");
+    let sentence = format!(": line {lines}: cut off after ");
+    assert!(why.contains(&sentence) && why.lines().count() == 1, "{why}");
+}
+
+#[test]
+fn a_difference_before_the_damage_counts() {
+    let place = Place::new("both");
+    let trace = place.record();
+    let text = std::fs::read_to_string(&trace).unwrap().replace("\"AdoptSandbox\"", "\"LabelPod\"");
+    std::fs::write(&trace, &text[..text.len() - 9]).unwrap();
+    assert_eq!(sim(&["replay", name(&trace)]).0, 12);
+}
+
+#[test]
+fn what_is_no_trace_is_refused_in_one_sentence() {
+    let place = Place::new("foreign");
+    let trace = place.record();
+    let text = std::fs::read_to_string(&trace).unwrap();
+    let other = text.replacen("\"agent_sandbox_trace\":1", "\"agent_sandbox_trace\":7", 1);
+    for (content, sentence) in [
+        ("", "line 1: not the header of a trace"),
+        ("hello\n", "line 1: not the header of a trace"),
+        ("{\"a\":1}\n", "line 1: not the header of a trace"),
+        (other.as_str(), "line 1: trace version 7, but this build reads version 1"),
+    ] {
+        std::fs::write(&trace, content).unwrap();
+        let (code, told, why) = sim(&["replay", name(&trace)]);
+        let whole = format!("error: cannot replay {}: {sentence}\n", trace.display());
+        assert_eq!((code, told.as_str(), why.as_str()), (2, "", whole.as_str()));
+    }
+}
+
+#[test]
+fn bad_input_to_any_command_gets_one_sentence_and_exit_code_2() {
+    for (line, part) in [
+        ("run --seed abc", "a seed is a number below 2^64"),
+        ("run --seed -1", "a seed is a number below 2^64"),
+        ("run --seed 18446744073709551616", "a seed is a number below 2^64"),
+        ("run --claims -1", "a whole number from 0 to 100000"),
+        ("run --claims 100001", "a whole number from 0 to 100000"),
+        ("run --pool many", "a whole number from 0 to 100000"),
+        ("run --for 5", "a duration looks like"),
+        ("run --for 0s", "a duration of nothing"),
+        ("run --for 721h", "more than 30 days"),
+        ("run --faults crash,typo", "there is no fault \"typo\""),
+        ("run --faults crash,", "there is no fault \"\""),
+        ("run --mutant typo", "there is no mutant \"typo\""),
+        ("run --story many", "a whole number"),
+        ("run --for 1s --trace /no/such/place", "cannot write the trace /no/such/place"),
+        ("run --shrink --trace x", "cannot be used with"),
+        ("run --seed", "a value is required"),
+        ("run extra", "'extra'"),
+        ("hunt --seeds 5", "a range of seeds looks like 0..1000"),
+        ("hunt --seeds 5..", "a seed is a number"),
+        ("hunt --seeds a..b", "a seed is a number"),
+        ("hunt --seeds 9..5", "the range is empty"),
+        ("hunt --jobs 0", "1..=1024"),
+        ("hunt --budget soon", "a duration looks like"),
+        ("hunt --mutant typo", "there is no mutant \"typo\""),
+        ("hunt --faults typo", "there is no fault \"typo\""),
+        ("replay", "<FILE>"),
+        ("replay no-such-file", "cannot replay no-such-file: No such file"),
+        ("replay x --limit -1", "a whole number"),
+        ("sleep", "'sleep'"),
+    ] {
+        let (code, _, why) = sim(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(code, 2, "{line}: {why}");
+        assert!(why.contains(part), "{line}: {why}");
+        assert_eq!(why.lines().count(), 1, "{line}: {why}");
+    }
+}
+
+#[test]
+fn nothing_to_simulate_is_no_mistake() {
+    assert_eq!(sim(&["run", "--seed", "1", "--claims", "0", "--pool", "0", "--for", "1s"]).0, 0);
+}
+
+fn sim(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_agent-sandbox-sim")).args(arguments).output();
+    let output = output.expect("the program was built for this test");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints text");
+    (output.status.code().expect("it ends by itself"), text(output.stdout), text(output.stderr))
+}
+
+fn name(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have plain names")
+}
+
+/// A directory for one test, gone with it.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("agent-sandbox-sim-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("there is a place for temporary files");
+        Self(path)
+    }
+
+    fn record(&self) -> PathBuf {
+        let path = self.0.join("small.trace");
+        let arguments: Vec<_> = SMALL.iter().copied().chain(["--trace", name(&path)]).collect();
+        let (code, told, why) = sim(&arguments);
+        assert_eq!(code, 0, "{told}{why}");
+        path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
