@@ -12,6 +12,7 @@ pub mod choices;
 mod cluster;
 pub mod controller;
 pub mod faults;
+pub mod fuzz;
 pub mod process;
 pub mod replay;
 pub mod run;
