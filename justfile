@@ -27,6 +27,10 @@ seeds:
     cargo test --release --package agent-sandbox-sim --locked --test seeds --test corpus --test mutants --test determinism
     cargo run --release --package agent-sandbox-sim --locked -- hunt --seeds 0..10000 --budget 10m
 
+# Measure: all benches, or one of them, as in `just bench core_events`; benches/README.md says what each answers.
+bench NAME="*" *ARGS:
+    cargo bench --package agent-sandbox-benches --locked --bench '{{ NAME }}' {{ ARGS }}
+
 # Check licences, sources and banned crates.
 deny:
     cargo deny --locked check --hide-inclusion-graph licenses bans sources
