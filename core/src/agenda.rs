@@ -85,7 +85,11 @@ impl Agenda {
         } else {
             None
         };
-        let (urgency, arrival, item) = entry.or_else(|| self.queue.first())?.clone();
+        let Some((urgency, arrival, item)) = entry.or_else(|| self.queue.first()).cloned() else {
+            // Nobody is kept waiting, so nobody is owed a turn.
+            self.turns = 0;
+            return None;
+        };
         self.queue.remove(&(urgency, arrival, item.clone()));
         self.places.remove(&item);
         Some((item, urgency))

@@ -168,6 +168,11 @@ impl Machine {
         &self.agenda
     }
 
+    /// Returns the term and how many names were given in it: what the next name follows from.
+    pub(crate) fn naming(&self) -> (u64, u64) {
+        (self.term.unwrap_or(0), self.names_given)
+    }
+
     pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono)> {
         self.cooling.iter().map(|((rule, uid), cooling)| (*rule, *uid, cooling.failures, cooling.until))
     }
@@ -501,8 +506,8 @@ impl Machine {
         }
         let (_, _, _, run) = RULES.iter().find(|(_, id, ..)| *id == rule)?;
         let reached = Cell::new(self.reached);
-        let naming = (self.term.unwrap_or(0), self.names_given);
-        let verdict = run(&View::new(&self.state, &self.config, naming, &reached), uid, self.now);
+        let view = View::new(&self.state, &self.config, self.naming(), &reached);
+        let verdict = run(&view, uid, self.now);
         self.reached = reached.get();
         match verdict {
             Verdict::Quiet => {

@@ -64,6 +64,16 @@ pub(crate) struct Tombstone {
     deleted: Option<Version>,
 }
 
+impl Tombstone {
+    pub(crate) const fn is_dated(&self) -> bool {
+        self.deleted.is_some()
+    }
+
+    pub(crate) fn is_of(&self, kind: Kind) -> bool {
+        self.kind == kind
+    }
+}
+
 /// Claims that have no sandbox, by pool.
 ///
 /// Shape: pool → (created, name, claim), oldest first; never an empty set.

@@ -10,6 +10,7 @@ pub mod checkers;
 pub mod choices;
 mod cluster;
 pub mod controller;
+pub mod explore;
 pub mod faults;
 pub mod process;
 pub mod run;

@@ -1,0 +1,112 @@
+//! How large the world is that a search goes through, and what may go wrong in it.
+
+use std::time::Duration;
+
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::mutant::Mutant;
+
+use crate::api_server::Numbering;
+use crate::scene::{self, Act, Deed};
+
+/// A small world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// How many claims users create, at any time and in any order.
+    pub claims: u32,
+    /// `spec.replicas` of the only pool.
+    pub pool: u32,
+    /// How many processes lead at the same time, from the beginning.
+    pub leaders: u8,
+    /// How many times a process dies. It comes back, as a new one, whenever it likes.
+    pub crashes: u8,
+    /// How many answers never arrive: the write has taken effect, or does so later, or never.
+    pub lost_answers: u8,
+    /// How many watches break, so that a process must list again.
+    pub relists: u8,
+    /// How many claims their users delete: the first ones, at any time after they were created.
+    pub claim_deletes: u32,
+    /// How many times a user takes one from `spec.replicas`, at any time.
+    pub scale_downs: u32,
+    /// The defect to have.
+    pub mutant: Option<Mutant>,
+}
+
+impl Scope {
+    /// Returns the smallest world that has everything: two claims race for one member.
+    pub const fn small() -> Self {
+        Self {
+            claims: 2,
+            pool: 1,
+            leaders: 1,
+            crashes: 0,
+            lost_answers: 0,
+            relists: 0,
+            claim_deletes: 0,
+            scale_downs: 0,
+            mutant: None,
+        }
+    }
+
+    /// Returns how a controller is set up in a search.
+    ///
+    /// A second lasts 50 µs. So everything happens within one second of the calendar, where names decide between
+    /// claims; and no delay is long enough for its jitter to show.
+    pub fn config(&self) -> Config {
+        Config {
+            adopt_grace: GRACE,
+            settle: QUIET,
+            pool_status_interval: QUIET,
+            write_timeout: WRITE_LIMIT / 2,
+            write_margin: WRITE_LIMIT / 2,
+            backoff_min: BACKOFF,
+            backoff_max: BACKOFF,
+            claim_events: false,
+            mutant: self.mutant,
+            ..Config::default()
+        }
+    }
+
+    /// Returns how the API server numbers in a search: lists that may be old need versions in the order of writes.
+    pub const fn numbering(&self) -> Numbering {
+        if self.relists > 0 { Numbering::InOrder } else { Numbering::ByState }
+    }
+
+    /// Returns what users do, the first two lines before everything else.
+    pub(super) fn script(&self) -> Vec<Deed> {
+        let create = |object| Deed::new(Act::Create(object));
+        let mut script = vec![create(scene::template()), create(scene::pool(POOL, self.pool))];
+        let claim = |number: u32| format!("claim-{}", number + 1);
+        script.extend((0..self.claims).map(|number| create(scene::claim(claim(number), POOL))));
+        script.extend((0..self.claim_deletes.min(self.claims)).map(|number| {
+            Deed::new(Act::Delete(Kind::Claim, scene::key(claim(number)))).after(SETTING + number)
+        }));
+        for number in 1..=self.scale_downs.min(self.pool) {
+            let before = script.len() as u32 - 1;
+            let scale = Deed::new(Act::Scale(scene::key(POOL), self.pool - number));
+            script.push(if number == 1 { scale } else { scale.after(before) });
+        }
+        script
+    }
+}
+
+/// The only pool.
+const POOL: &str = "pool";
+
+/// How many lines of the script are done before the search begins.
+pub(super) const SETTING: u32 = 2;
+
+/// A delay after a failure. Longer than the shortest time that passes, and too short for jitter.
+const BACKOFF: Duration = Duration::from_micros(2);
+
+/// How long a claim waits for a member that is starting.
+const GRACE: Duration = Duration::from_micros(100);
+
+/// How long a write may take effect when its answer is missing.
+const WRITE_LIMIT: Duration = Duration::from_millis(1);
+
+/// How long news that are none are held back: longer than all else together.
+const QUIET: Duration = Duration::from_millis(10);
+
+/// Moments further ahead than this are all the same.
+pub(super) const FAR: Duration = Duration::from_millis(5);

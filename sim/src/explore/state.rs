@@ -1,0 +1,399 @@
+//! One situation of the world, what may happen next in it, and what makes it the same as another.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use agent_sandbox_core::event::Event;
+use agent_sandbox_core::fingerprint::{Sight, Walk};
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::machine::TimeoutReason;
+use agent_sandbox_core::time::Mono;
+
+use super::memo::{Memo, Searchable};
+use super::scope::{FAR, SETTING, Scope};
+use crate::api_server::{Numbering, Seen};
+use crate::checkers::{Checkers, Violation};
+use crate::process::{Process, Request, RequestId, Watch};
+use crate::run::Observer;
+use crate::scene::{self, Scene};
+use crate::step::{Fact, PodStep, Step};
+use crate::world::World;
+
+/// A situation.
+#[derive(Debug)]
+pub(super) struct State<C: Searchable> {
+    pub(super) world: World<C>,
+    /// What the checkers remember.
+    memory: Rc<Checkers>,
+    left: Left,
+}
+
+impl<C: Searchable> Clone for State<C> {
+    fn clone(&self) -> Self {
+        Self { world: self.world.clone(), memory: self.memory.clone(), left: self.left }
+    }
+}
+
+/// How much may still go wrong.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    crashes: u8,
+    lost_answers: u8,
+    relists: u8,
+}
+
+/// Something that happens in a search: one step of the world, or several between which nobody can come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    Step(Step),
+    /// A process starts, leads and lists every kind.
+    Restart(u8),
+    /// A Pod gets a node and is ready.
+    StartPod(Uid),
+    /// The answer is lost, and its sender gives up.
+    LoseAnswer(RequestId),
+    /// Time passes, until just before the next timer of a process.
+    Wait(u8),
+}
+
+/// What judges a search, and lets somebody watch.
+pub(super) struct Court<'a, C: Searchable> {
+    pub(super) forgetful: Checkers,
+    pub(super) observer: Option<&'a mut dyn Observer<C>>,
+    facts: Vec<Fact>,
+}
+
+impl<'a, C: Searchable> Court<'a, C> {
+    pub(super) fn new(forgetful: Checkers, observer: Option<&'a mut dyn Observer<C>>) -> Self {
+        Self { forgetful, observer, facts: Vec::new() }
+    }
+}
+
+/// What may happen in a situation.
+#[derive(Debug, Default)]
+pub(super) struct Moves {
+    pub(super) list: Vec<Move>,
+    /// Whether nothing happens unless a user acts or something goes wrong.
+    pub(super) at_rest: bool,
+}
+
+impl<C: Searchable> State<C> {
+    /// Returns the situation from which a search begins: the pool is there and has no members, and all processes lead.
+    pub(super) fn first(
+        scope: &Scope,
+        numbering: Numbering,
+        controller: C::Setup,
+        court: &mut Court<'_, C>,
+    ) -> Result<Self, Violation> {
+        let scene = Scene { controller, processes: scope.leaders, script: scope.script(), epoch: scene::epoch() };
+        let mut state = Self {
+            world: World::numbered(Arc::new(scene), numbering),
+            memory: Rc::new(Checkers::of_search().1),
+            left: Left { crashes: scope.crashes, lost_answers: scope.lost_answers, relists: scope.relists },
+        };
+        for line in 0..SETTING {
+            state.make(Move::Step(Step::User(line)), court)?;
+        }
+        for process in 0..scope.leaders {
+            state.make(Move::Restart(process), court)?;
+        }
+        Ok(state)
+    }
+
+    /// Adds what may happen.
+    pub(super) fn moves(&self, moves: &mut Moves) {
+        moves.list.clear();
+        let list = &mut moves.list;
+        let mut late = Vec::new();
+        for request in self.world.requests() {
+            match request.answer {
+                None if request.abandoned => late.push(request.id),
+                None => list.push(Move::Step(Step::Commit(request.id))),
+                Some(_) => list.push(Move::Step(Step::Answer(request.id))),
+            }
+        }
+        self.moves_of_processes(list);
+        self.moves_of_cluster(list);
+        moves.at_rest = list.is_empty();
+        if list.is_empty() {
+            self.moves_of_rest(&late, moves);
+        }
+        let list = &mut moves.list;
+        list.extend(late.into_iter().map(|id| Move::Step(Step::Commit(id))));
+        let mut steps = Vec::new();
+        crate::users::enabled(&self.world, &mut steps);
+        list.extend(steps.into_iter().map(Move::Step));
+        self.faults(list);
+    }
+
+    fn moves_of_processes(&self, list: &mut Vec<Move>) {
+        for (process, place) in (0..).zip(self.world.processes()) {
+            let Some(controller) = &place.controller else {
+                list.push(Move::Restart(process));
+                continue;
+            };
+            for kind in Kind::ALL {
+                match &place.watches[kind.index()] {
+                    Watch::Lost => list.push(Move::Step(Step::List(process, kind))),
+                    Watch::Listed { .. } => list.push(Move::Step(Step::Relist(process, kind))),
+                    Watch::Live { cursor } => {
+                        if self.world.server().is_behind(kind, *cursor) {
+                            list.push(Move::Step(Step::Deliver(process, kind)));
+                        }
+                    }
+                }
+            }
+            if let Some((at, reason)) = controller.timeout()
+                && !is_quiet(reason)
+                && self.may_pass(at)
+            {
+                list.push(Move::Step(Step::Timer(process)));
+                if self.left.lost_answers > 0 && at > self.world.clock() + TICK {
+                    list.push(Move::Wait(process));
+                }
+            }
+        }
+    }
+
+    /// The server takes up within its time limit whatever somebody waits for.
+    fn may_pass(&self, at: Mono) -> bool {
+        let is_late = |request: &Request| request.answer.is_none() && !request.abandoned && request.until <= at;
+        !self.world.requests().iter().any(is_late)
+    }
+
+    fn moves_of_cluster(&self, list: &mut Vec<Move>) {
+        let mut steps = Vec::new();
+        crate::cluster::enabled(self.world.server().store(), &mut steps);
+        list.extend(steps.into_iter().map(|step| match step {
+            Step::Pod(uid, PodStep::Schedule) => Move::StartPod(uid),
+            step => Move::Step(step),
+        }));
+    }
+
+    /// When nothing else happens, what was held back is told, and what is lost on its way is lost.
+    fn moves_of_rest(&self, late: &[RequestId], moves: &mut Moves) {
+        for (process, place) in (0..).zip(self.world.processes()) {
+            if place.controller.as_ref().and_then(Searchable::timeout).is_some() {
+                moves.list.push(Move::Step(Step::Timer(process)));
+            }
+        }
+        if moves.list.is_empty() {
+            moves.list.extend(late.iter().map(|id| Move::Step(Step::LoseRequest(*id))));
+        }
+        moves.at_rest = moves.list.is_empty();
+    }
+
+    fn faults(&self, list: &mut Vec<Move>) {
+        if self.left.lost_answers > 0 {
+            list.extend(self.world.requests().iter().filter_map(|request| match request.answer {
+                None => (!request.abandoned).then_some(Move::Step(Step::Abandon(request.id))),
+                Some(_) => Some(Move::LoseAnswer(request.id)),
+            }));
+        }
+        for (process, place) in (0..).zip(self.world.processes()) {
+            if place.controller.is_none() {
+                continue;
+            }
+            if self.left.crashes > 0 {
+                list.push(Move::Step(Step::Crash(process)));
+            }
+            if self.left.relists > 0 {
+                let live = |kind: &Kind| matches!(place.watches[kind.index()], Watch::Live { .. });
+                list.extend(Kind::ALL.into_iter().filter(live).map(|kind| {
+                    Move::Step(Step::BreakWatch(process, kind))
+                }));
+            }
+        }
+    }
+
+    /// Makes a move, and everything that follows from it without anybody's choice.
+    pub(super) fn make(&mut self, what: Move, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        match what {
+            Move::Step(step) => {
+                match step {
+                    Step::Abandon(_) => self.left.lost_answers -= 1,
+                    Step::Crash(_) => self.left.crashes -= 1,
+                    Step::BreakWatch(..) => self.left.relists -= 1,
+                    _ => {}
+                }
+                self.step(step, court)?;
+            }
+            Move::LoseAnswer(id) => {
+                self.left.lost_answers -= 1;
+                self.step(Step::LoseAnswer(id), court)?;
+                self.step(Step::Answer(id), court)?;
+            }
+            Move::StartPod(uid) => {
+                self.step(Step::Pod(uid, PodStep::Schedule), court)?;
+                self.step(Step::Pod(uid, PodStep::GetReady), court)?;
+            }
+            Move::Wait(process) => {
+                if let Some(at) = self.world.timer_due(process) {
+                    self.world.advance(Mono::from_micros(at.micros() - TICK.as_micros() as u64));
+                }
+            }
+            Move::Restart(process) => {
+                self.step(Step::Start(process), court)?;
+                self.step(Step::Lead(process), court)?;
+                for kind in Kind::ALL {
+                    self.step(Step::List(process, kind), court)?;
+                }
+                for kind in Kind::ALL {
+                    self.step(Step::Relist(process, kind), court)?;
+                }
+            }
+        }
+        self.catch_up(court)
+    }
+
+    fn step(&mut self, step: Step, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        let mut facts = std::mem::take(&mut court.facts);
+        facts.clear();
+        self.world.apply(step, &mut facts);
+        if let Some(observer) = &mut court.observer {
+            observer.on_step(self.world.clock(), step, &facts, &self.world);
+        }
+        let store = self.world.server().store();
+        let mut judged = Ok(());
+        for fact in &facts {
+            judged = court.forgetful.on_fact(fact, store);
+            if judged.is_ok() && is_memorable(fact) {
+                judged = Rc::make_mut(&mut self.memory).on_fact(fact, store);
+            }
+            if judged.is_err() {
+                break;
+            }
+        }
+        court.facts = facts;
+        judged
+    }
+
+    /// Shows every process what is no news to it: that changes nothing but how far its watches have come.
+    fn catch_up(&mut self, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        let clock = self.world.clock();
+        self.world.controllers_mut(|controller| controller.pass(clock));
+        let processes = self.world.processes().len() as u8;
+        for process in 0..processes {
+            for kind in Kind::ALL {
+                while let Some(step) = self.idle_step(process, kind) {
+                    self.step(step, court)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn idle_step(&self, process: u8, kind: Kind) -> Option<Step> {
+        let place = self.world.process(process);
+        let (Some(controller), Watch::Live { cursor }) = (&place.controller, &place.watches[kind.index()]) else {
+            return None;
+        };
+        match self.world.server().lines_after(kind, *cursor).next() {
+            Some((_, line)) => {
+                let line = line.clone().into();
+                (!controller.is_news(&line)).then_some(Step::Deliver(process, kind))
+            }
+            None if self.world.server().is_behind(kind, *cursor) => None,
+            None => {
+                let bookmark = Event::Progress { kind, at: self.world.server().revision() };
+                controller.is_news(&bookmark).then_some(Step::Bookmark(process, kind))
+            }
+        }
+    }
+
+    /// Judges what is stored, when everything should be done.
+    pub(super) fn judge_rest(&self, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        court.forgetful.at_rest(self.world.server().store())
+    }
+}
+
+impl State<Memo> {
+    /// Returns what makes this situation the same as another.
+    pub(super) fn fingerprint(&self, scope: &Scope) -> u64 {
+        let version_mask = self.world.server().numbering().version_mask();
+        let mut walk = Walk::new(Sight { now: self.world.clock(), far: FAR, version_mask });
+        for kind in Kind::ALL {
+            let objects = self.world.server().store().list(kind);
+            walk.number(objects.len() as u64);
+            objects.iter().for_each(|object| walk.object(object));
+        }
+        for place in self.world.processes() {
+            self.visit_process(place, &mut walk);
+        }
+        walk.set(self.world.requests(), |walk, request| {
+            walk.number(u64::from(request.process) | u64::from(request.abandoned) << 8 | request.term << 16);
+            walk.number(request.action.id.0);
+            match &request.answer {
+                Some(outcome) => walk.outcome(outcome),
+                None if scope.lost_answers > 0 => walk.deadline(request.until),
+                None => {}
+            }
+        });
+        self.world.done.iter().for_each(|lines| walk.number(*lines));
+        let left = self.left;
+        walk.number(u64::from(left.crashes) | u64::from(left.lost_answers) << 8 | u64::from(left.relists) << 16);
+        self.memory.remembered(&mut walk);
+        walk.fingerprint() as u64 ^ (walk.fingerprint() >> 64) as u64
+    }
+
+    fn visit_process(&self, place: &Process<Memo>, walk: &mut Walk) {
+        walk.number(place.controller.as_ref().map_or(0, Memo::fingerprint));
+        for kind in Kind::ALL {
+            match &place.watches[kind.index()] {
+                Watch::Lost => walk.number(1),
+                Watch::Listed { objects, at } => {
+                    walk.number(2 | (objects.len() as u64) << 8);
+                    objects.iter().for_each(|object| walk.object(object));
+                    // What the list is too old to tell.
+                    let newer = self.world.server().store().list(kind).iter();
+                    let at = self.world.server().numbering().of_list(at.0);
+                    newer.for_each(|object| walk.option(object.version() <= at));
+                }
+                Watch::Live { cursor } => {
+                    let server = self.world.server();
+                    if !server.is_behind(kind, *cursor) {
+                        continue;
+                    }
+                    walk.number(3 + kind as u64);
+                    for (_, line) in server.lines_after(kind, *cursor) {
+                        match line {
+                            Seen::Applied(object) => walk.object(object),
+                            Seen::Deleted(object) => {
+                                walk.number(1);
+                                walk.object(object);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The shortest time that passes.
+const TICK: std::time::Duration = std::time::Duration::from_micros(1);
+
+/// Returns whether a timer only holds back what is no news: it never matters when it rings.
+const fn is_quiet(reason: TimeoutReason) -> bool {
+    match reason {
+        TimeoutReason::Settle | TimeoutReason::StatusInterval => true,
+        TimeoutReason::Grace | TimeoutReason::Backoff | TimeoutReason::Repeat => false,
+    }
+}
+
+/// Returns whether a checker that remembers may want to know.
+const fn is_memorable(fact: &Fact) -> bool {
+    match fact {
+        Fact::Committed(_) | Fact::Relisted { kind: Kind::Sandbox, .. } => true,
+        Fact::Crashed { .. } | Fact::Deposed { .. } => true,
+        Fact::Sent(_)
+        | Fact::Handled(_)
+        | Fact::Answered { .. }
+        | Fact::Listed(..)
+        | Fact::Relisted { .. }
+        | Fact::WatchLost(..)
+        | Fact::Started(_)
+        | Fact::Leading { .. }
+        | Fact::Ran(_) => false,
+    }
+}
