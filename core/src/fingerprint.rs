@@ -74,6 +74,13 @@ impl Walk {
         self.number(version.0 & self.sight.version_mask);
     }
 
+    /// Visits a version that only says what was written later.
+    const fn order(&mut self, version: Version) {
+        if self.sight.version_mask == u64::MAX {
+            self.number(version.0);
+        }
+    }
+
     /// Visits a moment ahead. Those that have passed are all the same.
     pub fn deadline(&mut self, at: Mono) {
         let ahead = at.since(self.sight.now);
@@ -412,8 +419,10 @@ impl Machine {
         let (term, names_given) = self.naming();
         walk.number(term);
         walk.number(names_given);
-        let feeds = self.state().feeds.iter();
-        walk.number(feeds.fold(0, |bits, feed| bits << 2 | u64::from(feed.listed) << 1 | u64::from(feed.lost)));
+        for feed in &self.state().feeds {
+            walk.number(u64::from(feed.listed) << 1 | u64::from(feed.lost));
+            walk.version(feed.at);
+        }
     }
 
     fn visit_objects(&self, walk: &mut Walk) {
@@ -458,7 +467,10 @@ impl Machine {
         walk.number(state.tombstones.len() as u64);
         for (uid, tombstone) in &state.tombstones {
             walk.uid(*uid);
-            walk.option(tombstone.is_dated());
+            let (known, deleted) = tombstone.versions();
+            walk.order(known);
+            walk.option(deleted.is_some());
+            walk.order(deleted.unwrap_or_default());
         }
         for (kind, key) in &state.absent {
             walk.key(*kind, key);
@@ -507,6 +519,11 @@ impl Machine {
         }
     }
 
+    /// Returns the version of the newest list or bookmark of a kind: older answers do not revive what is gone.
+    pub fn listed_at(&self, kind: Kind) -> Version {
+        self.state().feeds[kind.index()].at
+    }
+
     /// Returns whether a line of a watch tells this machine anything: news is what it does not know from an answer.
     pub fn is_news(&self, line: &Event) -> bool {
         match line {
@@ -516,7 +533,7 @@ impl Machine {
                 !is_old && !self.state().tombstones.contains_key(&object.uid())
             }
             Event::Deleted(object) => self.state().version(object.kind(), object.uid()).is_some(),
-            Event::Progress { kind, .. } => self.state().tombstones.values().any(|tombstone| tombstone.is_of(*kind)),
+            Event::Progress { kind, at } => self.state().is_progress(*kind, *at),
             Event::Relisted { .. }
             | Event::WatchLost { .. }
             | Event::ActionDone { .. }

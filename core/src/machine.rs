@@ -315,7 +315,7 @@ impl Machine {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
                 let (uid, version) = (object.uid(), object.version());
-                self.state.observe(&object, self.now);
+                self.state.take_answer(&object, self.now);
                 self.after_look(&slot, Some((uid, version)));
             }
             Outcome::NotFound => {
@@ -367,7 +367,7 @@ impl Machine {
     /// Own writes are visible at once: the answer is the newest version.
     fn observe_own(&mut self, object: &Object) {
         if !self.is_mutant_own_write() {
-            self.state.observe(object, self.now);
+            self.state.take_answer(object, self.now);
         }
     }
 

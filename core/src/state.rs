@@ -22,6 +22,8 @@ pub(crate) struct Feed {
     pub(crate) listed: bool,
     /// Whether the watch broke since.
     pub(crate) lost: bool,
+    /// The version of the newest list or bookmark: what is not known and not newer is gone.
+    pub(crate) at: Version,
 }
 
 #[derive(Clone, Debug)]
@@ -65,12 +67,14 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
-    pub(crate) const fn is_dated(&self) -> bool {
-        self.deleted.is_some()
+    /// Returns the newest version that was seen, and that of the deletion where it is known.
+    pub(crate) const fn versions(&self) -> (Version, Option<Version>) {
+        (self.known, self.deleted)
     }
 
-    pub(crate) fn is_of(&self, kind: Kind) -> bool {
-        self.kind == kind
+    /// Returns whether a watch that has delivered everything up to `at` has told of the deletion.
+    fn is_passed(&self, kind: Kind, at: Version) -> bool {
+        self.kind == kind && self.deleted.is_some_and(|deleted| deleted <= at)
     }
 }
 
@@ -137,6 +141,15 @@ impl State {
         true
     }
 
+    /// Takes in what an answer shows, unless the watch has told since that it is gone.
+    pub(crate) fn take_answer(&mut self, object: &Object, now: Now) {
+        let kind = object.kind();
+        let is_known = self.version(kind, object.uid()).is_some();
+        if is_known || object.version() > self.feeds[kind.index()].at {
+            self.observe(object, now);
+        }
+    }
+
     /// Takes in that an object is gone. `deleted` is the version of its deletion, where known.
     pub(crate) fn bury(&mut self, kind: Kind, uid: Uid, deleted: Option<Version>) {
         let known = self.version(kind, uid);
@@ -192,11 +205,18 @@ impl State {
 
     /// Takes in that a watch has delivered everything up to `at`.
     pub(crate) fn progress(&mut self, kind: Kind, at: Version) {
+        let feed = &mut self.feeds[kind.index()];
+        feed.at = feed.at.max(at);
         let holds = &self.ledger.holds;
-        self.tombstones.retain(|uid, tombstone| {
-            let passed = tombstone.kind == kind && tombstone.deleted.is_some_and(|deleted| deleted <= at);
-            !passed || holds.contains_key(uid)
-        });
+        self.tombstones.retain(|uid, tombstone| holds.contains_key(uid) || !tombstone.is_passed(kind, at));
+    }
+
+    /// Returns whether that would change anything.
+    pub(crate) fn is_progress(&self, kind: Kind, at: Version) -> bool {
+        let holds = &self.ledger.holds;
+        self.tombstones
+            .iter()
+            .any(|(uid, tombstone)| !holds.contains_key(uid) && tombstone.is_passed(kind, at))
     }
 
     /// Takes in that the server itself found nobody under this name.

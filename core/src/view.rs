@@ -166,6 +166,11 @@ impl<'a> View<'a> {
         self.state.ledger.holds.contains_key(&uid)
     }
 
+    /// Returns whether a deletion of this object is on its way, or may be.
+    pub(crate) fn is_being_deleted(&self, uid: Uid) -> bool {
+        self.state.ledger.is_being_deleted(uid)
+    }
+
     /// Returns whether a write to this object was refused because another was first.
     #[cfg(feature = "mutants")]
     pub(crate) fn is_stale(&self, uid: Uid) -> bool {

@@ -17,18 +17,16 @@ use agent_sandbox_core::object::{ClaimStatus, Object, Phase, PoolStatus, Sandbox
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
 
-use self::numbering::Incarnations;
 pub use self::numbering::Numbering;
+use self::numbering::Numbers;
 use crate::store::Store;
 
 /// The API server: its objects, and what happened to them lately.
 #[derive(Clone, Debug, Default)]
 pub struct ApiServer {
     store: Store,
-    numbering: Numbering,
+    numbers: Numbers,
     revision: u64,
-    identities: u64,
-    incarnations: Incarnations,
     notices: u64,
     histories: [Arc<History>; Kind::ALL.len()],
 }
@@ -134,12 +132,12 @@ impl Commit {
 impl ApiServer {
     /// Returns a server that stores nothing.
     pub fn new(numbering: Numbering) -> Self {
-        Self { numbering, ..Self::default() }
+        Self { numbers: Numbers::new(numbering), ..Self::default() }
     }
 
     /// Returns how identities and versions are chosen.
     pub const fn numbering(&self) -> Numbering {
-        self.numbering
+        self.numbers.numbering
     }
 
     /// Returns what is stored.
@@ -150,6 +148,17 @@ impl ApiServer {
     /// Returns the revision of the latest change.
     pub const fn revision(&self) -> Version {
         Version(self.revision)
+    }
+
+    /// Reads a list, or sends a bookmark: returns the latest revision.
+    pub fn read(&mut self) -> Version {
+        self.numbers.list(self.revision);
+        self.revision()
+    }
+
+    /// Returns the version that a list or a bookmark as of a revision has.
+    pub fn version_of_list(&self, revision: Version) -> Version {
+        self.numbers.version_of_list(revision.0)
     }
 
     /// Returns how many Kubernetes Events were written.
@@ -180,7 +189,7 @@ impl ApiServer {
         }
         let mut object = draft.clone();
         reset_status(&mut object);
-        let uid = self.next_identity(draft);
+        let uid = self.numbers.identity(draft);
         let meta = object.meta_mut();
         meta.uid = uid;
         meta.created = now.whole_seconds();
@@ -265,14 +274,14 @@ impl ApiServer {
         let old = self.store.remove(kind, key)?;
         let version = self.next_revision();
         let mut gone = old.clone();
-        gone.meta_mut().version = self.version_of(Some(&old), &gone);
+        gone.meta_mut().version = self.numbers.version(version.0, Some(&old), &gone);
         self.history_mut(kind).changes.push_back((version, Seen::Deleted(gone)));
         Some(Commit { version, old: Some(old), new: None, by: Some(by) })
     }
 
     fn write(&mut self, old: Option<Object>, mut object: Object, by: Writer) -> Commit {
         let version = self.next_revision();
-        object.meta_mut().version = self.version_of(old.as_ref(), &object);
+        object.meta_mut().version = self.numbers.version(version.0, old.as_ref(), &object);
         self.store.put(object.clone());
         self.history_mut(object.kind()).changes.push_back((version, Seen::Applied(object.clone())));
         Commit { version, old, new: Some(object), by: Some(by) }
@@ -281,23 +290,6 @@ impl ApiServer {
     fn next_revision(&mut self) -> Version {
         self.revision += 1;
         Version(self.revision)
-    }
-
-    fn version_of(&self, old: Option<&Object>, object: &Object) -> Version {
-        if matches!(self.numbering, Numbering::Counted | Numbering::Named) {
-            return Version(self.revision);
-        }
-        let incarnation = self.incarnations.of(object.kind(), object.key());
-        self.numbering.version(self.revision, old.map(Object::version), object, incarnation)
-    }
-
-    fn next_identity(&mut self, draft: &Object) -> Uid {
-        self.identities += 1;
-        if self.numbering == Numbering::Counted {
-            return uid_of_serial(self.identities);
-        }
-        let (kind, key) = (draft.kind(), draft.key());
-        numbering::uid_of_name(kind, key, self.incarnations.add(kind, key))
     }
 
     fn history_mut(&mut self, kind: Kind) -> &mut History {

@@ -81,7 +81,7 @@ struct Search<'a> {
 /// Searches a small world until everything was visited, something is broken, or the time is up.
 pub fn explore(scope: &Scope, budget: Duration) -> Report {
     let begin = Instant::now();
-    let machines = Machines::new(scope.config(), scope::FAR, scope.numbering().version_mask());
+    let machines = Machines::new(scope.config(), scope::FAR, Numbering::ByState.version_mask());
     let mut search = Search {
         scope,
         court: Court::new(forgetful(scope), None),
@@ -93,7 +93,7 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
         transitions: 0,
         rests: 0,
     };
-    let first = State::first(scope, scope.numbering(), machines.clone(), &mut search.court);
+    let first = State::first(scope, Numbering::ByState, machines.clone(), &mut search.court);
     let first = first.unwrap_or_else(|violation| unreachable!("the first situation is broken: {violation:?}"));
     search.visited.insert(first.fingerprint(scope), 0);
     search.ways.push(Way { from: 0, by: 0 });
@@ -117,6 +117,11 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
         if !closed {
             break;
         }
+    }
+    if std::env::var("DEEP").is_ok() {
+        let n = search.ways.len() as u32 - 1;
+        let v = Violation { property: crate::checkers::Property { name: "x", about: "", class: crate::checkers::Class::Safety }, what: String::new() };
+        for l in tell(scope, &search.ways, n, None, v).story { println!("{l}"); }
     }
     let found = broken.map(|(number, by, violation)| tell(scope, &search.ways, number, by, violation));
     let machines = machines.borrow();

@@ -317,7 +317,7 @@ impl<C: Controller> World<C> {
         if !self.process(process).is_leading() || *self.watch(process, kind) != Watch::Lost {
             return false;
         }
-        let (objects, at) = (self.server.store().list(kind).into(), self.server.revision());
+        let (objects, at) = (self.server.store().list(kind).into(), self.server.read());
         *self.watch_mut(process, kind) = Watch::Listed { objects, at };
         facts.push(Fact::Listed(process, kind));
         true
@@ -329,7 +329,7 @@ impl<C: Controller> World<C> {
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
         self.process_mut(process).listed |= 1 << kind.index();
         facts.push(Fact::Relisted { process, term: self.process(process).term(), kind, at });
-        let at = self.server.numbering().of_list(at.0);
+        let at = self.server.version_of_list(at);
         self.tell(process, Event::Relisted { kind, objects, at }, facts);
         true
     }
@@ -349,12 +349,12 @@ impl<C: Controller> World<C> {
 
     fn bookmark(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
         let Watch::Live { cursor } = *self.watch(process, kind) else { return false };
-        let at = self.server.revision();
         if self.server.is_behind(kind, cursor) {
             return false;
         }
+        let at = self.server.read();
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
-        let at = self.server.numbering().of_list(at.0);
+        let at = self.server.version_of_list(at);
         self.tell(process, Event::Progress { kind, at }, facts);
         true
     }

@@ -13,7 +13,7 @@ use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
 use agent_sandbox_core::fingerprint::{Sight, Walk};
-use agent_sandbox_core::id::ActionId;
+use agent_sandbox_core::id::{ActionId, Kind, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
 use agent_sandbox_core::time::{Mono, Now};
 
@@ -139,6 +139,15 @@ impl Machines {
         }
     }
 
+    /// Names an action after what it asks for: the machine never has the same under way twice.
+    fn name_of(&self, action: &Action) -> ActionId {
+        let sight = Sight { now: Mono::default(), far: Duration::ZERO, version_mask: self.version_mask };
+        let mut walk = Walk::new(sight);
+        walk.number(action.intent as u64);
+        walk.operation(&action.operation);
+        ActionId(walk.fingerprint() as u64)
+    }
+
     fn react(&mut self, known: u32, elapsed: Duration, input: Input) -> Reaction {
         let mut walk = Walk::new(Sight { now: Mono::default(), far: Duration::ZERO, version_mask: u64::MAX });
         walk.number(u64::from(known));
@@ -178,7 +187,7 @@ impl Machines {
         let mut actions = Vec::new();
         while let Some(mut action) = machine.poll_action() {
             let own = action.id;
-            action.id = name_of(&action);
+            action.id = self.name_of(&action);
             sent.push((action.id, own));
             actions.push(action);
         }
@@ -187,18 +196,15 @@ impl Machines {
     }
 }
 
-/// Names an action after what it asks for: the machine never has the same under way twice.
-fn name_of(action: &Action) -> ActionId {
-    let mut walk = Walk::new(Sight { now: Mono::default(), far: Duration::ZERO, version_mask: u64::MAX });
-    walk.number(action.intent as u64);
-    walk.operation(&action.operation);
-    ActionId(walk.fingerprint() as u64)
-}
-
 impl Memo {
     /// Returns the fingerprint of the machine at the moment at which it was told something last.
     pub fn fingerprint(&self) -> u64 {
         self.machines.borrow().known[self.known as usize].fingerprint
+    }
+
+    /// Returns the version of the newest list or bookmark of a kind.
+    pub fn listed_at(&self, kind: Kind) -> Version {
+        self.machines.borrow().known[self.known as usize].machine.listed_at(kind)
     }
 
     /// Lets time pass.

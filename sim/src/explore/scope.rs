@@ -6,7 +6,6 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::mutant::Mutant;
 
-use crate::api_server::Numbering;
 use crate::scene::{self, Act, Deed};
 
 /// A small world.
@@ -28,6 +27,8 @@ pub struct Scope {
     pub claim_deletes: u32,
     /// How many times a user takes one from `spec.replicas`, at any time.
     pub scale_downs: u32,
+    /// Whether writes that nobody contests take their time, too.
+    pub split_writes: bool,
     /// The defect to have.
     pub mutant: Option<Mutant>,
 }
@@ -44,6 +45,7 @@ impl Scope {
             relists: 0,
             claim_deletes: 0,
             scale_downs: 0,
+            split_writes: false,
             mutant: None,
         }
     }
@@ -65,11 +67,6 @@ impl Scope {
             mutant: self.mutant,
             ..Config::default()
         }
-    }
-
-    /// Returns how the API server numbers in a search: lists that may be old need versions in the order of writes.
-    pub const fn numbering(&self) -> Numbering {
-        if self.relists > 0 { Numbering::InOrder } else { Numbering::ByState }
     }
 
     /// Returns what users do, the first two lines before everything else.

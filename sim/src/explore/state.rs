@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use agent_sandbox_core::event::Event;
+use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::fingerprint::{Sight, Walk};
-use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::machine::TimeoutReason;
 use agent_sandbox_core::time::Mono;
 
@@ -26,11 +27,12 @@ pub(super) struct State<C: Searchable> {
     /// What the checkers remember.
     memory: Rc<Checkers>,
     left: Left,
+    split: bool,
 }
 
 impl<C: Searchable> Clone for State<C> {
     fn clone(&self) -> Self {
-        Self { world: self.world.clone(), memory: self.memory.clone(), left: self.left }
+        Self { world: self.world.clone(), memory: self.memory.clone(), left: self.left, split: self.split }
     }
 }
 
@@ -48,8 +50,6 @@ pub(super) enum Move {
     Step(Step),
     /// A process starts, leads and lists every kind.
     Restart(u8),
-    /// A Pod gets a node and is ready.
-    StartPod(Uid),
     /// The answer is lost, and its sender gives up.
     LoseAnswer(RequestId),
     /// Time passes, until just before the next timer of a process.
@@ -90,6 +90,7 @@ impl<C: Searchable> State<C> {
             world: World::numbered(Arc::new(scene), numbering),
             memory: Rc::new(Checkers::of_search().1),
             left: Left { crashes: scope.crashes, lost_answers: scope.lost_answers, relists: scope.relists },
+            split: scope.split_writes,
         };
         for line in 0..SETTING {
             state.make(Move::Step(Step::User(line)), court)?;
@@ -165,7 +166,7 @@ impl<C: Searchable> State<C> {
         let mut steps = Vec::new();
         crate::cluster::enabled(self.world.server().store(), &mut steps);
         list.extend(steps.into_iter().map(|step| match step {
-            Step::Pod(uid, PodStep::Schedule) => Move::StartPod(uid),
+            Step::Pod(uid, PodStep::Schedule) => Move::Step(Step::Pod(uid, PodStep::Start)),
             step => Move::Step(step),
         }));
     }
@@ -223,10 +224,6 @@ impl<C: Searchable> State<C> {
                 self.step(Step::LoseAnswer(id), court)?;
                 self.step(Step::Answer(id), court)?;
             }
-            Move::StartPod(uid) => {
-                self.step(Step::Pod(uid, PodStep::Schedule), court)?;
-                self.step(Step::Pod(uid, PodStep::GetReady), court)?;
-            }
             Move::Wait(process) => {
                 if let Some(at) = self.world.timer_due(process) {
                     self.world.advance(Mono::from_micros(at.micros() - TICK.as_micros() as u64));
@@ -272,6 +269,10 @@ impl<C: Searchable> State<C> {
     fn catch_up(&mut self, court: &mut Court<'_, C>) -> Result<(), Violation> {
         let clock = self.world.clock();
         self.world.controllers_mut(|controller| controller.pass(clock));
+        while let Some(id) = self.world.requests().iter().find_map(|request| self.is_undisputed(request).then_some(request.id)) {
+            self.step(Step::Commit(id), court)?;
+            self.step(Step::Answer(id), court)?;
+        }
         let processes = self.world.processes().len() as u8;
         for process in 0..processes {
             for kind in Kind::ALL {
@@ -281,6 +282,11 @@ impl<C: Searchable> State<C> {
             }
         }
         Ok(())
+    }
+
+    fn is_undisputed(&self, request: &Request) -> bool {
+        let intent = request.action.intent;
+        !self.split && !request.abandoned && matches!(intent, Intent::CreatePod | Intent::LabelPod | Intent::StampFirstReady | Intent::SetPoolStatus | Intent::SetSandboxStatus)
     }
 
     fn idle_step(&self, process: u8, kind: Kind) -> Option<Step> {
@@ -295,7 +301,8 @@ impl<C: Searchable> State<C> {
             }
             None if self.world.server().is_behind(kind, *cursor) => None,
             None => {
-                let bookmark = Event::Progress { kind, at: self.world.server().revision() };
+                let server = self.world.server();
+                let bookmark = Event::Progress { kind, at: server.version_of_list(server.revision()) };
                 controller.is_news(&bookmark).then_some(Step::Bookmark(process, kind))
             }
         }
@@ -324,6 +331,12 @@ impl State<Memo> {
             walk.number(u64::from(request.process) | u64::from(request.abandoned) << 8 | request.term << 16);
             walk.number(request.action.id.0);
             match &request.answer {
+                Some(Outcome::Done(object)) => {
+                    let controller = &self.world.process(request.process).controller;
+                    let listed = controller.as_ref().map(|controller| controller.listed_at(object.kind()));
+                    walk.option(listed.is_some_and(|listed| object.version() <= listed));
+                    walk.object(object);
+                }
                 Some(outcome) => walk.outcome(outcome),
                 None if scope.lost_answers > 0 => walk.deadline(request.until),
                 None => {}
@@ -346,7 +359,7 @@ impl State<Memo> {
                     objects.iter().for_each(|object| walk.object(object));
                     // What the list is too old to tell.
                     let newer = self.world.server().store().list(kind).iter();
-                    let at = self.world.server().numbering().of_list(at.0);
+                    let at = self.world.server().version_of_list(*at);
                     newer.for_each(|object| walk.option(object.version() <= at));
                 }
                 Watch::Live { cursor } => {
