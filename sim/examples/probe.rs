@@ -15,6 +15,7 @@ fn main() {
             "relists" => scope.relists = n() as u8,
             "deletes" => scope.claim_deletes = n(),
             "scale" => scope.scale_downs = n(),
+            "late" => scope.late_answers = n() as u8,
             "split" => scope.split_writes = n() > 0,
             "budget" => budget = n() as u64,
             "mutant" => scope.mutant = Mutant::ALL.into_iter().find(|m| m.name() == pair[1]),

@@ -118,6 +118,7 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
             break;
         }
     }
+    PARTS.with(|p| for (n, s) in p.borrow().iter() { println!("{n}: {}", s.len()); });
     if std::env::var("DEEP").is_ok() {
         let n = search.ways.len() as u32 - 1;
         let v = Violation { property: crate::checkers::Property { name: "x", about: "", class: crate::checkers::Class::Safety }, what: String::new() };
@@ -156,6 +157,7 @@ impl Search<'_> {
             let place = self.visited.len();
             if self.visited.insert(next.fingerprint(self.scope), place) == Entry::New {
                 self.ways.push(Way { from: number, by });
+                if std::env::var("PARTS").is_ok() { PARTS.with(|p| { let mut p = p.borrow_mut(); for (n, h) in next.parts() { p.entry(n).or_insert_with(std::collections::BTreeSet::new).insert(h); } }) }
                 self.next.push((place, next));
             }
         }
@@ -201,3 +203,5 @@ fn replay(scope: &Scope, by: &[u16], observer: &mut dyn Observer<Machine>) -> Re
     state.moves(&mut moves);
     if moves.at_rest { state.judge_rest(&mut court) } else { Ok(()) }
 }
+
+thread_local! { static PARTS: std::cell::RefCell<std::collections::BTreeMap<&'static str, std::collections::BTreeSet<u64>>> = Default::default(); }

@@ -21,6 +21,8 @@ pub struct Scope {
     pub crashes: u8,
     /// How many answers never arrive: the write has taken effect, or does so later, or never.
     pub lost_answers: u8,
+    /// How many answers at a time are overtaken by what a watch shows.
+    pub late_answers: u8,
     /// How many watches break, so that a process must list again.
     pub relists: u8,
     /// How many claims their users delete: the first ones, at any time after they were created.
@@ -42,6 +44,7 @@ impl Scope {
             leaders: 1,
             crashes: 0,
             lost_answers: 0,
+            late_answers: 1,
             relists: 0,
             claim_deletes: 0,
             scale_downs: 0,

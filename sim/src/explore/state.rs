@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::fingerprint::{Sight, Walk};
-use agent_sandbox_core::action::Intent;
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::machine::TimeoutReason;
+use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 
 use super::memo::{Memo, Searchable};
@@ -27,12 +28,15 @@ pub(super) struct State<C: Searchable> {
     /// What the checkers remember.
     memory: Rc<Checkers>,
     left: Left,
+    /// Answers that something must overtake: the request, and the revision before it was handled.
+    late: Vec<(RequestId, Version)>,
+    late_max: u8,
     split: bool,
 }
 
 impl<C: Searchable> Clone for State<C> {
     fn clone(&self) -> Self {
-        Self { world: self.world.clone(), memory: self.memory.clone(), left: self.left, split: self.split }
+        Self { world: self.world.clone(), memory: self.memory.clone(), left: self.left, late: self.late.clone(), late_max: self.late_max, split: self.split }
     }
 }
 
@@ -52,6 +56,10 @@ pub(super) enum Move {
     Restart(u8),
     /// The answer is lost, and its sender gives up.
     LoseAnswer(RequestId),
+    /// The server handles a request, and its sender hears of it at once.
+    Handle(RequestId),
+    /// The server handles a request; something will overtake the answer.
+    Delay(RequestId),
     /// Time passes, until just before the next timer of a process.
     Wait(u8),
 }
@@ -90,6 +98,8 @@ impl<C: Searchable> State<C> {
             world: World::numbered(Arc::new(scene), numbering),
             memory: Rc::new(Checkers::of_search().1),
             left: Left { crashes: scope.crashes, lost_answers: scope.lost_answers, relists: scope.relists },
+            late: Vec::new(),
+            late_max: scope.late_answers,
             split: scope.split_writes,
         };
         for line in 0..SETTING {
@@ -109,8 +119,14 @@ impl<C: Searchable> State<C> {
         for request in self.world.requests() {
             match request.answer {
                 None if request.abandoned => late.push(request.id),
-                None => list.push(Move::Step(Step::Commit(request.id))),
-                Some(_) => list.push(Move::Step(Step::Answer(request.id))),
+                None => {
+                    list.push(Move::Handle(request.id));
+                    if self.late.len() < usize::from(self.late_max) {
+                        list.push(Move::Delay(request.id));
+                    }
+                }
+                Some(_) if self.is_overtaken(request) => list.push(Move::Step(Step::Answer(request.id))),
+                Some(_) => {}
             }
         }
         self.moves_of_processes(list);
@@ -173,6 +189,12 @@ impl<C: Searchable> State<C> {
 
     /// When nothing else happens, what was held back is told, and what is lost on its way is lost.
     fn moves_of_rest(&self, late: &[RequestId], moves: &mut Moves) {
+        let answers = self.world.requests().iter().filter(|request| request.answer.is_some());
+        moves.list.extend(answers.map(|request| Move::Step(Step::Answer(request.id))));
+        if !moves.list.is_empty() {
+            moves.at_rest = false;
+            return;
+        }
         for (process, place) in (0..).zip(self.world.processes()) {
             if place.controller.as_ref().and_then(Searchable::timeout).is_some() {
                 moves.list.push(Move::Step(Step::Timer(process)));
@@ -187,9 +209,14 @@ impl<C: Searchable> State<C> {
     fn faults(&self, list: &mut Vec<Move>) {
         if self.left.lost_answers > 0 {
             list.extend(self.world.requests().iter().filter_map(|request| match request.answer {
-                None => (!request.abandoned).then_some(Move::Step(Step::Abandon(request.id))),
+                None if request.abandoned => None,
+                None => Some(Move::Step(Step::Abandon(request.id))),
                 Some(_) => Some(Move::LoseAnswer(request.id)),
             }));
+            let unhandled = |request: &&Request| request.answer.is_none() && !request.abandoned;
+            list.extend(
+                self.world.requests().iter().filter(unhandled).map(|request| Move::LoseAnswer(request.id)),
+            );
         }
         for (process, place) in (0..).zip(self.world.processes()) {
             if place.controller.is_none() {
@@ -219,8 +246,17 @@ impl<C: Searchable> State<C> {
                 }
                 self.step(step, court)?;
             }
+            Move::Handle(id) => {
+                self.step(Step::Commit(id), court)?;
+                self.step(Step::Answer(id), court)?;
+            }
+            Move::Delay(id) => {
+                self.late.push((id, self.world.server().revision()));
+                self.step(Step::Commit(id), court)?;
+            }
             Move::LoseAnswer(id) => {
                 self.left.lost_answers -= 1;
+                self.step(Step::Commit(id), court)?;
                 self.step(Step::LoseAnswer(id), court)?;
                 self.step(Step::Answer(id), court)?;
             }
@@ -240,7 +276,18 @@ impl<C: Searchable> State<C> {
                 }
             }
         }
-        self.catch_up(court)
+        self.catch_up(court)?;
+        let world = &self.world;
+        self.late.retain(|(id, _)| world.request(*id).is_some());
+        Ok(())
+    }
+
+    fn is_overtaken(&self, request: &Request) -> bool {
+        let Some(&(_, before)) = self.late.iter().find(|(id, _)| *id == request.id) else { return true };
+        self.world.process(request.process).watches.iter().any(|watch| match watch {
+            Watch::Live { cursor } => *cursor > before,
+            Watch::Listed { .. } | Watch::Lost => false,
+        })
     }
 
     fn step(&mut self, step: Step, court: &mut Court<'_, C>) -> Result<(), Violation> {
@@ -265,28 +312,83 @@ impl<C: Searchable> State<C> {
         judged
     }
 
-    /// Shows every process what is no news to it: that changes nothing but how far its watches have come.
+    /// Does all that follows without anybody's choice.
     fn catch_up(&mut self, court: &mut Court<'_, C>) -> Result<(), Violation> {
         let clock = self.world.clock();
         self.world.controllers_mut(|controller| controller.pass(clock));
-        while let Some(id) = self.world.requests().iter().find_map(|request| self.is_undisputed(request).then_some(request.id)) {
-            self.step(Step::Commit(id), court)?;
-            self.step(Step::Answer(id), court)?;
+        let mut forced = Vec::new();
+        loop {
+            self.forced(&mut forced);
+            if forced.is_empty() {
+                return Ok(());
+            }
+            for step in forced.drain(..) {
+                self.step(step, court)?;
+            }
         }
-        let processes = self.world.processes().len() as u8;
-        for process in 0..processes {
-            for kind in Kind::ALL {
-                while let Some(step) = self.idle_step(process, kind) {
-                    self.step(step, court)?;
+    }
+
+    /// Adds what happens next without anybody's choice.
+    fn forced(&self, steps: &mut Vec<Step>) {
+        for request in self.world.requests() {
+            if is_idle(request) || self.is_futile(request) {
+                steps.push(Step::LoseRequest(request.id));
+            } else if self.is_undisputed(request) {
+                steps.extend([Step::Commit(request.id), Step::Answer(request.id)]);
+                return;
+            }
+        }
+        if !self.split {
+            let store = self.world.server().store();
+            for pod in store.list(Kind::Pod) {
+                if pod.meta().terminating {
+                    steps.push(Step::Pod(pod.uid(), PodStep::FinishDelete));
+                } else if crate::cluster::is_collectable(store, pod) {
+                    steps.push(Step::Collect(Kind::Pod, pod.uid()));
                 }
             }
         }
-        Ok(())
+        for process in 0..self.world.processes().len() as u8 {
+            for kind in Kind::ALL {
+                steps.extend(self.idle_step(process, kind));
+            }
+        }
+    }
+
+    /// Returns whether a request that nobody waits for comes too late: a version never comes back.
+    fn is_futile(&self, request: &Request) -> bool {
+        if self.split || !request.abandoned || request.answer.is_some() {
+            return false;
+        }
+        let (target, version) = match &*request.action.operation {
+            Operation::Patch(patch) => (&patch.target, patch.version),
+            Operation::Delete { target, version } => (target, *version),
+            Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => return false,
+        };
+        let stored = self.world.server().store().get(target.kind, &target.key);
+        version.is_some_and(|version| stored.is_none_or(|stored| stored.version() != version))
     }
 
     fn is_undisputed(&self, request: &Request) -> bool {
         let intent = request.action.intent;
         !self.split && !request.abandoned && matches!(intent, Intent::CreatePod | Intent::LabelPod | Intent::StampFirstReady | Intent::SetPoolStatus | Intent::SetSandboxStatus)
+    }
+
+    /// Returns whether nobody but the only process acts on a change, so that seeing it later is as if it came later.
+    fn is_shown_at_once(&self, line: &Seen) -> bool {
+        if self.split || self.world.processes().len() > 1 {
+            return false;
+        }
+        match line {
+            Seen::Applied(Object::Claim(claim)) => {
+                let stored = self.world.server().store().find(Kind::Claim, claim.meta.uid);
+                claim.meta.annotations.is_empty()
+                    && claim.status == Default::default()
+                    && stored.is_some_and(|stored| stored.version() == claim.meta.version)
+            }
+            Seen::Applied(Object::Pod(_) | Object::Pool(_)) | Seen::Deleted(Object::Pod(_)) => true,
+            Seen::Applied(_) | Seen::Deleted(_) => false,
+        }
     }
 
     fn idle_step(&self, process: u8, kind: Kind) -> Option<Step> {
@@ -296,8 +398,9 @@ impl<C: Searchable> State<C> {
         };
         match self.world.server().lines_after(kind, *cursor).next() {
             Some((_, line)) => {
-                let line = line.clone().into();
-                (!controller.is_news(&line)).then_some(Step::Deliver(process, kind))
+                let event = line.clone().into();
+                let now = !controller.is_news(&event) || self.is_shown_at_once(line);
+                now.then_some(Step::Deliver(process, kind))
             }
             None if self.world.server().is_behind(kind, *cursor) => None,
             None => {
@@ -330,6 +433,9 @@ impl State<Memo> {
         walk.set(self.world.requests(), |walk, request| {
             walk.number(u64::from(request.process) | u64::from(request.abandoned) << 8 | request.term << 16);
             walk.number(request.action.id.0);
+            if request.answer.is_some() {
+                walk.option(self.is_overtaken(request));
+            }
             match &request.answer {
                 Some(Outcome::Done(object)) => {
                     let controller = &self.world.process(request.process).controller;
@@ -347,6 +453,51 @@ impl State<Memo> {
         walk.number(u64::from(left.crashes) | u64::from(left.lost_answers) << 8 | u64::from(left.relists) << 16);
         self.memory.remembered(&mut walk);
         walk.fingerprint() as u64 ^ (walk.fingerprint() >> 64) as u64
+    }
+
+    pub(super) fn parts(&self) -> Vec<(&'static str, u64)> {
+        let version_mask = self.world.server().numbering().version_mask();
+        let new = || Walk::new(Sight { now: self.world.clock(), far: FAR, version_mask });
+        let mut out = Vec::new();
+        let mut all = new();
+        for kind in Kind::ALL {
+            let mut w = new();
+            let objects = self.world.server().store().list(kind);
+            objects.iter().for_each(|object| { w.object(object); all.object(object); });
+            out.push((kind.name(), w.fingerprint() as u64));
+        }
+        out.push(("store", all.fingerprint() as u64));
+        let mut w = new();
+        w.set(self.world.requests(), |walk, request| { walk.number(request.action.id.0 ^ u64::from(request.abandoned)); });
+        out.push(("requests", w.fingerprint() as u64));
+        let mut w = new();
+        w.set(self.world.requests().iter().filter(|r| r.abandoned), |walk, request| { walk.number(request.action.id.0 ^ u64::from(request.abandoned)); });
+        out.push(("abandoned", w.fingerprint() as u64));
+        let mut w = new();
+        self.memory.remembered(&mut w);
+        out.push(("memory", w.fingerprint() as u64));
+        let p = self.world.process(0);
+        out.push(("machine", p.controller.as_ref().map_or(0, Memo::fingerprint)));
+        all.number(p.controller.as_ref().map_or(0, Memo::fingerprint));
+        out.push(("store+machine", all.fingerprint() as u64));
+        let mut w = new();
+        for kind in Kind::ALL { if let Watch::Live { cursor } = p.watches[kind.index()] { 
+            for (_, line) in self.world.server().lines_after(kind, cursor) { w.object(match line { Seen::Applied(o) | Seen::Deleted(o) => o }); all.object(match line { Seen::Applied(o) | Seen::Deleted(o) => o }); } w.number(7) } }
+        out.push(("pending", w.fingerprint() as u64));
+        out.push(("store+machine+pending", all.fingerprint() as u64));
+        let mut rest = w;
+        rest.number(out.iter().find(|x| x.0 == "store").unwrap().1);
+        rest.number(out.iter().find(|x| x.0 == "requests").unwrap().1);
+        rest.number(u64::from(p.controller.is_some()));
+        for r in self.world.requests() { rest.option(r.answer.is_some()); }
+        rest.number(self.world.done[0]);
+        rest.number(u64::from(self.left.crashes) << 8 | u64::from(self.left.lost_answers));
+        out.push(("all but machine+memory", rest.fingerprint() as u64));
+        self.memory.remembered(&mut rest);
+        out.push(("all but machine", rest.fingerprint() as u64));
+        rest.number(p.controller.as_ref().map_or(0, Memo::fingerprint));
+        out.push(("all", rest.fingerprint() as u64));
+        out
     }
 
     fn visit_process(&self, place: &Process<Memo>, walk: &mut Walk) {
@@ -381,6 +532,11 @@ impl State<Memo> {
             }
         }
     }
+}
+
+/// Returns whether nothing follows from a request: nobody waits for what it reads.
+fn is_idle(request: &Request) -> bool {
+    request.abandoned && !request.action.operation.is_write()
 }
 
 /// The shortest time that passes.
