@@ -6,6 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Key, Kind, Uid};
 use crate::rules::RuleId;
+use crate::shared::Shared;
 use crate::time::Mono;
 
 /// Who waits for it.
@@ -52,11 +53,11 @@ pub enum TimeoutReason {
 /// Items by urgency, each once, and those that wait for their time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
-    queue: BTreeSet<(Urgency, u64, Item)>,
-    places: BTreeMap<Item, (Urgency, u64)>,
+    queue: Shared<BTreeSet<(Urgency, u64, Item)>>,
+    places: Shared<BTreeMap<Item, (Urgency, u64)>>,
     arrivals: u64,
-    timers: BTreeMap<Item, (Mono, TimeoutReason)>,
-    due: BTreeSet<(Mono, Item)>,
+    timers: Shared<BTreeMap<Item, (Mono, TimeoutReason)>>,
+    due: Shared<BTreeSet<(Mono, Item)>>,
     turns: u32,
 }
 

@@ -429,7 +429,7 @@ impl Machine {
         let state = self.state();
         let config = self.config();
         walk.number(state.claims.len() as u64);
-        for (uid, entry) in &state.claims {
+        for (uid, entry) in state.claims.iter() {
             walk.uid(*uid);
             walk.version(entry.claim.meta.version);
             walk.deadline(entry.seen.mono + config.adopt_grace);
@@ -440,18 +440,18 @@ impl Machine {
             queue.iter().for_each(|order| walk.uid(order.2));
         }
         walk.number(state.pools.len() as u64);
-        for (uid, entry) in &state.pools {
+        for (uid, entry) in state.pools.iter() {
             walk.uid(*uid);
             walk.version(entry.pool.meta.version);
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
         }
-        for (uid, template) in &state.templates {
+        for (uid, template) in state.templates.iter() {
             walk.uid(*uid);
             walk.version(template.meta.version);
         }
         walk.number(state.sandboxes.len() as u64);
-        for (uid, entry) in &state.sandboxes {
+        for (uid, entry) in state.sandboxes.iter() {
             walk.uid(*uid);
             walk.version(entry.sandbox.meta.version);
             walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
@@ -460,19 +460,19 @@ impl Machine {
             members.victims.iter().for_each(|victim| walk.uid(victim.3));
         }
         walk.number(state.pods.len() as u64);
-        for (uid, pod) in &state.pods {
+        for (uid, pod) in state.pods.iter() {
             walk.uid(*uid);
             walk.version(pod.meta.version);
         }
         walk.number(state.tombstones.len() as u64);
-        for (uid, tombstone) in &state.tombstones {
+        for (uid, tombstone) in state.tombstones.iter() {
             walk.uid(*uid);
             let (known, deleted) = tombstone.versions();
             walk.order(known);
             walk.option(deleted.is_some());
             walk.order(deleted.unwrap_or_default());
         }
-        for (kind, key) in &state.absent {
+        for (kind, key) in state.absent.iter() {
             walk.key(*kind, key);
         }
     }
@@ -484,7 +484,7 @@ impl Machine {
             walk.number(u64::from(sent.lost));
             walk.purpose(&sent.purpose);
         });
-        for (uid, hold) in &ledger.holds {
+        for (uid, hold) in ledger.holds.iter() {
             walk.uid(*uid);
             match hold {
                 Hold::Sent(_) => walk.number(1),
@@ -499,7 +499,7 @@ impl Machine {
                 }
             }
         }
-        for ((kind, key), draft) in &ledger.drafts {
+        for ((kind, key), draft) in ledger.drafts.iter() {
             walk.key(*kind, key);
             walk.purpose(&draft.purpose);
             walk.number(match draft.stage {

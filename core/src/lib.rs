@@ -21,6 +21,7 @@ pub mod names;
 pub mod object;
 pub mod patch;
 mod rules;
+mod shared;
 mod state;
 pub mod time;
 pub mod trace;

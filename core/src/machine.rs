@@ -17,6 +17,7 @@ use crate::ledger::{Hold, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::Object;
 use crate::patch::Change;
+use crate::shared::Shared;
 use crate::rules::{For, RULES, RuleId, Verdict};
 use crate::state::State;
 use crate::time::{Mono, Now};
@@ -30,11 +31,11 @@ pub use crate::rules::Branch;
 /// After each `handle_*` call, drain [`Machine::poll_action`] to `None`.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    config: Config,
+    config: Shared<Config>,
     state: State,
     agenda: Agenda,
     /// Rules that failed on a subject and wait before they try again.
-    cooling: BTreeMap<(RuleId, Uid), Cooling>,
+    cooling: Shared<BTreeMap<(RuleId, Uid), Cooling>>,
     now: Now,
     /// Set while this process leads.
     term: Option<u64>,
@@ -55,10 +56,10 @@ impl Machine {
     /// Returns a machine that knows nothing and does not lead.
     pub fn new(config: Config, now: Now) -> Self {
         Self {
-            config,
+            config: config.into(),
             state: State::default(),
             agenda: Agenda::default(),
-            cooling: BTreeMap::new(),
+            cooling: Shared::default(),
             now,
             term: None,
             names_given: 0,
@@ -135,7 +136,7 @@ impl Machine {
     }
 
     /// Returns the configuration.
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 

@@ -13,6 +13,7 @@ use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Place, Standing};
 use crate::names;
 use crate::object::{Claim, Object, Pod, Pool, Sandbox, Template};
+use crate::shared::Shared;
 use crate::time::Now;
 
 /// How far the watch of one kind has come.
@@ -86,25 +87,25 @@ type Waiting = BTreeMap<Key, BTreeSet<Order>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) feeds: [Feed; 5],
-    pub(crate) claims: BTreeMap<Uid, ClaimEntry>,
-    pub(crate) pools: BTreeMap<Uid, PoolEntry>,
-    pub(crate) templates: BTreeMap<Uid, Arc<Template>>,
-    pub(crate) sandboxes: BTreeMap<Uid, SandboxEntry>,
-    pub(crate) pods: BTreeMap<Uid, Arc<Pod>>,
-    pub(crate) names: BTreeMap<(Kind, Key), Uid>,
-    pub(crate) tombstones: BTreeMap<Uid, Tombstone>,
+    pub(crate) claims: Shared<BTreeMap<Uid, ClaimEntry>>,
+    pub(crate) pools: Shared<BTreeMap<Uid, PoolEntry>>,
+    pub(crate) templates: Shared<BTreeMap<Uid, Arc<Template>>>,
+    pub(crate) sandboxes: Shared<BTreeMap<Uid, SandboxEntry>>,
+    pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
+    pub(crate) names: Shared<BTreeMap<(Kind, Key), Uid>>,
+    pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
-    pub(crate) absent: BTreeSet<(Kind, Key)>,
+    pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
     pub(crate) ledger: Ledger,
-    pub(crate) members: BTreeMap<Uid, Members>,
-    pub(crate) waiting: Waiting,
+    pub(crate) members: Shared<BTreeMap<Uid, Members>>,
+    pub(crate) waiting: Shared<Waiting>,
     /// Shape: (owner, kind of the child, child).
-    pub(crate) children: BTreeSet<(Uid, Kind, Uid)>,
+    pub(crate) children: Shared<BTreeSet<(Uid, Kind, Uid)>>,
     /// Shape: (sandbox, the claim that has recorded it).
-    pub(crate) reserved: BTreeSet<(Key, Uid)>,
-    pub(crate) claims_by_pool: BTreeSet<(Key, Uid)>,
-    pub(crate) pools_by_template: BTreeSet<(Key, Uid)>,
-    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) reserved: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) claims_by_pool: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) pools_by_template: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) notices: Shared<VecDeque<Notice>>,
     /// Subjects whose rules must run, as the transitions found them.
     touched: Vec<(Kind, Uid)>,
 }
@@ -192,7 +193,7 @@ impl State {
         for uid in gone {
             self.bury(kind, uid, Some(at));
         }
-        for (uid, tombstone) in &mut self.tombstones {
+        for (uid, tombstone) in self.tombstones.iter_mut() {
             if tombstone.kind == kind && tombstone.known <= at && !listed.contains(uid) {
                 tombstone.deleted = tombstone.deleted.or(Some(at));
             }

@@ -36,9 +36,9 @@ pub struct Report {
     /// Most situations that were waiting to be looked at.
     pub frontier_max: usize,
     /// Different situations of the machine.
-    pub machines: usize,
+    pub machines: u64,
     /// How often a machine had to work.
-    pub reactions: usize,
+    pub reactions: u64,
     /// Situations in which nothing was left to do.
     pub rests: u32,
     /// Branches of the rules that were taken, as in [`Machine::reached`].
@@ -134,8 +134,8 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
         elapsed: begin.elapsed(),
         bytes_visited: search.visited.bytes() + search.ways.capacity() * size_of::<Way>(),
         frontier_max,
-        machines: machines.len(),
-        reactions: machines.reactions(),
+        machines: machines.met(),
+        reactions: machines.worked(),
         rests: search.rests,
         reached: machines.reached(),
         found,

@@ -26,18 +26,28 @@ pub struct Machines {
     config: Config,
     far: Duration,
     version_mask: u64,
-    known: Vec<Known>,
+    /// Those that are remembered, in the order in which they were met.
+    known: Vec<Rc<Known>>,
     /// Fingerprint of a machine → its place in `known`.
     machines: Fingerprints,
     /// Fingerprint of a machine and an event → place in `reactions`.
     asked: Fingerprints,
     reactions: Vec<Reaction>,
+    met: u64,
+    worked: u64,
     reached: u64,
+    nothing: Rc<[Action]>,
 }
+
+/// Most machines that are remembered; then all are forgotten but those in use, and the memory begins anew.
+///
+/// Source: a machine takes some ten kilobytes, and a search must leave room for others.
+const KNOWN_MAX: usize = 150_000;
 
 /// One situation of a machine.
 #[derive(Debug)]
 struct Known {
+    number: u64,
     machine: Machine,
     /// The moment of this situation, on the clock of the world in which it was met first.
     now: Now,
@@ -51,7 +61,7 @@ struct Known {
 /// What a machine does on one event.
 #[derive(Clone, Debug)]
 struct Reaction {
-    next: u32,
+    next: Rc<Known>,
     actions: Rc<[Action]>,
 }
 
@@ -59,7 +69,7 @@ struct Reaction {
 #[derive(Clone)]
 pub struct Memo {
     machines: Rc<RefCell<Machines>>,
-    known: u32,
+    known: Rc<Known>,
     /// The moment of this situation, on the clock of the world.
     at: Mono,
     drained: u32,
@@ -68,7 +78,7 @@ pub struct Memo {
 
 impl fmt::Debug for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Memo({})", self.known)
+        write!(f, "Memo({})", self.known.number)
     }
 }
 
@@ -94,23 +104,21 @@ impl Machines {
             machines: Fingerprints::default(),
             asked: Fingerprints::default(),
             reactions: Vec::new(),
+            met: 0,
+            worked: 0,
             reached: 0,
+            nothing: Rc::default(),
         }))
     }
 
-    /// Returns how many situations of a machine were met.
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    /// Returns whether no machine was ever started.
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
+    /// Returns how many situations of a machine were met; those that were forgotten and met again count again.
+    pub const fn met(&self) -> u64 {
+        self.met
     }
 
     /// Returns how many times a machine had to work.
-    pub fn reactions(&self) -> usize {
-        self.reactions.len()
+    pub const fn worked(&self) -> u64 {
+        self.worked
     }
 
     /// Returns the branches of the rules that any machine took, as in [`Machine::reached`].
@@ -118,8 +126,13 @@ impl Machines {
         self.reached
     }
 
-    fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> u32 {
+    fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> Rc<Known> {
         self.reached |= machine.reached();
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+            self.reactions.clear();
+            (self.machines, self.asked) = Default::default();
+        }
         let fingerprint = |version_mask| {
             let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask });
             machine.visit(&mut walk);
@@ -127,14 +140,16 @@ impl Machines {
             (fingerprint >> 64) as u64 ^ fingerprint as u64
         };
         let exact = fingerprint(u64::MAX);
-        let place = self.machines.len();
-        match self.machines.insert(exact, place) {
-            Entry::Known(place) => place,
+        match self.machines.insert(exact, self.known.len() as u32) {
+            Entry::Known(place) => self.known[place as usize].clone(),
             Entry::New => {
                 let canonical = if self.version_mask == u64::MAX { exact } else { fingerprint(self.version_mask) };
                 let timeout = machine.poll_timeout();
-                self.known.push(Known { machine, now, fingerprint: canonical, sent, timeout });
-                place
+                let number = self.met;
+                self.met += 1;
+                let known = Rc::new(Known { number, machine, now, fingerprint: canonical, sent, timeout });
+                self.known.push(known.clone());
+                known
             }
         }
     }
@@ -148,9 +163,9 @@ impl Machines {
         ActionId(walk.fingerprint() as u64)
     }
 
-    fn react(&mut self, known: u32, elapsed: Duration, input: Input) -> Reaction {
+    fn react(&mut self, known: &Known, elapsed: Duration, input: Input) -> Reaction {
         let mut walk = Walk::new(Sight { now: Mono::default(), far: Duration::ZERO, version_mask: u64::MAX });
-        walk.number(u64::from(known));
+        walk.number(known.number);
         walk.number(elapsed.as_micros() as u64);
         match &input {
             Input::Event(event) => walk.event(event),
@@ -167,8 +182,8 @@ impl Machines {
         reaction
     }
 
-    fn work_out(&mut self, known: u32, elapsed: Duration, input: Input) -> Reaction {
-        let known = &self.known[known as usize];
+    fn work_out(&mut self, known: &Known, elapsed: Duration, input: Input) -> Reaction {
+        self.worked += 1;
         let (mut machine, mut sent) = (known.machine.clone(), known.sent.clone());
         let wall = agent_sandbox_core::time::Wall::from_micros(known.now.wall.micros() + elapsed.as_micros() as i64);
         let now = Now { mono: known.now.mono + elapsed, wall };
@@ -192,19 +207,20 @@ impl Machines {
             actions.push(action);
         }
         let next = self.keep(machine, now, sent);
-        Reaction { next, actions: actions.into() }
+        let actions = if actions.is_empty() { self.nothing.clone() } else { actions.into() };
+        Reaction { next, actions }
     }
 }
 
 impl Memo {
     /// Returns the fingerprint of the machine at the moment at which it was told something last.
     pub fn fingerprint(&self) -> u64 {
-        self.machines.borrow().known[self.known as usize].fingerprint
+        self.known.fingerprint
     }
 
     /// Returns the version of the newest list or bookmark of a kind.
     pub fn listed_at(&self, kind: Kind) -> Version {
-        self.machines.borrow().known[self.known as usize].machine.listed_at(kind)
+        self.known.machine.listed_at(kind)
     }
 
     /// Lets time pass.
@@ -215,7 +231,7 @@ impl Memo {
     }
 
     fn ask(&mut self, input: Input, now: Mono) {
-        let reaction = self.machines.borrow_mut().react(self.known, now.since(self.at), input);
+        let reaction = self.machines.borrow_mut().react(&self.known, now.since(self.at), input);
         (self.known, self.at, self.drained, self.actions) = (reaction.next, now, 0, reaction.actions);
     }
 }
@@ -246,12 +262,11 @@ impl Searchable for Machine {
 
 impl Searchable for Memo {
     fn is_news(&self, line: &Event) -> bool {
-        self.machines.borrow().known[self.known as usize].machine.is_news(line)
+        self.known.machine.is_news(line)
     }
 
     fn timeout(&self) -> Option<(Mono, TimeoutReason)> {
-        let machines = self.machines.borrow();
-        let known = &machines.known[self.known as usize];
+        let known = &self.known;
         known.timeout.map(|(at, reason)| (self.at + at.since(known.now.mono), reason))
     }
 
@@ -267,7 +282,7 @@ impl Controller for Memo {
         let mut machines = setup.borrow_mut();
         let machine = Machine::new(machines.config.clone(), now);
         let known = machines.keep(machine, now, Vec::new());
-        Self { machines: setup.clone(), known, at: now.mono, drained: 0, actions: Rc::default() }
+        Self { machines: setup.clone(), known, at: now.mono, drained: 0, actions: machines.nothing.clone() }
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {
