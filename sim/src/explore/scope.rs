@@ -106,7 +106,7 @@ const GRACE: Duration = Duration::from_micros(100);
 const WRITE_LIMIT: Duration = Duration::from_millis(1);
 
 /// How long news that are none are held back: longer than all else together.
-const QUIET: Duration = Duration::from_millis(10);
+pub(super) const QUIET: Duration = Duration::from_millis(10);
 
 /// Moments further ahead than this are all the same.
 pub(super) const FAR: Duration = Duration::from_millis(5);

@@ -12,7 +12,7 @@ use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 
 use super::memo::{Memo, Searchable};
-use super::scope::{FAR, SETTING, Scope};
+use super::scope::{FAR, QUIET, SETTING, Scope};
 use crate::api_server::{Numbering, Seen};
 use crate::checkers::{Checkers, Violation};
 use crate::process::{Process, Request, RequestId, Watch};
@@ -60,6 +60,8 @@ pub(super) enum Move {
     Handle(RequestId),
     /// The server handles a request; something will overtake the answer.
     Delay(RequestId),
+    /// So much time passes that everything is told that was held back.
+    Settle,
     /// Time passes, until just before the next timer of a process.
     Wait(u8),
 }
@@ -121,7 +123,7 @@ impl<C: Searchable> State<C> {
                 None if request.abandoned => late.push(request.id),
                 None => {
                     list.push(Move::Handle(request.id));
-                    if self.late.len() < usize::from(self.late_max) {
+                    if self.late.len() < usize::from(self.late_max) && self.may_be_overtaken(request) {
                         list.push(Move::Delay(request.id));
                     }
                 }
@@ -195,12 +197,10 @@ impl<C: Searchable> State<C> {
             moves.at_rest = false;
             return;
         }
-        for (process, place) in (0..).zip(self.world.processes()) {
-            if place.controller.as_ref().and_then(Searchable::timeout).is_some() {
-                moves.list.push(Move::Step(Step::Timer(process)));
-            }
-        }
-        if moves.list.is_empty() {
+        let mut places = self.world.processes();
+        if places.any(|place| place.controller.as_ref().and_then(Searchable::timeout).is_some()) {
+            moves.list.push(Move::Settle);
+        } else {
             moves.list.extend(late.iter().map(|id| Move::Step(Step::LoseRequest(*id))));
         }
         moves.at_rest = moves.list.is_empty();
@@ -253,12 +253,22 @@ impl<C: Searchable> State<C> {
             Move::Delay(id) => {
                 self.late.push((id, self.world.server().revision()));
                 self.step(Step::Commit(id), court)?;
+                if !self.split {
+                    self.overtake(id, court)?;
+                }
             }
             Move::LoseAnswer(id) => {
                 self.left.lost_answers -= 1;
                 self.step(Step::Commit(id), court)?;
                 self.step(Step::LoseAnswer(id), court)?;
                 self.step(Step::Answer(id), court)?;
+            }
+            Move::Settle => {
+                self.world.advance(self.world.clock() + QUIET * 2);
+                let processes = self.world.processes().len() as u8;
+                for process in 0..processes {
+                    self.step(Step::Timer(process), court)?;
+                }
             }
             Move::Wait(process) => {
                 if let Some(at) = self.world.timer_due(process) {
@@ -280,6 +290,32 @@ impl<C: Searchable> State<C> {
         let world = &self.world;
         self.late.retain(|(id, _)| world.request(*id).is_some());
         Ok(())
+    }
+
+    /// Returns whether it matters when an answer arrives: one that no line overtakes may as well come at once, and one
+    /// that says how things were may come when they are not any more.
+    fn may_be_overtaken(&self, request: &Request) -> bool {
+        let operation = &request.action.operation;
+        if self.split || !operation.is_write() {
+            return true;
+        }
+        match self.world.process(request.process).watches[operation.kind().index()] {
+            Watch::Live { cursor } => !self.world.server().is_behind(operation.kind(), cursor),
+            Watch::Listed { .. } | Watch::Lost => false,
+        }
+    }
+
+    /// Shows what a write has done before its answer arrives; the answer of one that has done nothing arrives at once.
+    fn overtake(&mut self, id: RequestId, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        let Some(request) = self.world.request(id) else { return Ok(()) };
+        let (process, operation) = (request.process, request.action.operation.clone());
+        if !operation.is_write() {
+            return Ok(());
+        }
+        let before = self.late.last().map_or(Version(0), |late| late.1);
+        let is_done = self.world.server().revision() > before;
+        let step = if is_done { Step::Deliver(process, operation.kind()) } else { Step::Answer(id) };
+        self.step(step, court)
     }
 
     fn is_overtaken(&self, request: &Request) -> bool {
