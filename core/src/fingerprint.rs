@@ -18,11 +18,12 @@ use crate::object::{ClaimStatus, Condition, Labels, Meta, Object, OwnerKind, Pod
 use crate::patch::Change;
 use crate::time::Mono;
 
-/// Collects what a situation is made of.
+/// Collects what a situation is made of, in two ways at once: as it is, and as far as it matters.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
     sight: Sight,
-    hash: [u64; 2],
+    canonical: u64,
+    exact: u64,
 }
 
 /// What a walk tells apart.
@@ -43,19 +44,29 @@ const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 impl Walk {
     /// Returns a walk that has visited nothing.
     pub const fn new(sight: Sight) -> Self {
-        Self { sight, hash: SEED }
+        Self { sight, canonical: SEED[0], exact: SEED[1] }
     }
 
-    /// Returns the fingerprint of what was visited.
-    pub const fn fingerprint(&self) -> u128 {
-        (self.hash[0] as u128) << 64 | self.hash[1] as u128
+    /// Returns the fingerprint of what matters: of versions, the bits that stand for a state.
+    pub const fn fingerprint(&self) -> u64 {
+        self.canonical
+    }
+
+    /// Returns the fingerprint of everything as it is.
+    pub const fn exact_fingerprint(&self) -> u64 {
+        self.exact
     }
 
     /// Visits a plain number.
     #[inline]
     pub const fn number(&mut self, number: u64) {
-        self.hash[0] = fold(self.hash[0] ^ number, FACTORS[0]);
-        self.hash[1] = fold(self.hash[1].rotate_left(29) ^ number, FACTORS[1]);
+        self.two_numbers(number, number);
+    }
+
+    #[inline]
+    const fn two_numbers(&mut self, canonical: u64, exact: u64) {
+        self.canonical = fold(self.canonical ^ canonical, FACTORS[0]);
+        self.exact = fold(self.exact ^ exact, FACTORS[1]);
     }
 
     /// Visits two alternatives.
@@ -71,14 +82,12 @@ impl Walk {
 
     /// Visits a version.
     pub const fn version(&mut self, version: Version) {
-        self.number(version.0 & self.sight.version_mask);
+        self.two_numbers(version.0 & self.sight.version_mask, version.0);
     }
 
     /// Visits a version that only says what was written later.
     const fn order(&mut self, version: Version) {
-        if self.sight.version_mask == u64::MAX {
-            self.number(version.0);
-        }
+        self.two_numbers(0, version.0);
     }
 
     /// Visits a moment ahead. Those that have passed are all the same.
@@ -99,18 +108,16 @@ impl Walk {
 
     /// Visits things whose order means nothing.
     pub fn set<T>(&mut self, things: impl IntoIterator<Item = T>, mut visit: impl FnMut(&mut Self, T)) {
-        let (mut count, mut sum) = (0_u64, [0_u64; 2]);
+        let (mut count, mut canonical, mut exact) = (0, 0_u64, 0_u64);
         for thing in things {
             let mut walk = Self::new(self.sight);
             visit(&mut walk, thing);
             count += 1;
-            sum = [sum[0].wrapping_add(walk.hash[0]), sum[1].wrapping_add(walk.hash[1])];
+            canonical = canonical.wrapping_add(walk.canonical);
+            exact = exact.wrapping_add(walk.exact);
         }
         self.number(count);
-        if count > 0 {
-            self.number(sum[0]);
-            self.number(sum[1]);
-        }
+        self.two_numbers(canonical, exact);
     }
 
     /// Visits one state of an object: its version stands for all of it, unless it is a draft.
@@ -390,7 +397,7 @@ const fn fold(a: u64, b: u64) -> u64 {
 pub fn digest(object: &Object) -> u64 {
     let mut walk = Walk::new(Sight { now: Mono::default(), far: Duration::ZERO, version_mask: u64::MAX });
     walk.content(object);
-    walk.hash[0] ^ walk.hash[1]
+    walk.fingerprint()
 }
 
 impl Machine {

@@ -87,17 +87,17 @@ type Waiting = BTreeMap<Key, BTreeSet<Order>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) feeds: [Feed; 5],
-    pub(crate) claims: Shared<BTreeMap<Uid, ClaimEntry>>,
+    pub(crate) claims: Shared<BTreeMap<Uid, Shared<ClaimEntry>>>,
     pub(crate) pools: Shared<BTreeMap<Uid, PoolEntry>>,
     pub(crate) templates: Shared<BTreeMap<Uid, Arc<Template>>>,
-    pub(crate) sandboxes: Shared<BTreeMap<Uid, SandboxEntry>>,
+    pub(crate) sandboxes: Shared<BTreeMap<Uid, Shared<SandboxEntry>>>,
     pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
     pub(crate) names: Shared<BTreeMap<(Kind, Key), Uid>>,
     pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
     pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
     pub(crate) ledger: Ledger,
-    pub(crate) members: Shared<BTreeMap<Uid, Members>>,
+    pub(crate) members: Shared<BTreeMap<Uid, Shared<Members>>>,
     pub(crate) waiting: Shared<Waiting>,
     /// Shape: (owner, kind of the child, child).
     pub(crate) children: Shared<BTreeSet<(Uid, Kind, Uid)>>,
@@ -132,7 +132,9 @@ impl State {
             self.bury(kind, holder, None);
         }
         self.absent.remove(&slot);
-        self.names.insert(slot.clone(), uid);
+        if self.names.get(&slot) != Some(&uid) {
+            self.names.insert(slot.clone(), uid);
+        }
         self.unlink(kind, uid);
         self.store(object.clone(), now);
         self.link(kind, uid);
@@ -405,7 +407,7 @@ impl State {
                 None => {
                     let uid = claim.meta.uid;
                     let entry = ClaimEntry { claim, seen: now, promised: None, queued: None, reserves: None };
-                    self.claims.insert(uid, entry);
+                    self.claims.insert(uid, entry.into());
                 }
             },
             Object::Pool(pool) => match self.pools.get_mut(&pool.meta.uid) {
@@ -422,7 +424,7 @@ impl State {
                 None => {
                     let uid = sandbox.meta.uid;
                     let entry = SandboxEntry { sandbox, seen: now, status_sent: None, standing: None };
-                    self.sandboxes.insert(uid, entry);
+                    self.sandboxes.insert(uid, entry.into());
                 }
             },
             Object::Pod(pod) => {
@@ -631,7 +633,7 @@ impl State {
     }
 
     fn drop_members(&mut self, pool: Uid) {
-        if self.members.get(&pool).is_some_and(Members::is_empty) {
+        if self.members.get(&pool).is_some_and(|members| members.is_empty()) {
             self.members.remove(&pool);
         }
     }

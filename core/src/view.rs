@@ -49,7 +49,7 @@ impl<'a> View<'a> {
     // ----- Objects -----
 
     pub(crate) fn claim(&self, uid: Uid) -> Option<&'a ClaimEntry> {
-        self.state.claims.get(&uid)
+        self.state.claims.get(&uid).map(|entry| &**entry)
     }
 
     pub(crate) fn pool(&self, uid: Uid) -> Option<&'a PoolEntry> {
@@ -57,7 +57,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn sandbox(&self, uid: Uid) -> Option<&'a SandboxEntry> {
-        self.state.sandboxes.get(&uid)
+        self.state.sandboxes.get(&uid).map(|entry| &**entry)
     }
 
     /// Returns the Pod of a sandbox, going or not.
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
 
     /// Returns the sandbox that a claim owns.
     pub(crate) fn sandbox_of(&self, claim: Uid) -> Option<&'a SandboxEntry> {
-        self.state.child(claim, Kind::Sandbox).and_then(|sandbox| self.state.sandboxes.get(&sandbox))
+        self.state.child(claim, Kind::Sandbox).and_then(|sandbox| self.sandbox(sandbox))
     }
 
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
@@ -145,7 +145,7 @@ impl<'a> View<'a> {
 
     /// Returns a pool's members.
     pub(crate) fn members(&self, pool: Uid) -> Option<&'a Members> {
-        self.state.members.get(&pool)
+        self.state.members.get(&pool).map(|members| &**members)
     }
 
     /// Returns the name for the next member.

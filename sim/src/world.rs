@@ -347,6 +347,16 @@ impl<C: Controller> World<C> {
         true
     }
 
+    /// Moves a watch on by a line that is no news: the process is not told, because it would do nothing.
+    pub(crate) fn pass_over(&mut self, process: u8, kind: Kind) {
+        if let Watch::Live { cursor } = *self.watch(process, kind)
+            && let Next::Seen(cursor, _) = self.server.next(kind, cursor)
+        {
+            *self.watch_mut(process, kind) = Watch::Live { cursor };
+            self.tidy(kind);
+        }
+    }
+
     fn bookmark(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
         let Watch::Live { cursor } = *self.watch(process, kind) else { return false };
         if self.server.is_behind(kind, cursor) {

@@ -133,21 +133,15 @@ impl Machines {
             self.reactions.clear();
             (self.machines, self.asked) = Default::default();
         }
-        let fingerprint = |version_mask| {
-            let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask });
-            machine.visit(&mut walk);
-            let fingerprint = walk.fingerprint();
-            (fingerprint >> 64) as u64 ^ fingerprint as u64
-        };
-        let exact = fingerprint(u64::MAX);
-        match self.machines.insert(exact, self.known.len() as u32) {
+        let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask: self.version_mask });
+        machine.visit(&mut walk);
+        match self.machines.insert(walk.exact_fingerprint(), self.known.len() as u32) {
             Entry::Known(place) => self.known[place as usize].clone(),
             Entry::New => {
-                let canonical = if self.version_mask == u64::MAX { exact } else { fingerprint(self.version_mask) };
                 let timeout = machine.poll_timeout();
                 let number = self.met;
                 self.met += 1;
-                let known = Rc::new(Known { number, machine, now, fingerprint: canonical, sent, timeout });
+                let known = Rc::new(Known { number, machine, now, fingerprint: walk.fingerprint(), sent, timeout });
                 self.known.push(known.clone());
                 known
             }
@@ -160,7 +154,7 @@ impl Machines {
         let mut walk = Walk::new(sight);
         walk.number(action.intent as u64);
         walk.operation(&action.operation);
-        ActionId(walk.fingerprint() as u64)
+        ActionId(walk.fingerprint())
     }
 
     fn react(&mut self, known: &Known, elapsed: Duration, input: Input) -> Reaction {
@@ -172,7 +166,7 @@ impl Machines {
             Input::Timeout => walk.number(100),
             Input::Passed => walk.number(101),
         }
-        let asked = walk.fingerprint() as u64;
+        let asked = walk.exact_fingerprint();
         if let Some(place) = self.asked.get(asked) {
             return self.reactions[place as usize].clone();
         }

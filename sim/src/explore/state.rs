@@ -236,6 +236,7 @@ impl<C: Searchable> State<C> {
 
     /// Makes a move, and everything that follows from it without anybody's choice.
     pub(super) fn make(&mut self, what: Move, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        let clock = self.world.clock();
         match what {
             Move::Step(step) => {
                 match step {
@@ -285,6 +286,10 @@ impl<C: Searchable> State<C> {
                     self.step(Step::Relist(process, kind), court)?;
                 }
             }
+        }
+        if self.world.clock() != clock {
+            let clock = self.world.clock();
+            self.world.controllers_mut(|controller| controller.pass(clock));
         }
         self.catch_up(court)?;
         let world = &self.world;
@@ -350,10 +355,9 @@ impl<C: Searchable> State<C> {
 
     /// Does all that follows without anybody's choice.
     fn catch_up(&mut self, court: &mut Court<'_, C>) -> Result<(), Violation> {
-        let clock = self.world.clock();
-        self.world.controllers_mut(|controller| controller.pass(clock));
         let mut forced = Vec::new();
         loop {
+            self.pass_over();
             self.forced(&mut forced);
             if forced.is_empty() {
                 return Ok(());
@@ -361,6 +365,29 @@ impl<C: Searchable> State<C> {
             for step in forced.drain(..) {
                 self.step(step, court)?;
             }
+        }
+    }
+
+    /// Moves watches on over what is no news.
+    fn pass_over(&mut self) {
+        let processes = self.world.processes().len() as u8;
+        for process in 0..processes {
+            for kind in Kind::ALL {
+                while self.is_no_news(process, kind) {
+                    self.world.pass_over(process, kind);
+                }
+            }
+        }
+    }
+
+    fn is_no_news(&self, process: u8, kind: Kind) -> bool {
+        let place = self.world.process(process);
+        let (Some(controller), Watch::Live { cursor }) = (&place.controller, &place.watches[kind.index()]) else {
+            return false;
+        };
+        match self.world.server().lines_after(kind, *cursor).next() {
+            Some((_, line @ Seen::Applied(_))) => !controller.is_news(&line.clone().into()),
+            Some((_, Seen::Deleted(_))) | None => false,
         }
     }
 
@@ -488,7 +515,7 @@ impl State<Memo> {
         let left = self.left;
         walk.number(u64::from(left.crashes) | u64::from(left.lost_answers) << 8 | u64::from(left.relists) << 16);
         self.memory.remembered(&mut walk);
-        walk.fingerprint() as u64 ^ (walk.fingerprint() >> 64) as u64
+        walk.fingerprint()
     }
 
     pub(super) fn parts(&self) -> Vec<(&'static str, u64)> {
@@ -500,27 +527,27 @@ impl State<Memo> {
             let mut w = new();
             let objects = self.world.server().store().list(kind);
             objects.iter().for_each(|object| { w.object(object); all.object(object); });
-            out.push((kind.name(), w.fingerprint() as u64));
+            out.push((kind.name(), w.fingerprint()));
         }
-        out.push(("store", all.fingerprint() as u64));
+        out.push(("store", all.fingerprint()));
         let mut w = new();
         w.set(self.world.requests(), |walk, request| { walk.number(request.action.id.0 ^ u64::from(request.abandoned)); });
-        out.push(("requests", w.fingerprint() as u64));
+        out.push(("requests", w.fingerprint()));
         let mut w = new();
         w.set(self.world.requests().iter().filter(|r| r.abandoned), |walk, request| { walk.number(request.action.id.0 ^ u64::from(request.abandoned)); });
-        out.push(("abandoned", w.fingerprint() as u64));
+        out.push(("abandoned", w.fingerprint()));
         let mut w = new();
         self.memory.remembered(&mut w);
-        out.push(("memory", w.fingerprint() as u64));
+        out.push(("memory", w.fingerprint()));
         let p = self.world.process(0);
         out.push(("machine", p.controller.as_ref().map_or(0, Memo::fingerprint)));
         all.number(p.controller.as_ref().map_or(0, Memo::fingerprint));
-        out.push(("store+machine", all.fingerprint() as u64));
+        out.push(("store+machine", all.fingerprint()));
         let mut w = new();
         for kind in Kind::ALL { if let Watch::Live { cursor } = p.watches[kind.index()] { 
             for (_, line) in self.world.server().lines_after(kind, cursor) { w.object(match line { Seen::Applied(o) | Seen::Deleted(o) => o }); all.object(match line { Seen::Applied(o) | Seen::Deleted(o) => o }); } w.number(7) } }
-        out.push(("pending", w.fingerprint() as u64));
-        out.push(("store+machine+pending", all.fingerprint() as u64));
+        out.push(("pending", w.fingerprint()));
+        out.push(("store+machine+pending", all.fingerprint()));
         let mut rest = w;
         rest.number(out.iter().find(|x| x.0 == "store").unwrap().1);
         rest.number(out.iter().find(|x| x.0 == "requests").unwrap().1);
@@ -528,11 +555,11 @@ impl State<Memo> {
         for r in self.world.requests() { rest.option(r.answer.is_some()); }
         rest.number(self.world.done[0]);
         rest.number(u64::from(self.left.crashes) << 8 | u64::from(self.left.lost_answers));
-        out.push(("all but machine+memory", rest.fingerprint() as u64));
+        out.push(("all but machine+memory", rest.fingerprint()));
         self.memory.remembered(&mut rest);
-        out.push(("all but machine", rest.fingerprint() as u64));
+        out.push(("all but machine", rest.fingerprint()));
         rest.number(p.controller.as_ref().map_or(0, Memo::fingerprint));
-        out.push(("all", rest.fingerprint() as u64));
+        out.push(("all", rest.fingerprint()));
         out
     }
 
