@@ -6,6 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Key, Kind, Uid};
 use crate::rules::RuleId;
+use crate::shared::Shared;
 use crate::time::Mono;
 
 /// Who waits for it.
@@ -52,11 +53,12 @@ pub enum TimeoutReason {
 /// Items by urgency, each once, and those that wait for their time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
-    queue: BTreeSet<(Urgency, u64, Item)>,
-    places: BTreeMap<Item, (Urgency, u64)>,
+    /// Shape: (urgency, arrival) → item.
+    queue: Shared<BTreeMap<(Urgency, u64), Item>>,
+    places: Shared<BTreeMap<Item, (Urgency, u64)>>,
     arrivals: u64,
-    timers: BTreeMap<Item, (Mono, TimeoutReason)>,
-    due: BTreeSet<(Mono, Item)>,
+    timers: Shared<BTreeMap<Item, (Mono, TimeoutReason)>>,
+    due: Shared<BTreeSet<(Mono, Item)>>,
     turns: u32,
 }
 
@@ -70,23 +72,27 @@ impl Agenda {
             if known <= urgency {
                 return;
             }
-            self.queue.remove(&(known, arrival, item.clone()));
+            self.queue.remove(&(known, arrival));
         }
         let arrival = self.arrivals;
         self.arrivals += 1;
         self.places.insert(item.clone(), (urgency, arrival));
-        self.queue.insert((urgency, arrival, item));
+        self.queue.insert((urgency, arrival), item);
     }
 
     /// Takes the next item.
     pub(crate) fn next(&mut self) -> Option<(Item, Urgency)> {
-        let entry = if self.turns >= BACKGROUND_SHARE {
-            self.queue.range((Urgency::Background, 0, Item::Rule(RuleId::FIRST, Uid::UNSET))..).next()
+        let owed = if self.turns >= BACKGROUND_SHARE {
+            self.queue.range((Urgency::Background, 0)..).next()
         } else {
             None
         };
-        let (urgency, arrival, item) = entry.or_else(|| self.queue.first())?.clone();
-        self.queue.remove(&(urgency, arrival, item.clone()));
+        let Some((&(urgency, arrival), _)) = owed.or_else(|| self.queue.first_key_value()) else {
+            // Nobody is kept waiting, so nobody is owed a turn.
+            self.turns = 0;
+            return None;
+        };
+        let item = self.queue.remove(&(urgency, arrival))?;
         self.places.remove(&item);
         Some((item, urgency))
     }
@@ -130,7 +136,7 @@ impl Agenda {
 
     /// Returns what is to be looked at, in order.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Item> {
-        self.queue.iter().map(|(_, _, item)| item)
+        self.queue.values()
     }
 
     /// Forgets what is to be looked at, and all timers.

@@ -1,121 +1,103 @@
 //! What makes two situations the same: for searches that visit each situation once.
 //!
-//! Identities, versions, names and times enter by order and equality only, so that two histories which leave the same
-//! situation have one fingerprint. A version stands for its whole object: the object's content enters once, where its
-//! version is first met, and every other mention of it is a rank.
-//!
-//! A walk visits everything twice: first to find the ranks, then to mix.
+//! Everything that decides what comes next enters, once and in a defined order; what is a set enters as a set. Moments
+//! enter by their distance from the present. Identities and versions enter as the server gave them, so it is up to the
+//! server to number alike what is alike: the simulator's can make an identity of a name, and a version of the
+//! [`digest`] of the state that it stands for. Then two histories that leave the same situation have one fingerprint.
 
-use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::action::{Operation, Part};
 use crate::agenda::Item;
-use crate::event::Outcome;
+use crate::event::{Event, Outcome};
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
 use crate::names;
-use crate::object::{Condition, Labels, Meta, Object, OwnerKind, PodMetadata};
+use crate::object::{ClaimStatus, Condition, Labels, Meta, Object, OwnerKind, PodMetadata, SandboxStatus};
 use crate::patch::Change;
 use crate::time::Mono;
 
-/// Collects what a situation is made of.
-#[derive(Clone, Debug, Default)]
+/// Collects what a situation is made of, in two ways at once: as it is, and as far as it matters.
+#[derive(Clone, Copy, Debug)]
 pub struct Walk {
-    now: Mono,
-    uids: Vec<Uid>,
-    versions: Vec<Version>,
-    names: Vec<Text>,
-    /// Versions whose content has been visited, by rank when mixing.
-    visited: Vec<Version>,
-    mixing: bool,
-    hash: [u64; 2],
+    sight: Sight,
+    canonical: u64,
+    exact: u64,
 }
 
-/// Ages beyond this are all the same: no rule looks further back.
-const AGE_MAX: Duration = Duration::from_secs(10);
+/// What a walk tells apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight {
+    /// The present.
+    pub now: Mono,
+    /// Moments further ahead than this are all the same.
+    pub far: Duration,
+    /// The bits of a version that stand for a state; the others stand for the order of writes.
+    pub version_mask: u64,
+}
+
+/// Source: the first digits of pi and of e, as odd numbers; any would do.
+const SEED: [u64; 2] = [0x243f_6a88_85a3_08d3, 0xb7e1_5162_8aed_2a6b];
+const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
 impl Walk {
-    /// Walks through a situation and returns its fingerprint. `visit` is called twice and must do the same both times.
-    pub fn fingerprint(&mut self, now: Mono, mut visit: impl FnMut(&mut Self)) -> u128 {
-        self.now = now;
-        self.mixing = false;
-        for list in [&mut self.versions, &mut self.visited] {
-            list.clear();
-        }
-        self.uids.clear();
-        self.names.clear();
-        visit(self);
-        self.uids.sort_unstable();
-        self.uids.dedup();
-        self.versions.sort_unstable();
-        self.versions.dedup();
-        self.names.sort_unstable();
-        self.names.dedup();
-        self.visited.clear();
-        self.mixing = true;
-        self.hash = [0x9e37_79b9_7f4a_7c15, 0xc2b2_ae3d_27d4_eb4f];
-        visit(self);
-        u128::from(self.hash[0]) << 64 | u128::from(self.hash[1])
+    /// Returns a walk that has visited nothing.
+    pub const fn new(sight: Sight) -> Self {
+        Self { sight, canonical: SEED[0], exact: SEED[1] }
+    }
+
+    /// Returns the fingerprint of what matters: of versions, the bits that stand for a state.
+    pub const fn fingerprint(&self) -> u64 {
+        self.canonical
+    }
+
+    /// Returns the fingerprint of everything as it is.
+    pub const fn exact_fingerprint(&self) -> u64 {
+        self.exact
     }
 
     /// Visits a plain number.
-    pub fn number(&mut self, number: u64) {
-        if self.mixing {
-            let [a, b] = &mut self.hash;
-            *a = (a.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
-            *b = (b.rotate_left(23) ^ number ^ 0x2545_f491_4f6c_dd1d).wrapping_mul(0x9fb2_1c65_1e98_df25);
-        }
+    #[inline]
+    pub const fn number(&mut self, number: u64) {
+        self.two_numbers(number, number);
+    }
+
+    #[inline]
+    const fn two_numbers(&mut self, canonical: u64, exact: u64) {
+        self.canonical = fold(self.canonical ^ canonical, FACTORS[0]);
+        self.exact = fold(self.exact ^ exact, FACTORS[1]);
+    }
+
+    /// Visits two alternatives.
+    pub const fn option(&mut self, is: bool) {
+        self.number(is as u64);
     }
 
     /// Visits an identity.
-    pub fn uid(&mut self, uid: Uid) {
-        if self.mixing {
-            let rank = self.uids.binary_search(&uid).unwrap_or(usize::MAX);
-            self.number(rank as u64);
-        } else {
-            self.uids.push(uid);
-        }
+    pub const fn uid(&mut self, uid: Uid) {
+        self.number((uid.bits() >> 64) as u64);
+        self.number(uid.bits() as u64);
     }
 
     /// Visits a version.
-    pub fn version(&mut self, version: Version) {
-        if self.mixing {
-            let rank = self.versions.binary_search(&version).unwrap_or(usize::MAX);
-            self.number(rank as u64);
-        } else {
-            self.versions.push(version);
-        }
+    pub const fn version(&mut self, version: Version) {
+        self.two_numbers(version.0 & self.sight.version_mask, version.0);
     }
 
-    /// Visits a name.
-    pub fn name(&mut self, name: &Text) {
-        if self.mixing {
-            let rank = self.names.binary_search(name).unwrap_or(usize::MAX);
-            self.number(rank as u64);
-        } else {
-            self.names.push(name.clone());
-        }
+    /// Visits a version that only says what was written later.
+    const fn order(&mut self, version: Version) {
+        self.two_numbers(0, version.0);
     }
 
-    /// Visits a moment in the future, or a deadline that has passed.
+    /// Visits a moment ahead. Those that have passed are all the same.
     pub fn deadline(&mut self, at: Mono) {
-        let ahead = at.since(self.now).as_micros();
-        self.number(ahead as u64);
+        let ahead = at.since(self.sight.now);
+        self.number(if ahead > self.sight.far { u64::MAX } else { ahead.as_micros() as u64 });
     }
 
-    /// Visits a moment in the past.
-    pub fn age(&mut self, since: Mono) {
-        let age = self.now.since(since).min(AGE_MAX).as_micros();
-        self.number(age as u64);
-    }
-
-    /// Visits text that is no name.
+    /// Visits a text.
     pub fn text(&mut self, text: &str) {
-        if !self.mixing {
-            return;
-        }
         self.number(text.len() as u64);
         for chunk in text.as_bytes().chunks(8) {
             let mut bytes = [0; 8];
@@ -124,74 +106,93 @@ impl Walk {
         }
     }
 
-    /// Visits one state of an object: all of it the first time, its version every other time.
+    /// Visits things whose order means nothing.
+    pub fn set<T>(&mut self, things: impl IntoIterator<Item = T>, mut visit: impl FnMut(&mut Self, T)) {
+        let (mut count, mut canonical, mut exact) = (0, 0_u64, 0_u64);
+        for thing in things {
+            let mut walk = Self::new(self.sight);
+            visit(&mut walk, thing);
+            count += 1;
+            canonical = canonical.wrapping_add(walk.canonical);
+            exact = exact.wrapping_add(walk.exact);
+        }
+        self.number(count);
+        self.two_numbers(canonical, exact);
+    }
+
+    /// Visits one state of an object: its version stands for all of it, unless it is a draft.
     pub fn object(&mut self, object: &Object) {
         let version = object.version();
         self.version(version);
-        if version != Version(0) {
-            if self.visited.contains(&version) {
-                return;
-            }
-            self.visited.push(version);
+        if version == Version(0) {
+            self.content(object);
+        } else {
+            self.uid(object.uid());
         }
+    }
+
+    fn content(&mut self, object: &Object) {
         self.number(object.kind() as u64);
         self.meta(object.meta());
         match object {
             Object::Claim(claim) => {
-                self.name(&claim.pool);
-                self.option(claim.status.sandbox.is_some());
-                if let Some(bound) = &claim.status.sandbox {
-                    self.name(&bound.name);
-                    self.number(bound.pod_ips.len() as u64);
-                }
-                self.conditions(&claim.status.conditions, claim.meta.generation);
+                self.text(&claim.pool);
+                self.claim_status(&claim.status);
             }
             Object::Pool(pool) => {
                 self.number(pool.replicas.into());
-                self.name(&pool.template);
+                self.text(&pool.template);
                 self.number(u64::from(pool.status.replicas) << 32 | u64::from(pool.status.ready));
-                self.option(pool.status.observed == pool.meta.generation);
+                self.number(pool.status.observed as u64);
             }
             Object::Template(template) => self.text(&template.blueprint.hash),
             Object::Sandbox(sandbox) => {
                 self.pod_metadata(&sandbox.pod);
-                self.conditions(&sandbox.status.conditions, sandbox.meta.generation);
-                self.number(sandbox.status.pod_ips.len() as u64);
-                self.text(&sandbox.status.node);
+                self.sandbox_status(&sandbox.status);
             }
             Object::Pod(pod) => {
                 self.number(pod.phase as u64);
-                self.number(u64::from(pod.ready) << 32 | pod.ips.len() as u64);
+                self.option(pod.ready);
+                self.texts(&pod.ips);
                 self.option(pod.scheduled.is_some());
+                if let Some((status, reason, _)) = &pod.scheduled {
+                    self.number(*status as u64);
+                    self.text(reason);
+                }
                 self.text(&pod.node);
             }
         }
     }
 
-    fn option(&mut self, is: bool) {
-        self.number(u64::from(is));
-    }
-
-    fn key(&mut self, kind: Kind, key: &Key) {
+    /// Visits the place of an object.
+    pub fn key(&mut self, kind: Kind, key: &Key) {
         self.number(kind as u64);
-        self.name(&key.name);
+        self.text(&key.namespace);
+        self.text(&key.name);
     }
 
+    fn texts(&mut self, texts: &[Text]) {
+        self.number(texts.len() as u64);
+        texts.iter().for_each(|text| self.text(text));
+    }
+
+    /// The version stands for all of this, and the time of creation for nothing but the order of creation.
     fn meta(&mut self, meta: &Meta) {
-        self.name(&meta.key.name);
+        self.text(&meta.key.name);
         self.uid(meta.uid);
+        self.number(meta.generation as u64);
         self.option(meta.terminating);
         self.labels(&meta.labels);
         self.labels(&meta.annotations);
         match &meta.owner {
             None => self.number(0),
             Some(owner) => {
-                self.number(match &owner.kind {
-                    OwnerKind::Known(kind) => 1 + *kind as u64,
-                    OwnerKind::Foreign(_) => 9,
-                });
+                match &owner.kind {
+                    OwnerKind::Known(kind) => self.number(1 + *kind as u64),
+                    OwnerKind::Foreign(kind) => self.text(kind),
+                }
                 self.uid(owner.uid);
-                self.name(&owner.name);
+                self.text(&owner.name);
             }
         }
     }
@@ -201,36 +202,47 @@ impl Walk {
         self.labels(&pod.annotations);
     }
 
-    /// A key stands for its value where the value repeats an identity, a name or a time that enters elsewhere.
     fn labels(&mut self, labels: &Labels) {
         self.number(labels.len() as u64);
         for (key, value) in labels {
-            if self.mixing {
-                // Keys of one object differ in length or at the end.
-                self.number(
-                    key.len() as u64 ^ key.as_bytes().last().map_or(0, |last| u64::from(*last) << 32),
-                );
-            }
-            match &**key {
-                names::SANDBOX_NAME => self.name(value),
-                names::CLAIM_UID
-                | names::SANDBOX_NAME_HASH
-                | names::POD_NAME
-                | names::FIRST_OBSERVED_AT
-                | names::FIRST_READY_AT => {}
-                _ => self.text(value),
-            }
+            self.label(key, Some(value));
         }
     }
 
-    fn conditions(&mut self, conditions: &[Condition], generation: i64) {
+    /// Nobody decides by the times that are noted in annotations: it matters whether they are there.
+    fn label(&mut self, key: &str, value: Option<&Text>) {
+        self.text(key);
+        self.option(value.is_some());
+        if let Some(value) = value.filter(|_| key != names::FIRST_OBSERVED_AT && key != names::FIRST_READY_AT)
+        {
+            self.text(value);
+        }
+    }
+
+    fn conditions(&mut self, conditions: &[Condition]) {
         self.number(conditions.len() as u64);
         for condition in conditions {
-            let kind = condition.kind.len() as u64;
-            let current = u64::from(condition.observed == generation);
-            self.number(kind << 32 | (condition.status as u64) << 8 | current);
-            self.number(condition.reason.len() as u64 ^ (condition.message.len() as u64) << 32);
+            self.text(&condition.kind);
+            self.number(condition.status as u64);
+            self.text(&condition.reason);
+            self.text(&condition.message);
+            self.number(condition.observed as u64);
         }
+    }
+
+    fn claim_status(&mut self, status: &ClaimStatus) {
+        self.option(status.sandbox.is_some());
+        if let Some(bound) = &status.sandbox {
+            self.text(&bound.name);
+            self.texts(&bound.pod_ips);
+        }
+        self.conditions(&status.conditions);
+    }
+
+    fn sandbox_status(&mut self, status: &SandboxStatus) {
+        self.conditions(&status.conditions);
+        self.texts(&status.pod_ips);
+        self.text(&status.node);
     }
 
     /// Visits what an action asks for.
@@ -242,11 +254,11 @@ impl Walk {
             }
             Operation::Patch(patch) => {
                 self.number(2 | u64::from(patch.part == Part::Status) << 8);
+                self.key(patch.target.kind, &patch.target.key);
                 self.uid(patch.target.uid.unwrap_or_default());
                 self.version(patch.version.unwrap_or_default());
-                for change in &patch.changes {
-                    self.change(change);
-                }
+                self.number(patch.changes.len() as u64);
+                patch.changes.iter().for_each(|change| self.change(change));
             }
             Operation::Delete { target, version } => {
                 self.number(3);
@@ -258,39 +270,38 @@ impl Walk {
                 self.number(4);
                 self.key(*kind, key);
             }
-            Operation::Notify(_) => self.number(5),
+            Operation::Notify(notice) => {
+                self.number(5);
+                self.text(&notice.name);
+            }
         }
     }
 
     fn change(&mut self, change: &Change) {
         match change {
-            Change::Label(key, value) | Change::Annotation(key, value) if &**key == names::SANDBOX_NAME => {
-                self.option(value.is_some());
-                if let Some(value) = value {
-                    self.name(value);
-                }
+            Change::Label(key, value) => {
+                self.number(1);
+                self.label(key, value.as_ref());
             }
-            Change::Label(key, value) | Change::Annotation(key, value) => {
-                self.number(key.len() as u64 | u64::from(value.is_some()) << 32);
+            Change::Annotation(key, value) => {
+                self.number(2);
+                self.label(key, value.as_ref());
             }
             Change::Owner(owner) => self.uid(owner.uid),
-            Change::PodLabel(key, value) | Change::PodAnnotation(key, value) => {
-                self.number(key.len() as u64 | u64::from(value.is_some()) << 33);
+            Change::PodLabel(key, value) => {
+                self.number(3);
+                self.label(key, value.as_ref());
             }
-            Change::ClaimStatus(status) => {
-                if let Some(bound) = &status.sandbox {
-                    self.name(&bound.name);
-                    self.number(bound.pod_ips.len() as u64);
-                }
-                self.conditions(&status.conditions, 0);
+            Change::PodAnnotation(key, value) => {
+                self.number(4);
+                self.label(key, value.as_ref());
             }
+            Change::ClaimStatus(status) => self.claim_status(status),
             Change::PoolStatus(status) => {
                 self.number(u64::from(status.replicas) << 32 | u64::from(status.ready));
+                self.number(status.observed as u64);
             }
-            Change::SandboxStatus(status) => {
-                self.conditions(&status.conditions, 0);
-                self.number(status.pod_ips.len() as u64);
-            }
+            Change::SandboxStatus(status) => self.sandbox_status(status),
         }
     }
 
@@ -308,6 +319,40 @@ impl Walk {
             Outcome::Throttled(_) => self.number(6),
             Outcome::Refused(_) => self.number(7),
             Outcome::Unknown => self.number(8),
+        }
+    }
+
+    /// Visits a fact.
+    pub fn event(&mut self, event: &Event) {
+        match event {
+            Event::Applied(object) => {
+                self.number(1);
+                self.object(object);
+            }
+            Event::Deleted(object) => {
+                self.number(2);
+                self.object(object);
+            }
+            Event::Relisted { kind, objects, at } => {
+                self.number(3 | (*kind as u64) << 8 | (objects.len() as u64) << 32);
+                objects.iter().for_each(|object| self.object(object));
+                self.version(*at);
+            }
+            Event::Progress { kind, at } => {
+                self.number(4 | (*kind as u64) << 8);
+                self.version(*at);
+            }
+            Event::WatchLost { kind } => self.number(5 | (*kind as u64) << 8),
+            Event::ActionDone { id, outcome } => {
+                self.number(6);
+                self.number(id.0);
+                self.outcome(outcome);
+            }
+            Event::Leading { term } => {
+                self.number(7);
+                self.number(*term);
+            }
+            Event::Standby => self.number(8),
         }
     }
 
@@ -340,53 +385,31 @@ impl Walk {
     }
 }
 
+/// Multiplies in 128 bits and folds the halves together.
+///
+/// Source: the mixing step of wyhash (Wang Yi, 2019).
+const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    (product >> 64) as u64 ^ product as u64
+}
+
+/// Returns a number that stands for the content of an object: everything but its version and the time.
+pub fn digest(object: &Object) -> u64 {
+    let mut walk = Walk::new(Sight { now: Mono::default(), far: Duration::ZERO, version_mask: u64::MAX });
+    walk.content(object);
+    walk.fingerprint()
+}
+
 impl Machine {
     /// Visits everything that decides what this machine will do. Indexes follow from it, so they are left out.
     pub fn visit(&self, walk: &mut Walk) {
-        let state = self.state();
-        walk.option(self.is_active());
-        for feed in state.feeds {
-            walk.number(u64::from(feed.listed) | u64::from(feed.lost) << 1);
-        }
-        for entry in state.claims.values() {
-            walk.object(&Object::Claim(entry.claim.clone()));
-            walk.age(entry.seen.mono);
-            walk.option(entry.promised.is_some());
-            if let Some(name) = &entry.promised {
-                walk.name(name);
-            }
-        }
-        for entry in state.pools.values() {
-            walk.object(&Object::Pool(entry.pool.clone()));
-            walk.option(entry.status_sent.is_some());
-            walk.age(entry.status_sent.map(|sent| sent.mono).unwrap_or_default());
-        }
-        for template in state.templates.values() {
-            walk.object(&Object::Template(template.clone()));
-        }
-        for entry in state.sandboxes.values() {
-            walk.object(&Object::Sandbox(entry.sandbox.clone()));
-            walk.age(entry.status_sent.unwrap_or(entry.seen).mono);
-        }
-        for pod in state.pods.values() {
-            walk.object(&Object::Pod(pod.clone()));
-        }
-        walk.number(state.tombstones.len() as u64);
-        for uid in state.tombstones.keys() {
-            walk.uid(*uid);
-        }
-        for (kind, key) in &state.absent {
-            walk.key(*kind, key);
-        }
-        for (key, uid) in &state.confirmed {
-            walk.key(Kind::Sandbox, key);
-            walk.uid(*uid);
-        }
+        self.visit_role(walk);
+        self.visit_objects(walk);
         self.visit_ledger(walk);
-        for (at, item) in self.agenda().timers() {
+        walk.set(self.agenda().timers(), |walk, (at, item)| {
             walk.deadline(*at);
             walk.item(item);
-        }
+        });
         for item in self.agenda().waiting() {
             walk.item(item);
         }
@@ -395,16 +418,84 @@ impl Machine {
             walk.uid(uid);
             walk.deadline(until);
         }
-        walk.number(state.notices.len() as u64);
+        walk.number(self.state().notices.len() as u64);
     }
 
+    fn visit_role(&self, walk: &mut Walk) {
+        walk.option(self.is_active());
+        let (term, names_given) = self.naming();
+        walk.number(term);
+        walk.number(names_given);
+        for feed in &self.state().feeds {
+            walk.number(u64::from(feed.listed) << 1 | u64::from(feed.lost));
+            walk.version(feed.at);
+        }
+    }
+
+    fn visit_objects(&self, walk: &mut Walk) {
+        let state = self.state();
+        let config = self.config();
+        walk.number(state.claims.len() as u64);
+        for (uid, entry) in state.claims.iter() {
+            walk.uid(*uid);
+            walk.version(entry.claim.meta.version);
+            walk.deadline(entry.seen.mono + config.adopt_grace);
+            walk.text(entry.promised.as_deref().unwrap_or_default());
+        }
+        // Who came first, where the calendar tells it.
+        for queue in state.waiting.values() {
+            queue.iter().for_each(|order| walk.uid(order.2));
+        }
+        walk.number(state.pools.len() as u64);
+        for (uid, entry) in state.pools.iter() {
+            walk.uid(*uid);
+            walk.version(entry.pool.meta.version);
+            let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
+            walk.deadline(next.unwrap_or_default());
+        }
+        for (uid, template) in state.templates.iter() {
+            walk.uid(*uid);
+            walk.version(template.meta.version);
+        }
+        walk.number(state.sandboxes.len() as u64);
+        for (uid, entry) in state.sandboxes.iter() {
+            walk.uid(*uid);
+            walk.version(entry.sandbox.meta.version);
+            walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
+        }
+        for members in state.members.values() {
+            members.victims.iter().for_each(|victim| walk.uid(victim.3));
+        }
+        walk.number(state.pods.len() as u64);
+        for (uid, pod) in state.pods.iter() {
+            walk.uid(*uid);
+            walk.version(pod.meta.version);
+        }
+        walk.number(state.tombstones.len() as u64);
+        for (uid, tombstone) in state.tombstones.iter() {
+            walk.uid(*uid);
+            let (known, deleted) = tombstone.versions();
+            walk.order(known);
+            walk.option(deleted.is_some());
+            walk.order(deleted.unwrap_or_default());
+        }
+        for (kind, key) in state.absent.iter() {
+            walk.key(*kind, key);
+        }
+        for (key, uid) in state.confirmed.iter() {
+            walk.key(Kind::Sandbox, key);
+            walk.uid(*uid);
+        }
+    }
+
+    /// Actions have no order: each is answered for itself.
     fn visit_ledger(&self, walk: &mut Walk) {
         let ledger = &self.state().ledger;
-        for sent in ledger.sent.values() {
+        walk.set(ledger.sent.values(), |walk, sent| {
             walk.number(u64::from(sent.lost));
             walk.purpose(&sent.purpose);
-        }
-        for (uid, hold) in &ledger.holds {
+        });
+        for (uid, hold) in ledger.holds.iter() {
             walk.uid(*uid);
             match hold {
                 Hold::Sent(_) => walk.number(1),
@@ -419,7 +510,7 @@ impl Machine {
                 }
             }
         }
-        for ((kind, key), draft) in &ledger.drafts {
+        for ((kind, key), draft) in ledger.drafts.iter() {
             walk.key(*kind, key);
             walk.purpose(&draft.purpose);
             walk.number(match draft.stage {
@@ -432,16 +523,35 @@ impl Machine {
                 walk.deadline(at);
             }
             walk.option(draft.landed);
+            walk.option(draft.ghost_until.is_some());
             walk.deadline(draft.ghost_until.unwrap_or_default());
         }
-        for ((kind, key), look) in &ledger.looks {
+        for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);
             walk.number(u64::from(look.is_sent) | u64::from(look.failures) << 1);
         }
     }
 
-    /// Returns the newest version known of an object: what a watch shows up to there is no news.
-    pub fn known_version(&self, kind: Kind, uid: Uid) -> Option<Version> {
-        self.state().version(kind, uid)
+    /// Returns the version of the newest list or bookmark of a kind: older answers do not revive what is gone.
+    pub fn listed_at(&self, kind: Kind) -> Version {
+        self.state().feeds[kind.index()].at
+    }
+
+    /// Returns whether a line of a watch tells this machine anything: news is what it does not know from an answer.
+    pub fn is_news(&self, line: &Event) -> bool {
+        match line {
+            Event::Applied(object) => {
+                let known = self.state().version(object.kind(), object.uid());
+                let is_old = known.is_some_and(|known| known >= object.version());
+                !is_old && !self.state().tombstones.contains_key(&object.uid())
+            }
+            Event::Deleted(object) => self.state().version(object.kind(), object.uid()).is_some(),
+            Event::Progress { kind, at } => self.state().is_progress(*kind, *at),
+            Event::Relisted { .. }
+            | Event::WatchLost { .. }
+            | Event::ActionDone { .. }
+            | Event::Leading { .. }
+            | Event::Standby => true,
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::action::{Intent, Operation};
 use crate::agenda::Urgency;
 use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::rules::RuleId;
+use crate::shared::Shared;
 use crate::time::Mono;
 
 /// What an action was for: enough to send it again.
@@ -92,10 +93,10 @@ pub(crate) struct Look {
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
-    pub(crate) sent: BTreeMap<ActionId, Sent>,
-    pub(crate) holds: BTreeMap<Uid, Hold>,
-    pub(crate) drafts: BTreeMap<(Kind, Key), Draft>,
-    pub(crate) looks: BTreeMap<(Kind, Key), Look>,
+    pub(crate) sent: Shared<BTreeMap<ActionId, Sent>>,
+    pub(crate) holds: Shared<BTreeMap<Uid, Hold>>,
+    pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Draft>>,
+    pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
     next: u64,
 }
 

@@ -50,6 +50,7 @@ pub mod id;
 pub mod time;
 pub mod config;
 mod state;
+mod shared;
 mod members;
 mod ledger;
 mod agenda;

@@ -13,6 +13,7 @@ use crate::ledger::{Hold, Purpose, held};
 use crate::names;
 use crate::patch::Change;
 use crate::rules::{For, RULES, RuleId, Verdict};
+use crate::shared::Shared;
 use crate::state::State;
 use crate::time::{Mono, Now};
 use crate::view::View;
@@ -29,11 +30,11 @@ pub use crate::rules::Branch;
 /// After each `handle_*` call, drain [`Machine::poll_action`] to `None`.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    config: Config,
+    config: Shared<Config>,
     state: State,
     agenda: Agenda,
     /// Rules that failed on a subject and wait before they try again.
-    cooling: BTreeMap<(RuleId, Uid), Cooling>,
+    cooling: Shared<BTreeMap<(RuleId, Uid), Cooling>>,
     now: Now,
     /// Set while this process leads.
     term: Option<u64>,
@@ -54,10 +55,10 @@ impl Machine {
     /// Returns a machine that knows nothing and does not lead.
     pub fn new(config: Config, now: Now) -> Self {
         Self {
-            config,
+            config: config.into(),
             state: State::default(),
             agenda: Agenda::default(),
-            cooling: BTreeMap::new(),
+            cooling: Shared::default(),
             now,
             term: None,
             names_given: 0,
@@ -134,7 +135,7 @@ impl Machine {
     }
 
     /// Returns the configuration.
-    pub const fn config(&self) -> &Config {
+    pub fn config(&self) -> &Config {
         &self.config
     }
 
@@ -168,6 +169,11 @@ impl Machine {
 
     pub(crate) fn agenda(&self) -> &Agenda {
         &self.agenda
+    }
+
+    /// Returns the term and how many names were given in it: what the next name follows from.
+    pub(crate) fn naming(&self) -> (u64, u64) {
+        (self.term.unwrap_or(0), self.names_given)
     }
 
     pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono)> {
@@ -259,8 +265,8 @@ impl Machine {
         }
         let (_, _, _, run) = RULES.iter().find(|(_, id, ..)| *id == rule)?;
         let reached = Cell::new(self.reached);
-        let naming = (self.term.unwrap_or(0), self.names_given);
-        let verdict = run(&View::new(&self.state, &self.config, naming, &reached), uid, self.now);
+        let view = View::new(&self.state, &self.config, self.naming(), &reached);
+        let verdict = run(&view, uid, self.now);
         self.reached = reached.get();
         match verdict {
             Verdict::Quiet => {

@@ -62,10 +62,6 @@ pub(crate) enum RuleId {
     LabelPod,
 }
 
-impl RuleId {
-    pub(crate) const FIRST: Self = Self::AdoptRecorded;
-}
-
 /// Who waits for what a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum For {

@@ -13,6 +13,7 @@ use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::names;
 use crate::object::{Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::shared::Shared;
 use crate::time::Now;
 
 mod index;
@@ -25,6 +26,8 @@ pub(crate) struct Feed {
     pub(crate) listed: bool,
     /// Whether the watch broke since.
     pub(crate) lost: bool,
+    /// The version of the newest list or bookmark: what is not known and not newer is gone.
+    pub(crate) at: Version,
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +70,18 @@ pub(crate) struct Tombstone {
     deleted: Option<Version>,
 }
 
+impl Tombstone {
+    /// Returns the newest version that was seen, and that of the deletion where it is known.
+    pub(crate) const fn versions(&self) -> (Version, Option<Version>) {
+        (self.known, self.deleted)
+    }
+
+    /// Returns whether a watch that has delivered everything up to `at` has told of the deletion.
+    fn is_passed(&self, kind: Kind, at: Version) -> bool {
+        self.kind == kind && self.deleted.is_some_and(|deleted| deleted <= at)
+    }
+}
+
 /// Claims that have no sandbox, by pool.
 ///
 /// Shape: pool → (created, name, claim), oldest first; never an empty set.
@@ -75,27 +90,27 @@ type Waiting = BTreeMap<Key, BTreeSet<Order>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) feeds: [Feed; 5],
-    pub(crate) claims: BTreeMap<Uid, ClaimEntry>,
-    pub(crate) pools: BTreeMap<Uid, PoolEntry>,
-    pub(crate) templates: BTreeMap<Uid, Arc<Template>>,
-    pub(crate) sandboxes: BTreeMap<Uid, SandboxEntry>,
-    pub(crate) pods: BTreeMap<Uid, Arc<Pod>>,
-    pub(crate) names: BTreeMap<(Kind, Key), Uid>,
-    pub(crate) tombstones: BTreeMap<Uid, Tombstone>,
+    pub(crate) claims: Shared<BTreeMap<Uid, Shared<ClaimEntry>>>,
+    pub(crate) pools: Shared<BTreeMap<Uid, PoolEntry>>,
+    pub(crate) templates: Shared<BTreeMap<Uid, Arc<Template>>>,
+    pub(crate) sandboxes: Shared<BTreeMap<Uid, Shared<SandboxEntry>>>,
+    pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
+    pub(crate) names: Shared<BTreeMap<(Kind, Key), Uid>>,
+    pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
-    pub(crate) absent: BTreeSet<(Kind, Key)>,
+    pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
     /// Sandbox names with the holder that the server itself named. Likewise.
-    pub(crate) confirmed: BTreeMap<Key, Uid>,
+    pub(crate) confirmed: Shared<BTreeMap<Key, Uid>>,
     pub(crate) ledger: Ledger,
-    pub(crate) members: BTreeMap<Uid, Members>,
-    pub(crate) waiting: Waiting,
+    pub(crate) members: Shared<BTreeMap<Uid, Shared<Members>>>,
+    pub(crate) waiting: Shared<Waiting>,
     /// Shape: (owner, kind of the child, child).
-    pub(crate) children: BTreeSet<(Uid, Kind, Uid)>,
+    pub(crate) children: Shared<BTreeSet<(Uid, Kind, Uid)>>,
     /// Shape: (sandbox, the claim that has recorded it).
-    pub(crate) reserved: BTreeSet<(Key, Uid)>,
-    pub(crate) claims_by_pool: BTreeSet<(Key, Uid)>,
-    pub(crate) pools_by_template: BTreeSet<(Key, Uid)>,
-    pub(crate) notices: VecDeque<Notice>,
+    pub(crate) reserved: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) claims_by_pool: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) pools_by_template: Shared<BTreeSet<(Key, Uid)>>,
+    pub(crate) notices: Shared<VecDeque<Notice>>,
     /// Subjects whose rules must run, as the transitions found them.
     touched: Vec<(Kind, Uid)>,
     /// Names of pools and templates that somebody has ceased to refer to.
@@ -132,7 +147,9 @@ impl State {
                 (known.generation, known.terminating) == (new.generation, new.terminating)
             });
         self.absent.remove(&slot);
-        self.names.insert(slot.clone(), uid);
+        if self.names.get(&slot) != Some(&uid) {
+            self.names.insert(slot.clone(), uid);
+        }
         self.unlink(kind, uid);
         self.store(object.clone(), now);
         self.link(kind, uid);
@@ -144,6 +161,15 @@ impl State {
             self.touch_neighbours(kind, uid);
         }
         true
+    }
+
+    /// Takes in what an answer shows, unless a list or a bookmark has told since that it is gone.
+    pub(crate) fn take_answer(&mut self, object: &Object, now: Now) {
+        let kind = object.kind();
+        let is_known = self.version(kind, object.uid()).is_some();
+        if is_known || object.version() > self.feeds[kind.index()].at {
+            self.observe(object, now);
+        }
     }
 
     /// Takes in that an object is gone. `deleted` is the version of its deletion, where known.
@@ -195,13 +221,13 @@ impl State {
         for uid in gone {
             self.bury(kind, uid, Some(at));
         }
-        for (uid, tombstone) in &mut self.tombstones {
+        for (uid, tombstone) in self.tombstones.iter_mut() {
             if tombstone.kind == kind && tombstone.known <= at && !listed.contains(uid) {
                 tombstone.deleted = tombstone.deleted.or(Some(at));
             }
         }
         let feed = &mut self.feeds[kind.index()];
-        let was_lost = core::mem::replace(feed, Feed { listed: true, lost: false }).lost;
+        let was_lost = core::mem::replace(feed, Feed { listed: true, lost: false, ..*feed }).lost;
         self.progress(kind, at);
         self.touch_all(kind);
         if was_lost {
@@ -212,11 +238,18 @@ impl State {
 
     /// Takes in that a watch has delivered everything up to `at`.
     pub(crate) fn progress(&mut self, kind: Kind, at: Version) {
+        let feed = &mut self.feeds[kind.index()];
+        feed.at = feed.at.max(at);
         let holds = &self.ledger.holds;
-        self.tombstones.retain(|uid, tombstone| {
-            let passed = tombstone.kind == kind && tombstone.deleted.is_some_and(|deleted| deleted <= at);
-            !passed || holds.contains_key(uid)
-        });
+        self.tombstones.retain(|uid, tombstone| holds.contains_key(uid) || !tombstone.is_passed(kind, at));
+    }
+
+    /// Returns whether that would change anything.
+    pub(crate) fn is_progress(&self, kind: Kind, at: Version) -> bool {
+        let holds = &self.ledger.holds;
+        self.tombstones
+            .iter()
+            .any(|(uid, tombstone)| !holds.contains_key(uid) && tombstone.is_passed(kind, at))
     }
 
     /// Takes in that the server itself found nobody under this name.
@@ -321,7 +354,7 @@ impl State {
                 None => {
                     let uid = claim.meta.uid;
                     let entry = ClaimEntry { claim, seen: now, promised: None, queued: None, reserves: None };
-                    self.claims.insert(uid, entry);
+                    self.claims.insert(uid, entry.into());
                 }
             },
             Object::Pool(pool) => match self.pools.get_mut(&pool.meta.uid) {
@@ -338,7 +371,7 @@ impl State {
                 None => {
                     let uid = sandbox.meta.uid;
                     let entry = SandboxEntry { sandbox, seen: now, status_sent: None, standing: None };
-                    self.sandboxes.insert(uid, entry);
+                    self.sandboxes.insert(uid, entry.into());
                 }
             },
             Object::Pod(pod) => {

@@ -49,7 +49,7 @@ impl<'a> View<'a> {
     // ----- Objects -----
 
     pub(crate) fn claim(&self, uid: Uid) -> Option<&'a ClaimEntry> {
-        self.state.claims.get(&uid)
+        self.state.claims.get(&uid).map(|entry| &**entry)
     }
 
     pub(crate) fn pool(&self, uid: Uid) -> Option<&'a PoolEntry> {
@@ -57,7 +57,7 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn sandbox(&self, uid: Uid) -> Option<&'a SandboxEntry> {
-        self.state.sandboxes.get(&uid)
+        self.state.sandboxes.get(&uid).map(|entry| &**entry)
     }
 
     /// Returns the Pod of a sandbox, going or not.
@@ -79,7 +79,7 @@ impl<'a> View<'a> {
             }
             None => self.state.child(claim.meta.uid, Kind::Sandbox)?,
         };
-        self.state.sandboxes.get(&uid).filter(|entry| entry.sandbox.meta.is_owned_by(claim.meta.uid))
+        self.sandbox(uid).filter(|entry| entry.sandbox.meta.is_owned_by(claim.meta.uid))
     }
 
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
@@ -162,7 +162,7 @@ impl<'a> View<'a> {
 
     /// Returns a pool's members.
     pub(crate) fn members(&self, pool: Uid) -> Option<&'a Members> {
-        self.state.members.get(&pool)
+        self.state.members.get(&pool).map(|members| &**members)
     }
 
     /// Returns the name for the next member.
@@ -181,6 +181,11 @@ impl<'a> View<'a> {
     /// Returns whether a write to this object is not settled: then it must not be written.
     pub(crate) fn is_held(&self, uid: Uid) -> bool {
         self.state.ledger.holds.contains_key(&uid)
+    }
+
+    /// Returns whether a deletion of this object is on its way, or may be.
+    pub(crate) fn is_being_deleted(&self, uid: Uid) -> bool {
+        self.state.ledger.is_being_deleted(uid)
     }
 
     /// Returns whether a write to this object was refused because another was first.

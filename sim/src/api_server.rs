@@ -6,24 +6,28 @@
 //! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, foreground deletion,
 //! admission, quota, field managers.
 
+mod numbering;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agent_sandbox_core::action::{Intent, Operation, Part, Patch, Target};
-use agent_sandbox_core::event::Outcome;
+use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::object::{ClaimStatus, Object, Phase, PoolStatus, SandboxStatus};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
 
+pub use self::numbering::Numbering;
+use self::numbering::Numbers;
 use crate::store::Store;
 
 /// The API server: its objects, and what happened to them lately.
 #[derive(Clone, Debug, Default)]
 pub struct ApiServer {
     store: Store,
+    numbers: Numbers,
     revision: u64,
-    identities: u64,
     notices: u64,
     histories: [Arc<History>; Kind::ALL.len()],
 }
@@ -31,7 +35,8 @@ pub struct ApiServer {
 /// What happened to the objects of one kind, as far as it is kept.
 #[derive(Clone, Debug, Default)]
 struct History {
-    changes: VecDeque<Seen>,
+    /// Each with its revision.
+    changes: VecDeque<(Version, Seen)>,
     /// A watch that has not got this far cannot go on.
     compacted: Version,
 }
@@ -46,10 +51,19 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// Returns the revision at which it happened.
+    /// Returns the object's version.
     pub fn version(&self) -> Version {
         match self {
             Self::Applied(object) | Self::Deleted(object) => object.version(),
+        }
+    }
+}
+
+impl From<Seen> for Event {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Applied(object) => Self::Applied(object),
+            Seen::Deleted(object) => Self::Deleted(object),
         }
     }
 }
@@ -59,8 +73,8 @@ impl Seen {
 pub enum Next {
     /// The watch has shown everything.
     Nothing,
-    /// This.
-    Seen(Seen),
+    /// This happened, at this revision.
+    Seen(Version, Seen),
     /// 410 Gone: what comes next was compacted away.
     Compacted,
 }
@@ -117,6 +131,16 @@ impl Commit {
 }
 
 impl ApiServer {
+    /// Returns a server that stores nothing.
+    pub fn new(numbering: Numbering) -> Self {
+        Self { numbers: Numbers::new(numbering), ..Self::default() }
+    }
+
+    /// Returns how identities and versions are chosen.
+    pub const fn numbering(&self) -> Numbering {
+        self.numbers.numbering
+    }
+
     /// Returns what is stored.
     pub const fn store(&self) -> &Store {
         &self.store
@@ -125,6 +149,17 @@ impl ApiServer {
     /// Returns the revision of the latest change.
     pub const fn revision(&self) -> Version {
         Version(self.revision)
+    }
+
+    /// Reads a list, or sends a bookmark: returns the latest revision.
+    pub fn read(&mut self) -> Version {
+        self.numbers.list(self.revision);
+        self.revision()
+    }
+
+    /// Returns the version that a list or a bookmark as of a revision has.
+    pub fn version_of_list(&self, revision: Version) -> Version {
+        self.numbers.version_of_list(revision.0)
     }
 
     /// Returns how many Kubernetes Events were written.
@@ -156,9 +191,9 @@ impl ApiServer {
         }
         let mut object = draft.clone();
         reset_status(&mut object);
-        self.identities += 1;
+        let uid = self.numbers.identity(draft);
         let meta = object.meta_mut();
-        meta.uid = uid_of_serial(self.identities);
+        meta.uid = uid;
         meta.created = now.whole_seconds();
         meta.generation = 1;
         meta.terminating = false;
@@ -241,16 +276,16 @@ impl ApiServer {
         let old = self.store.remove(kind, key)?;
         let version = self.next_revision();
         let mut gone = old.clone();
-        gone.meta_mut().version = version;
-        self.history_mut(kind).changes.push_back(Seen::Deleted(gone));
+        gone.meta_mut().version = self.numbers.version(version.0, Some(&old), &gone);
+        self.history_mut(kind).changes.push_back((version, Seen::Deleted(gone)));
         Some(Commit { version, old: Some(old), new: None, by: Some(by) })
     }
 
     fn write(&mut self, old: Option<Object>, mut object: Object, by: Writer) -> Commit {
         let version = self.next_revision();
-        object.meta_mut().version = version;
+        object.meta_mut().version = self.numbers.version(version.0, old.as_ref(), &object);
         self.store.put(object.clone());
-        self.history_mut(object.kind()).changes.push_back(Seen::Applied(object.clone()));
+        self.history_mut(object.kind()).changes.push_back((version, Seen::Applied(object.clone())));
         Commit { version, old, new: Some(object), by: Some(by) }
     }
 
@@ -269,31 +304,38 @@ impl ApiServer {
         if cursor < history.compacted {
             return Next::Compacted;
         }
-        let place = history.changes.partition_point(|seen| seen.version() <= cursor);
-        history.changes.get(place).map_or(Next::Nothing, |seen| Next::Seen(seen.clone()))
+        self.lines_after(kind, cursor)
+            .next()
+            .map_or(Next::Nothing, |(at, seen)| Next::Seen(*at, seen.clone()))
+    }
+
+    /// Returns what happened to the objects of a kind after `cursor`, as far as it is kept.
+    pub fn lines_after(&self, kind: Kind, cursor: Version) -> impl Iterator<Item = &(Version, Seen)> {
+        let changes = &self.histories[kind.index()].changes;
+        changes.range(changes.partition_point(|(at, _)| *at <= cursor)..)
     }
 
     /// Returns whether a watch that has shown everything up to `cursor` has something left to show.
     pub fn is_behind(&self, kind: Kind, cursor: Version) -> bool {
         let history = &self.histories[kind.index()];
-        cursor < history.compacted || history.changes.back().is_some_and(|last| last.version() > cursor)
+        cursor < history.compacted || history.changes.back().is_some_and(|(at, _)| *at > cursor)
     }
 
     /// Drops the history of a kind: a watch that lags has lost its place.
     pub fn compact(&mut self, kind: Kind) {
         let history = self.history_mut(kind);
-        history.compacted = history.changes.back().map_or(history.compacted, Seen::version);
+        history.compacted = history.changes.back().map_or(history.compacted, |(at, _)| *at);
         history.changes.clear();
     }
 
     /// Forgets what every watch has shown. Nobody can tell: this is about memory only.
     pub fn trim(&mut self, kind: Kind, shown: Version) {
         let history = &self.histories[kind.index()];
-        if history.changes.front().is_none_or(|first| first.version() > shown) {
+        if history.changes.front().is_none_or(|(at, _)| *at > shown) {
             return;
         }
         let history = self.history_mut(kind);
-        while history.changes.front().is_some_and(|first| first.version() <= shown) {
+        while history.changes.front().is_some_and(|(at, _)| *at <= shown) {
             history.changes.pop_front();
         }
     }

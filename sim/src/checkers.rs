@@ -28,6 +28,7 @@ mod truthful_ready;
 
 use std::fmt::Debug;
 
+use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
 
 pub use self::log::Log;
@@ -110,6 +111,9 @@ pub trait Checker: Debug + Send + Sync {
         Judgement::Silent
     }
 
+    /// Visits what the checker remembers and the store does not show: two situations are the same only if that is.
+    fn remembered(&self, _walk: &mut Walk) {}
+
     /// Returns a copy, so that a search can go back.
     fn copy(&self) -> Box<dyn Checker>;
 }
@@ -162,7 +166,44 @@ impl Checkers {
     /// That is those of effects and one of form: writes carry preconditions. A mutant must be found by the
     /// harm that it does, so campaigns against mutants leave that one out.
     pub fn all() -> Self {
-        Self::of_effects().and(Box::new(locked_writes::LockedWrites))
+        Self::of_effects().and_of_form()
+    }
+
+    /// Returns the checkers of a search: those that look at one occasion only, and those that remember, which are part
+    /// of a situation.
+    ///
+    /// A search knows by itself whether anybody does anything in the end, so the checker of silence is not among them.
+    pub fn of_search() -> (Self, Self) {
+        let forgetful = Self::new(vec![
+            Box::new(adopted_once::AdoptedOnce),
+            Box::new(one_sandbox::OneSandbox),
+            Box::new(in_use_kept::InUseKept),
+            Box::new(one_pod::OnePod),
+            Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(leader_writes::LeaderWrites),
+            Box::new(claims_served::ClaimsServed),
+            Box::new(pools_full::PoolsFull),
+            Box::new(nothing_left::NothingLeft),
+        ]);
+        let remembering = Self::new(vec![
+            Box::new(recorded_first::RecordedFirst::default()),
+            Box::new(identity_kept::IdentityKept::default()),
+            Box::new(population::Population::exact()),
+            Box::new(truthful_ready::TruthfulReady::default()),
+            Box::new(no_shared_sandbox::NoSharedSandbox::default()),
+        ]);
+        (forgetful, remembering)
+    }
+
+    /// Returns the set with the checker of form, that writes carry preconditions: see [`Checkers::all`].
+    #[must_use]
+    pub fn and_of_form(self) -> Self {
+        self.and(Box::new(locked_writes::LockedWrites))
+    }
+
+    /// Visits what the checkers remember.
+    pub fn remembered(&self, walk: &mut Walk) {
+        self.list.iter().for_each(|(checker, _)| checker.remembered(walk));
     }
 
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.

@@ -1,5 +1,6 @@
 //! Commands, their flags, and what they exit with.
 
+mod explore;
 mod hunt;
 mod parse;
 mod replay;
@@ -53,6 +54,11 @@ enum Command {
     /// Each seed is a small world with faults of its own. A violation comes with its last steps and with the
     /// command that replays it. Without one, what was never reached is listed.
     Hunt(HuntArgs),
+    /// Searches every interleaving of one small world.
+    ///
+    /// The same core and the same API server as everywhere, breadth first, so that the story of a violation is the
+    /// shortest. A space is closed when nothing is left to visit. What the search leaves out is listed.
+    Explore(ExploreArgs),
     /// Feeds the events of a trace to the core of this build and demands the same actions.
     ///
     /// Traces come from the controller's --record, or from run --trace. The first step with other actions is
@@ -114,6 +120,44 @@ struct HuntArgs {
     /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
     #[arg(long, default_value = "all", value_parser = parse::faults)]
     faults: Faults,
+}
+
+/// The flags of `explore`.
+#[derive(Args, Debug)]
+struct ExploreArgs {
+    /// How many claims users create.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=8))]
+    claims: Option<u32>,
+    /// How many members the pool keeps ready.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=8))]
+    pool: Option<u32>,
+    /// How many processes lead at the same time.
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2))]
+    leaders: Option<u8>,
+    /// How many times a process dies.
+    #[arg(long)]
+    crashes: Option<u8>,
+    /// How many answers never arrive: the write has taken effect, or does so later, or never.
+    #[arg(long)]
+    lost_answers: Option<u8>,
+    /// How many watches break, so that a process must list again.
+    #[arg(long)]
+    relists: Option<u8>,
+    /// How many claims their users delete.
+    #[arg(long)]
+    claim_deletes: Option<u32>,
+    /// How many times a user makes the pool smaller by one.
+    #[arg(long)]
+    scale_downs: Option<u32>,
+    /// Lets writes that nobody contests take their time, too: the space grows much.
+    #[arg(long)]
+    split_writes: bool,
+    /// One defect to build in; without other flags the search is one that finds it.
+    #[arg(long, value_parser = parse::mutant)]
+    mutant: Option<Mutant>,
+    /// How long to search, in real time.
+    #[arg(long, default_value = "60s", value_parser = parse::duration)]
+    budget: Duration,
 }
 
 /// The flags of `replay`.
@@ -183,6 +227,7 @@ pub(crate) fn main() -> ExitCode {
     let verdict = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Hunt(args) => Ok(hunt::hunt(&args)),
+        Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),
     };
     match verdict {

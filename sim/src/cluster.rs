@@ -85,7 +85,7 @@ pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Opt
 fn is_possible(pod: &Pod, what: PodStep) -> bool {
     let (live, placed) = (!pod.meta.terminating, !pod.node.is_empty());
     match what {
-        PodStep::Schedule => live && !placed,
+        PodStep::Schedule | PodStep::Start => live && !placed,
         PodStep::Run => live && placed && pod.phase == Phase::Pending,
         PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
         PodStep::LoseReady => live && pod.ready,
@@ -107,6 +107,10 @@ fn change(pod: &mut Pod, what: PodStep) {
             if pod.ips.is_empty() {
                 pod.ips.push(address(pod.meta.uid));
             }
+        }
+        PodStep::Start => {
+            change(pod, PodStep::Schedule);
+            change(pod, PodStep::GetReady);
         }
         PodStep::LoseReady => pod.ready = false,
         PodStep::Fail => {

@@ -11,6 +11,7 @@ pub mod checkers;
 pub mod choices;
 mod cluster;
 pub mod controller;
+pub mod explore;
 pub mod faults;
 pub mod fuzz;
 pub mod process;

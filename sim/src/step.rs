@@ -61,6 +61,8 @@ pub enum PodStep {
     Run,
     /// It runs, is ready and has an address.
     GetReady,
+    /// It gets a node, runs, is ready and has an address, all at once.
+    Start,
     /// It is not ready any more.
     LoseReady,
     /// It ends badly.

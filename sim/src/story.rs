@@ -105,6 +105,7 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Schedule => "gets a node",
         PodStep::Run => "runs, without an address",
         PodStep::GetReady => "is ready",
+        PodStep::Start => "starts and is ready",
         PodStep::LoseReady => "is not ready any more",
         PodStep::Fail => "fails",
         PodStep::FinishDelete => "has stopped",

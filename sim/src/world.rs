@@ -13,7 +13,7 @@ use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
-use crate::api_server::{ApiServer, Commit, Next, Seen, Writer};
+use crate::api_server::{ApiServer, Commit, Next, Numbering, Writer};
 use crate::controller::Controller;
 use crate::process::{Process, Request, RequestId, Role, Watch};
 use crate::scene::Scene;
@@ -42,11 +42,16 @@ pub struct World<C: Controller> {
 impl<C: Controller> World<C> {
     /// Returns the world before the first step: nothing is stored, and nothing runs.
     pub fn new(scene: Arc<Scene<C>>) -> Self {
+        Self::numbered(scene, Numbering::default())
+    }
+
+    /// Returns the same with a server that numbers in its own way.
+    pub fn numbered(scene: Arc<Scene<C>>, numbering: Numbering) -> Self {
         let done = vec![0; scene.script.len().div_ceil(64)];
         let processes = (0..scene.processes).map(|_| Arc::new(Process::empty())).collect();
         Self {
             scene,
-            server: ApiServer::default(),
+            server: ApiServer::new(numbering),
             processes,
             requests: Vec::new(),
             requests_sent: 0,
@@ -97,7 +102,7 @@ impl<C: Controller> World<C> {
     pub fn advance(&mut self, to: Mono) {
         if to > self.clock {
             self.clock = to;
-            self.requests.retain(|request| !request.abandoned || request.until >= to);
+            self.requests.retain(|request| !request.abandoned || request.until > to);
         }
     }
 
@@ -231,7 +236,7 @@ impl<C: Controller> World<C> {
         if request.answer.is_some() {
             return false;
         }
-        if request.until < self.clock {
+        if request.until <= self.clock {
             return self.lose_request(id, facts);
         }
         let (process, term, intent) = (request.process, request.term, request.action.intent);
@@ -314,7 +319,7 @@ impl<C: Controller> World<C> {
         if !self.process(process).is_leading() || *self.watch(process, kind) != Watch::Lost {
             return false;
         }
-        let (objects, at) = (self.server.store().list(kind).into(), self.server.revision());
+        let (objects, at) = (self.server.store().list(kind).into(), self.server.read());
         *self.watch_mut(process, kind) = Watch::Listed { objects, at };
         facts.push(Fact::Listed(process, kind));
         true
@@ -326,34 +331,42 @@ impl<C: Controller> World<C> {
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
         self.process_mut(process).listed |= 1 << kind.index();
         facts.push(Fact::Relisted { process, term: self.process(process).term(), kind, at });
+        let at = self.server.version_of_list(at);
         self.tell(process, Event::Relisted { kind, objects, at }, facts);
         true
     }
 
     fn deliver(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
         let Watch::Live { cursor } = *self.watch(process, kind) else { return false };
-        let seen = match self.server.next(kind, cursor) {
+        let (cursor, seen) = match self.server.next(kind, cursor) {
             Next::Nothing => return false,
             Next::Compacted => return self.break_watch(process, kind, facts),
-            Next::Seen(seen) => seen,
+            Next::Seen(at, seen) => (at, seen),
         };
-        *self.watch_mut(process, kind) = Watch::Live { cursor: seen.version() };
+        *self.watch_mut(process, kind) = Watch::Live { cursor };
         self.tidy(kind);
-        let event = match seen {
-            Seen::Applied(object) => Event::Applied(object),
-            Seen::Deleted(object) => Event::Deleted(object),
-        };
-        self.tell(process, event, facts);
+        self.tell(process, seen.into(), facts);
         true
+    }
+
+    /// Moves a watch on by a line that is no news: the process is not told, because it would do nothing.
+    pub(crate) fn pass_over(&mut self, process: u8, kind: Kind) {
+        if let Watch::Live { cursor } = *self.watch(process, kind)
+            && let Next::Seen(cursor, _) = self.server.next(kind, cursor)
+        {
+            *self.watch_mut(process, kind) = Watch::Live { cursor };
+            self.tidy(kind);
+        }
     }
 
     fn bookmark(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
         let Watch::Live { cursor } = *self.watch(process, kind) else { return false };
-        let at = self.server.revision();
-        if at <= cursor || self.server.is_behind(kind, cursor) {
+        if self.server.is_behind(kind, cursor) {
             return false;
         }
+        let at = self.server.read();
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
+        let at = self.server.version_of_list(at);
         self.tell(process, Event::Progress { kind, at }, facts);
         true
     }
@@ -490,6 +503,15 @@ impl<C: Controller> World<C> {
     fn now(&self, process: u8) -> Now {
         let wall = Wall::from_micros(self.wall().micros() + self.process(process).skew);
         Now { mono: self.clock, wall }
+    }
+
+    /// Gives everybody who runs to `visit`.
+    pub(crate) fn controllers_mut(&mut self, mut visit: impl FnMut(&mut C)) {
+        for place in &mut self.processes {
+            if place.controller.is_some() {
+                Arc::make_mut(place).controller.as_mut().into_iter().for_each(&mut visit);
+            }
+        }
     }
 
     fn process_mut(&mut self, process: u8) -> &mut Process<C> {

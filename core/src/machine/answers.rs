@@ -154,7 +154,7 @@ impl Machine {
         match outcome {
             Outcome::Done(object) => {
                 let (uid, version) = (object.uid(), object.version());
-                self.state.observe(&object, self.now);
+                self.state.take_answer(&object, self.now);
                 if kind == Kind::Sandbox {
                     self.state.note_presence(key, uid);
                 }
@@ -217,7 +217,7 @@ impl Machine {
     /// Own writes are visible at once: the answer is the newest version.
     pub(super) fn observe_own(&mut self, object: &Object) {
         if !self.is_mutant_own_write() {
-            self.state.observe(object, self.now);
+            self.state.take_answer(object, self.now);
         }
     }
 

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 impl Machine {
     /// Plans again what is left to do about writes of an earlier term, which the end of that term took off the agenda.
     pub(super) fn resume_duties(&mut self) {
-        for ((kind, key), draft) in &self.state.ledger.drafts {
+        for ((kind, key), draft) in self.state.ledger.drafts.iter() {
             let at = match draft.stage {
                 Stage::Unsettled(at) => Some(at),
                 Stage::Ghost => draft.ghost_until,
@@ -25,12 +25,12 @@ impl Machine {
                 self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
             }
         }
-        for ((kind, key), look) in &self.state.ledger.looks {
+        for ((kind, key), look) in self.state.ledger.looks.iter() {
             if !look.is_sent {
                 self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
             }
         }
-        for (uid, hold) in &self.state.ledger.holds {
+        for (uid, hold) in self.state.ledger.holds.iter() {
             match hold {
                 Hold::Unsettled(lost) => {
                     self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);

@@ -10,13 +10,15 @@ use crate::view::View;
 ///
 /// Reads: the sandbox, its Pods, and who holds the Pod's name.
 /// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
-/// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name.
+/// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name; for a
+/// sandbox whose deletion is under way, whose Pods are being collected.
 /// Source: SBX-073, SBX-079; INV-04.
 pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let key = &sandbox.meta.key;
     let is_taken = view.is_pod_name_taken(key) || view.is_drafted(Kind::Pod, key);
-    if sandbox.meta.terminating || is_taken || view.pod_of(sandbox.meta.uid).is_some() {
+    let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
+    if is_going || is_taken || view.pod_of(sandbox.meta.uid).is_some() {
         return Verdict::Quiet;
     }
     Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(make::pod(sandbox).into())))

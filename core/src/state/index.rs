@@ -2,7 +2,7 @@
 
 use super::{State, assignment, is_ready, order, range};
 use crate::id::{Key, Kind, Uid};
-use crate::members::{Members, Place, Standing};
+use crate::members::{Place, Standing};
 use crate::object::Sandbox;
 
 impl State {
@@ -202,7 +202,7 @@ impl State {
     }
 
     pub(super) fn drop_members(&mut self, pool: Uid) {
-        if self.members.get(&pool).is_some_and(Members::is_empty) {
+        if self.members.get(&pool).is_some_and(|members| members.is_empty()) {
             self.members.remove(&pool);
         }
     }

@@ -165,7 +165,7 @@ fn a_watch_shows_every_change_of_its_kind_in_order() {
     handle(&mut server, &delete(&object, None));
     let mut cursor = Version(0);
     let mut shown = Vec::new();
-    while let Next::Seen(seen) = server.next(Kind::Claim, cursor) {
+    while let Next::Seen(_, seen) = server.next(Kind::Claim, cursor) {
         cursor = seen.version();
         shown.push(seen);
     }
@@ -189,7 +189,7 @@ fn trimming_what_was_shown_is_not_noticed() {
     created(&mut server, scene::claim("a", "p"));
     created(&mut server, scene::claim("b", "p"));
     server.trim(Kind::Claim, Version(1));
-    assert!(matches!(server.next(Kind::Claim, Version(1)), Next::Seen(_)));
+    assert!(matches!(server.next(Kind::Claim, Version(1)), Next::Seen(..)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::object::Object;
 
@@ -62,6 +63,10 @@ impl Checker for IdentityKept {
                 new.meta.key.name, bound.name
             )
         }))
+    }
+
+    fn remembered(&self, walk: &mut Walk) {
+        walk.set(self.births.keys(), |walk, sandbox| walk.uid(*sandbox));
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -1,5 +1,6 @@
 //! A pool never has more members than it was asked for.
 
+use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::object::Sandbox;
 
@@ -55,12 +56,12 @@ impl Population {
         }
     }
 
-    fn on_birth(&mut self, sandbox: &Sandbox, pool: Uid, by: Option<Writer>) -> Judgement {
-        let term = match by {
+    fn on_birth(&mut self, sandbox: &Sandbox, pool: Uid, commit: &Commit) -> Judgement {
+        let term = match commit.by {
             Some(Writer::Process { term, .. }) => Some(term),
             Some(_) | None => None,
         };
-        let (uid, born) = (sandbox.meta.uid, sandbox.meta.version);
+        let (uid, born) = (sandbox.meta.uid, commit.version);
         self.members.push(Member { sandbox: uid, pool, term: term.unwrap_or(0), born });
         if !self.pools.iter().any(|entry| entry.0 == pool) {
             return Judgement::Silent;
@@ -100,7 +101,7 @@ impl Checker for Population {
                 };
                 let new = as_sandbox(commit.new.as_ref());
                 match (pool_of(as_sandbox(commit.old.as_ref())), new, pool_of(new)) {
-                    (None, Some(sandbox), Some(pool)) => return self.on_birth(sandbox, pool, commit.by),
+                    (None, Some(sandbox), Some(pool)) => return self.on_birth(sandbox, pool, commit),
                     (Some(_), _, None) => {
                         let uid = commit.object().uid();
                         self.members.retain(|member| member.sandbox != uid);
@@ -122,6 +123,19 @@ impl Checker for Population {
         if let Fact::Crashed { term, .. } | Fact::Deposed { term, .. } = fact {
             self.leaders.retain(|leader| leader.0 != *term);
         }
+    }
+
+    fn remembered(&self, walk: &mut Walk) {
+        walk.set(&self.members, |walk, member| {
+            walk.uid(member.sandbox);
+            walk.number(member.term);
+            self.leaders.iter().for_each(|leader| walk.option(member.born <= leader.1));
+        });
+        self.leaders.iter().for_each(|leader| walk.number(leader.0));
+        walk.set(&self.pools, |walk, (pool, most)| {
+            walk.uid(*pool);
+            walk.number((*most).into());
+        });
     }
 
     fn copy(&self) -> Box<dyn Checker> {

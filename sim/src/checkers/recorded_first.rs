@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::id::{Kind, Text, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Meta, Sandbox};
@@ -40,6 +41,16 @@ impl Checker for RecordedFirst {
             (Some(old), Some(new)) if commit.by != Some(Writer::User) => self.judge_record(old, new, store),
             _ => Judgement::Silent,
         }
+    }
+
+    fn remembered(&self, walk: &mut Walk) {
+        walk.set(&self.records, |walk, (claim, since)| {
+            walk.uid(*claim);
+            walk.set(&self.births, |walk, (sandbox, born)| {
+                walk.uid(*sandbox);
+                walk.option(born <= since);
+            });
+        });
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -1,5 +1,6 @@
 //! A claim that says Ready says which sandbox, and where, and it is true.
 
+use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::object::{Bound, Claim, Object};
 
@@ -38,6 +39,17 @@ impl Checker for TruthfulReady {
         Judgement::unless_broken(
             self.lie(claim, store).map(|lie| format!("claim {} is Ready {lie}", claim.meta.key.name)),
         )
+    }
+
+    fn remembered(&self, walk: &mut Walk) {
+        walk.set(&self.sandboxes, |walk, (claim, sandbox, _)| {
+            walk.uid(*claim);
+            walk.uid(*sandbox);
+        });
+        walk.set(&self.pods, |walk, (sandbox, addresses)| {
+            walk.uid(*sandbox);
+            addresses.iter().for_each(|address| walk.text(address));
+        });
     }
 
     fn copy(&self) -> Box<dyn Checker> {

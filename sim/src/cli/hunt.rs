@@ -141,6 +141,6 @@ fn tell_unreached(args: &HuntArgs, found: &Found) {
     tell_list("branches never reached", branches.map(|(_, name)| name).collect());
 }
 
-fn tell_list(what: &str, names: Vec<&str>) {
+pub(super) fn tell_list(what: &str, names: Vec<&str>) {
     say!("{what}: {}", if names.is_empty() { "none".to_owned() } else { names.join("; ") });
 }

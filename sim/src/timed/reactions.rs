@@ -157,7 +157,7 @@ impl<C: Controller> Timed<C> {
     fn plan_pod(&mut self, pod: agent_sandbox_core::id::Uid, what: PodStep) {
         let after = match what {
             PodStep::Schedule => self.choices.between(ms(5), ms(20)),
-            PodStep::GetReady => {
+            PodStep::GetReady | PodStep::Start => {
                 let mean = if self.strikes(Fault::SlowKubelet) { ms(8000) } else { ms(300) };
                 let after = ms(400) + self.choices.around(mean);
                 if self.strikes(Fault::LateAddress) {

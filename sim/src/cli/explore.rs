@@ -1,0 +1,98 @@
+//! `explore`: every interleaving of one small world.
+
+use agent_sandbox_core::machine::Machine;
+use agent_sandbox_sim::checkers::Class;
+use agent_sandbox_sim::controller::Controller;
+use agent_sandbox_sim::explore::{Found, Report, Scope, explore as search};
+
+use super::hunt::tell_list;
+use super::{ExploreArgs, Verdict, say};
+
+/// Searches, and tells how far it got and what it found.
+pub(super) fn explore(args: &ExploreArgs) -> Verdict {
+    let scope = scope(args);
+    say!(
+        "world           {} claims, a pool of {}, {} leading, {} crashes, {} lost answers, {} relists",
+        scope.claims,
+        scope.pool,
+        scope.leaders,
+        scope.crashes,
+        scope.lost_answers,
+        scope.relists
+    );
+    if scope.claim_deletes + scope.scale_downs > 0 {
+        say!("users           delete {} claims, scale down {} times", scope.claim_deletes, scope.scale_downs);
+    }
+    if let Some(mutant) = scope.mutant {
+        say!("defect          {}: {}", mutant.name(), mutant.about());
+    }
+    let report = search(&scope, args.budget);
+    tell_figures(&report);
+    for (line, what) in (0..).zip(scope.left_out()) {
+        say!("{:<16}{what}", if line == 0 { "left out" } else { "" });
+    }
+    let branches = (0..).zip(Machine::branches()).filter(|(bit, _)| report.reached >> bit & 1 == 0);
+    tell_list("branches never reached", branches.map(|(_, name)| name).collect());
+    let verdict = match &report.found {
+        None => Verdict::Pass,
+        Some(found) => tell_violation(found),
+    };
+    say!("");
+    say!(
+        "verdict         {verdict}{}",
+        if report.closed || report.found.is_some() { "" } else { ", as far as it got" }
+    );
+    verdict
+}
+
+fn scope(args: &ExploreArgs) -> Scope {
+    let base = args.mutant.map_or_else(Scope::small, Scope::of_mutant);
+    Scope {
+        claims: args.claims.unwrap_or(base.claims),
+        pool: args.pool.unwrap_or(base.pool),
+        leaders: args.leaders.unwrap_or(base.leaders),
+        crashes: args.crashes.unwrap_or(base.crashes),
+        lost_answers: args.lost_answers.unwrap_or(base.lost_answers),
+        relists: args.relists.unwrap_or(base.relists),
+        claim_deletes: args.claim_deletes.unwrap_or(base.claim_deletes),
+        scale_downs: args.scale_downs.unwrap_or(base.scale_downs),
+        split_writes: args.split_writes,
+        ..base
+    }
+}
+
+fn tell_figures(report: &Report) {
+    let real = report.elapsed.as_secs_f64();
+    let closed = match (report.closed, &report.found) {
+        (true, _) => "closed: every situation was visited",
+        (false, Some(_)) => "ended at the first violation",
+        (false, None) => "not closed within the budget",
+    };
+    say!("space           {closed}");
+    say!("states          {}, {} of them at rest; depth {}", report.states, report.rests, report.depth);
+    say!(
+        "transitions     {} in {real:.1} s: {:.0}/s on one core",
+        report.transitions,
+        report.transitions as f64 / real
+    );
+    say!(
+        "memory          {:.0} bytes a state visited; at most {} states waited",
+        report.bytes_visited as f64 / f64::from(report.states.max(1)),
+        report.frontier_max
+    );
+}
+
+fn tell_violation(found: &Found) -> Verdict {
+    let property = found.violation.property;
+    say!("");
+    say!("{} broke after {} moves:", property.name, found.moves);
+    say!("  {}", found.violation.what);
+    say!("  promised: {}", property.about);
+    say!("");
+    say!("the shortest story:");
+    found.story.iter().for_each(|line| say!("{line}"));
+    match property.class {
+        Class::Liveness => Verdict::NotLive,
+        Class::Safety => Verdict::Unsafe,
+    }
+}

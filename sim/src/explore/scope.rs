@@ -1,0 +1,148 @@
+//! How large the world is that a search goes through, and what may go wrong in it.
+
+use std::time::Duration;
+
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::mutant::Mutant;
+
+use crate::scene::{self, Act, Deed};
+
+/// A small world.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// How many claims users create, at any time and in any order.
+    pub claims: u32,
+    /// `spec.replicas` of the only pool.
+    pub pool: u32,
+    /// How many processes lead at the same time, from the beginning.
+    pub leaders: u8,
+    /// How many times a process dies. It comes back, as a new one, whenever it likes.
+    pub crashes: u8,
+    /// How many answers never arrive: the write has taken effect, or does so later, or never.
+    pub lost_answers: u8,
+    /// How many answers at a time are overtaken by what a watch shows.
+    pub late_answers: u8,
+    /// How many watches break, so that a process must list again.
+    pub relists: u8,
+    /// How many claims their users delete: the first ones, at any time after they were created.
+    pub claim_deletes: u32,
+    /// How many times a user takes one from `spec.replicas`, at any time.
+    pub scale_downs: u32,
+    /// Whether writes that nobody contests take their time, too.
+    pub split_writes: bool,
+    /// The defect to have.
+    pub mutant: Option<Mutant>,
+}
+
+impl Scope {
+    /// Returns the smallest world that has everything: two claims race for one member.
+    pub const fn small() -> Self {
+        Self {
+            claims: 2,
+            pool: 1,
+            leaders: 1,
+            crashes: 0,
+            lost_answers: 0,
+            late_answers: 1,
+            relists: 0,
+            claim_deletes: 0,
+            scale_downs: 0,
+            split_writes: false,
+            mutant: None,
+        }
+    }
+
+    /// Returns the world in which the harm of a defect shows soonest.
+    pub const fn of_mutant(mutant: Mutant) -> Self {
+        let small = Self { mutant: Some(mutant), ..Self::small() };
+        match mutant {
+            Mutant::DeleteWithoutPreconditions => Self { claims: 1, leaders: 2, scale_downs: 1, ..small },
+            Mutant::LostAnswerIsFailure => Self { claims: 1, lost_answers: 1, ..small },
+            Mutant::OwnWriteInvisible => Self { claims: 1, ..small },
+            Mutant::AdoptWithoutLock => Self { leaders: 2, ..small },
+            Mutant::AbandonOnConflict => Self { claims: 1, lost_answers: 1, ..small },
+        }
+    }
+
+    /// Returns what this search does not do, for people to read beside what it found.
+    pub fn left_out(&self) -> Vec<&'static str> {
+        let mut out = vec![
+            "Pods get ready in one step, with their address, and do not fail or lose readiness",
+            "the pool's status and bad news about what starts are not held back for a time that passes",
+            "people do not delete Pods, sandboxes, pools or templates",
+            "bookmarks, compaction, 429 and refusals",
+        ];
+        let optional = [
+            (
+                self.split_writes,
+                "a delay between commit and answer of writes that nobody contests (--split-writes)",
+            ),
+            (self.crashes > 0, "crashes (--crashes)"),
+            (self.lost_answers > 0, "lost requests, lost answers and late commits (--lost-answers)"),
+            (self.relists > 0, "broken watches (--relists)"),
+            (self.leaders > 1, "a second leader (--leaders)"),
+            (self.claim_deletes > 0, "deleted claims (--claim-deletes)"),
+            (self.scale_downs > 0, "a pool that is scaled down (--scale-downs)"),
+        ];
+        out.extend(optional.into_iter().filter(|(is_in, _)| !is_in).map(|(_, what)| what));
+        out
+    }
+
+    /// Returns how a controller is set up in a search.
+    ///
+    /// A second lasts 50 µs. So everything happens within one second of the calendar, where names decide between
+    /// claims; and no delay is long enough for its jitter to show.
+    pub fn config(&self) -> Config {
+        Config {
+            adopt_grace: GRACE,
+            settle: QUIET,
+            pool_status_interval: QUIET,
+            write_timeout: WRITE_LIMIT / 2,
+            write_margin: WRITE_LIMIT / 2,
+            backoff_min: BACKOFF,
+            backoff_max: BACKOFF,
+            claim_events: false,
+            mutant: self.mutant,
+            ..Config::default()
+        }
+    }
+
+    /// Returns what users do, the first two lines before everything else.
+    pub(super) fn script(&self) -> Vec<Deed> {
+        let create = |object| Deed::new(Act::Create(object));
+        let mut script = vec![create(scene::template()), create(scene::pool(POOL, self.pool))];
+        let claim = |number: u32| format!("claim-{}", number + 1);
+        script.extend((0..self.claims).map(|number| create(scene::claim(claim(number), POOL))));
+        script.extend((0..self.claim_deletes.min(self.claims)).map(|number| {
+            Deed::new(Act::Delete(Kind::Claim, scene::key(claim(number)))).after(SETTING + number)
+        }));
+        for number in 1..=self.scale_downs.min(self.pool) {
+            let before = script.len() as u32 - 1;
+            let scale = Deed::new(Act::Scale(scene::key(POOL), self.pool - number));
+            script.push(if number == 1 { scale } else { scale.after(before) });
+        }
+        script
+    }
+}
+
+/// The only pool.
+const POOL: &str = "pool";
+
+/// How many lines of the script are done before the search begins.
+pub(super) const SETTING: u32 = 2;
+
+/// A delay after a failure. Longer than the shortest time that passes, and too short for jitter.
+const BACKOFF: Duration = Duration::from_micros(2);
+
+/// How long a claim waits for a member that is starting.
+const GRACE: Duration = Duration::from_micros(100);
+
+/// How long a write may take effect when its answer is missing.
+const WRITE_LIMIT: Duration = Duration::from_millis(1);
+
+/// How long news that are none are held back: longer than all else together.
+pub(super) const QUIET: Duration = Duration::from_millis(10);
+
+/// Moments further ahead than this are all the same.
+pub(super) const FAR: Duration = Duration::from_millis(5);
