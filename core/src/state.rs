@@ -292,6 +292,11 @@ impl State {
     /// Brings the indexes in line after a change of the ledger's holds or drafts.
     pub(crate) fn hold_changed(&mut self, uid: Uid) {
         let Some(kind) = self.kind_of(uid) else { return };
+        if kind == Kind::Pool {
+            // Nobody but its own rules asks whether a pool is being written.
+            self.touch(kind, uid);
+            return;
+        }
         self.unlink(kind, uid);
         self.link(kind, uid);
         self.touch_neighbours(kind, uid);

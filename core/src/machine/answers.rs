@@ -158,6 +158,8 @@ impl Machine {
                 if kind == Kind::Sandbox {
                     self.state.note_presence(key, uid);
                 }
+                // Who relied on this read asks again: it may be older than a deletion that a watch has shown.
+                self.state.touch_referrers(kind, key);
                 self.after_look(&slot, Some((uid, version)));
             }
             Outcome::NotFound => {

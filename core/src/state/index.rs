@@ -85,6 +85,7 @@ impl State {
         let queued = waits.then(|| pool.clone());
         if waits {
             self.waiting.entry(pool.clone()).or_default().insert(order(&claim));
+            self.touch_name(Kind::Pool, &pool);
         }
         self.claims_by_pool.insert((pool, uid));
         if let Some(entry) = self.claims.get_mut(&uid) {

@@ -85,7 +85,7 @@ impl State {
     }
 
     /// Touches those that name this object in their spec or record.
-    pub(super) fn touch_referrers(&mut self, kind: Kind, key: &Key) {
+    pub(crate) fn touch_referrers(&mut self, kind: Kind, key: &Key) {
         let (index, referrer) = match kind {
             Kind::Pool => (&self.claims_by_pool, Kind::Claim),
             Kind::Template => (&self.pools_by_template, Kind::Pool),
