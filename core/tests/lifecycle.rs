@@ -12,7 +12,7 @@ use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Blueprint, Claim, ClaimStatus, Json, Meta, Object, Phase, PodMetadata, Pool, PoolStatus, Sandbox,
+    Blueprint, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, PodMetadata, Pool, PoolStatus, Sandbox,
     Template, Truth,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
@@ -230,6 +230,25 @@ fn a_standby_writes_nothing() {
     world.claim("claim");
     world.drain();
     assert_eq!(world.sent, []);
+}
+
+#[test]
+fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.kubelet = false;
+    let claim = Claim { meta: meta("claim"), pool: "pool".into(), status: ClaimStatus::default() };
+    let claim = world.put(Object::Claim(Arc::new(claim)));
+    let mut sandbox = (*world.sandboxes()[0]).clone();
+    sandbox.meta = meta("owned");
+    sandbox.meta.owner = Some(Owner::new(Kind::Claim, claim.meta()));
+    world.put(Object::Sandbox(Arc::new(sandbox)));
+    world.restart();
+    world.drain();
+    world.sent.clear();
+    world.delete(Kind::Sandbox, "owned");
+    world.drain();
+    assert!(world.sent.contains(&Intent::RecordAssignment), "{:?}", world.sent);
 }
 
 /// A server that answers at once, and its watches.
