@@ -263,10 +263,13 @@ impl State {
 
     /// Returns whether a deletion that a watch shows, however late, says that nobody will hold the name again.
     ///
-    /// So it is with members, whose names are chosen once. A claim's own name may pass to a successor, which a watch
-    /// that lags has yet to show.
-    fn is_never_reused(&self, (kind, key): &(Kind, Key)) -> bool {
-        *kind == Kind::Sandbox && !self.names.contains_key(&(Kind::Claim, key.clone()))
+    /// So it is with members, whose names are chosen once, unless an attempt to create one may still land. A claim's own
+    /// name may pass to a successor, which a watch that lags has yet to show.
+    fn is_never_reused(&self, slot: &(Kind, Key)) -> bool {
+        let (kind, key) = slot;
+        *kind == Kind::Sandbox
+            && !self.names.contains_key(&(Kind::Claim, key.clone()))
+            && !self.ledger.drafts.contains_key(slot)
     }
 
     /// Takes in that the server itself found this sandbox under its name.
@@ -428,12 +431,13 @@ impl State {
             self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid)).and_then(|meta| meta.owner.clone());
         let Some(draft) = self.ledger.drafts.get_mut(slot) else { return };
         match draft.stage {
-            Stage::Unsettled(_) | Stage::Taken => {
+            Stage::Unsettled(_) => {
                 draft.stage = Stage::Ghost;
                 self.settled.push(slot.clone());
             }
             Stage::Sent(_) => draft.landed |= owner.is_some_and(|owner| owner.uid == draft.purpose.subject),
-            Stage::Ghost => {}
+            // The server is being asked. What a watch shows may be the holder before the one that is asked about.
+            Stage::Taken | Stage::Ghost => {}
         }
         let (subject, done) =
             (draft.purpose.subject, draft.stage == Stage::Ghost && draft.ghost_until.is_none());

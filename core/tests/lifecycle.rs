@@ -179,6 +179,85 @@ fn a_new_process_finishes_what_the_old_one_had_recorded() {
 }
 
 #[test]
+fn a_create_that_may_have_landed_late_is_looked_for_before_the_pool_refills() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    world.claim("claim");
+    world.drain();
+    world.sent.clear();
+    world.pass(Duration::from_secs(16));
+    assert_eq!(world.sent[..2], [Intent::Look, Intent::CreateMember]);
+}
+
+#[test]
+fn a_watch_does_not_answer_what_the_server_is_being_asked() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    world.pass(Duration::from_secs(2));
+    let member = world.sandboxes()[0].clone();
+    world.time += Duration::from_secs(16).as_micros() as u64;
+    world.machine.handle_timeout(world.now());
+    let look = world.machine.poll_action().unwrap();
+    assert_eq!(look.intent, Intent::Look);
+    // A claim of another process has taken the member; whether the late create has landed since, only the look says.
+    let mut adopted = (*member).clone();
+    adopted.meta.owner = None;
+    let object = world.put(Object::Sandbox(Arc::new(adopted)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(!next.contains(&Intent::CreateMember), "{next:?}");
+    let outcome = world.answer(&look);
+    world.machine.handle_event(Event::ActionDone { id: look.id, outcome }, world.now());
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(next.contains(&Intent::CreateMember), "{next:?}");
+}
+
+#[test]
+fn a_record_stays_while_a_late_create_may_bring_its_sandbox_back() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    let name = world.sandboxes()[0].meta.key.name.to_string();
+    let claim = Claim { meta: meta("claim"), pool: "pool".into(), status: ClaimStatus::default() };
+    let object = world.put(Object::Claim(Arc::new(claim)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    let record = world.machine.poll_action().unwrap();
+    assert_eq!(record.intent, Intent::RecordAssignment);
+    let outcome = world.answer(&record);
+    world.machine.handle_event(Event::ActionDone { id: record.id, outcome }, world.now());
+    world.delete(Kind::Sandbox, &name);
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(next.contains(&Intent::Look) && !next.contains(&Intent::ClearAssignment), "{next:?}");
+}
+
+#[test]
+fn an_answer_that_arrives_after_the_deletion_revives_nothing() {
+    let mut world = World::with_pool(1);
+    let create = world.machine.poll_action().unwrap();
+    let Operation::Create(draft) = &*create.operation else { unreachable!() };
+    let member = world.put(draft.clone());
+    world.machine.handle_event(Event::Applied(member.clone()), world.now());
+    world.delete(Kind::Sandbox, &member.key().name);
+    let at = Version(world.revision);
+    world.machine.handle_event(Event::Progress { kind: Kind::Sandbox, at }, world.now());
+    let done = Event::ActionDone { id: create.id, outcome: Outcome::Done(member) };
+    world.machine.handle_event(done, world.now());
+    let next = world.machine.poll_action().unwrap();
+    assert_eq!(next.intent, Intent::CreateMember);
+}
+
+#[test]
 fn a_pod_that_is_deleted_comes_back() {
     let mut world = World::with_pool(0);
     world.claim("claim");

@@ -134,7 +134,8 @@ impl Machine {
     }
 
     /// Forgets attempts that can no longer land. Whether one has landed meanwhile, unseen by a watch that lags, only the
-    /// server can say; it is asked where a pool would count one member too few.
+    /// server can say; it is asked where a pool would count one member too few. A look that is under way already may
+    /// have been answered before.
     pub(super) fn drop_ghosts(&mut self) {
         let now = self.now.mono;
         let expired =
@@ -142,8 +143,14 @@ impl Machine {
         let drafts = self.state.ledger.drafts.iter().filter(|(_, draft)| expired(draft));
         let gone: Vec<_> = drafts.map(|(slot, draft)| (slot.clone(), draft.purpose.subject)).collect();
         for (slot, subject) in gone {
-            let is_counted = self.state.pools.contains_key(&subject) && !self.state.names.contains_key(&slot);
+            let is_counted = self.state.pools.contains_key(&subject);
+            let is_looked_up = self.state.ledger.looks.get(&slot).is_some_and(|look| look.is_sent);
             match self.state.ledger.drafts.get_mut(&slot) {
+                Some(draft) if is_counted && is_looked_up => {
+                    let later = now + self.config.write_timeout;
+                    draft.ghost_until = Some(later);
+                    self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), later, TimeoutReason::Repeat);
+                }
                 Some(draft) if is_counted => {
                     (draft.stage, draft.ghost_until) = (Stage::Taken, None);
                     self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);

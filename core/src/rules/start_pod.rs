@@ -11,7 +11,7 @@ use crate::view::View;
 /// Reads: the sandbox, its Pods, and who holds the Pod's name.
 /// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
 /// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name; for a
-/// sandbox whose deletion is under way, whose Pods are being collected.
+/// sandbox whose deletion is under way, because that one's Pods are being collected.
 /// Source: SBX-073, SBX-079; INV-04.
 pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
@@ -32,6 +32,11 @@ mod tests {
     #[test]
     fn a_sandbox_without_a_pod_gets_one_of_its_name() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod", &["CreatePod s1"]);
+    }
+
+    #[test]
+    fn a_sandbox_whose_deletion_is_under_way_gets_none() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod\nleaving s1", &[]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! claim c1      pool=p age=9s records=s1 shows=s1 isready
 //! absent sandbox s1                     (the server itself said so)
 //! held s1                               (a write to it is not answered)
+//! leaving s1                            (its deletion is not answered)
 //! ```
 
 use alloc::format;
@@ -16,10 +17,11 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
 
-use crate::action::{Operation, Part};
+use crate::action::{Intent, Operation, Part, Target};
+use crate::agenda::Urgency;
 use crate::config::Config;
 use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
-use crate::ledger::Hold;
+use crate::ledger::{Hold, Purpose};
 use crate::make;
 use crate::names;
 use crate::object::{
@@ -80,6 +82,15 @@ impl World {
             "held" => {
                 let uid = self.uid(name);
                 self.state.ledger.holds.insert(uid, Hold::Sent(ActionId(0)));
+                self.state.hold_changed(uid);
+            }
+            "leaving" => {
+                let uid = self.uid(name);
+                let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
+                let operation = Operation::Delete { target, version: None }.into();
+                let (intent, urgency) = (Intent::DeleteMember, Urgency::Background);
+                let purpose = Purpose { rule: None, subject: uid, intent, operation, urgency };
+                self.state.ledger.send(purpose, 0);
                 self.state.hold_changed(uid);
             }
             other => panic!("no line begins with {other:?}"),
