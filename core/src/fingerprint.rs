@@ -522,7 +522,7 @@ impl Machine {
             if let Stage::Unsettled(at) = draft.stage {
                 walk.deadline(at);
             }
-            walk.option(draft.landed);
+            walk.number(u64::from(draft.landed) | u64::from(draft.lost) << 1);
             walk.option(draft.ghost_until.is_some());
             walk.deadline(draft.ghost_until.unwrap_or_default());
         }
@@ -530,6 +530,16 @@ impl Machine {
             walk.key(*kind, key);
             walk.number(u64::from(look.is_sent) | u64::from(look.failures) << 1);
         }
+    }
+
+    /// Visits what a list as of `at` is too old to tell: what it lacks and is not newer is gone.
+    pub fn visit_list(&self, kind: Kind, at: Version, walk: &mut Walk) {
+        self.state().versions(kind).for_each(|version| walk.option(version <= at));
+    }
+
+    /// Returns whether this machine takes an object to be there.
+    pub fn knows(&self, kind: Kind, uid: Uid) -> bool {
+        self.state().version(kind, uid).is_some()
     }
 
     /// Returns the version of the newest list or bookmark of a kind: older answers do not revive what is gone.

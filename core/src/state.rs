@@ -341,6 +341,13 @@ impl State {
         }
     }
 
+    /// Returns the newest known version of each object of a kind, and of those that are gone.
+    pub(crate) fn versions(&self, kind: Kind) -> impl Iterator<Item = Version> {
+        let known = self.uids(kind).into_iter().filter_map(move |uid| self.version(kind, uid));
+        let gone = self.tombstones.values().filter(move |tombstone| tombstone.kind == kind);
+        known.chain(gone.map(|tombstone| tombstone.known))
+    }
+
     pub(crate) fn kind_of(&self, uid: Uid) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| self.version(*kind, uid).is_some())
     }
