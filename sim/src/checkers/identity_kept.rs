@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agent_sandbox_core::fingerprint::Walk;
-use agent_sandbox_core::id::{Kind, Uid, Version};
+use agent_sandbox_core::id::{Kind, Text, Uid, Version};
 use agent_sandbox_core::object::Object;
 
 use super::{Checker, Class, Judgement, Property, as_claim};
@@ -17,8 +17,10 @@ use crate::store::Store;
 /// may have come in between.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IdentityKept {
-    /// Sandbox → the version of its creation.
-    births: BTreeMap<Uid, Version>,
+    /// Sandbox → its name, and the revision of its creation.
+    births: BTreeMap<Uid, (Text, Version)>,
+    /// Claim → the sandbox that it names, and the revision of the claim's last change.
+    told: BTreeMap<Uid, (Text, Version)>,
 }
 
 impl Checker for IdentityKept {
@@ -32,6 +34,7 @@ impl Checker for IdentityKept {
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.note_births(commit);
+        let since = self.note_claims(commit);
         let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return Judgement::Silent };
         if old.uid() != new.uid() {
             return Judgement::Silent;
@@ -52,9 +55,9 @@ impl Checker for IdentityKept {
         }
         let sandbox = store.get(Kind::Sandbox, &new.meta.key.sibling(bound.name.clone()));
         let is_kept = |sandbox: &&Object| {
-            let born = self.births.get(&sandbox.uid()).copied().unwrap_or_default();
+            let born = self.births.get(&sandbox.uid()).map(|birth| birth.1).unwrap_or_default();
             let owned = sandbox.meta().is_owned_by(new.meta.uid) && !sandbox.meta().terminating;
-            owned && born < old.meta.version
+            owned && since.is_none_or(|since| born < since)
         };
         let kept = sandbox.filter(is_kept);
         Judgement::unless_broken(kept.map(|_| {
@@ -66,7 +69,14 @@ impl Checker for IdentityKept {
     }
 
     fn remembered(&self, walk: &mut Walk) {
-        walk.set(self.births.keys(), |walk, sandbox| walk.uid(*sandbox));
+        for (claim, (name, since)) in &self.told {
+            let named = self.births.iter().filter(|(_, birth)| birth.0 == *name);
+            walk.set(named, |walk, (sandbox, birth)| {
+                walk.uid(*claim);
+                walk.uid(*sandbox);
+                walk.option(birth.1 < *since);
+            });
+        }
     }
 
     fn copy(&self) -> Box<dyn Checker> {
@@ -83,8 +93,22 @@ impl IdentityKept {
         if commit.new.is_none() {
             self.births.remove(&object.uid());
         } else if commit.old.as_ref().is_none_or(|old| old.uid() != object.uid()) {
-            self.births.insert(object.uid(), commit.version);
+            self.births.insert(object.uid(), (object.key().name.clone(), commit.version));
         }
+    }
+
+    /// Returns the revision of the change before this one.
+    fn note_claims(&mut self, commit: &Commit) -> Option<Version> {
+        let uid = commit.object().uid();
+        if commit.object().kind() != Kind::Claim {
+            return None;
+        }
+        let before = self.told.remove(&uid).map(|told| told.1);
+        let bound = as_claim(commit.new.as_ref()).and_then(|claim| claim.status.sandbox.as_ref());
+        if let Some(bound) = bound {
+            self.told.insert(uid, (bound.name.clone(), commit.version));
+        }
+        before
     }
 }
 

@@ -17,10 +17,10 @@ use crate::store::Store;
 /// the same name when that one is gone: this is another sandbox, of which the claim knows nothing.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RecordedFirst {
-    /// Claim → the version that recorded what it records.
-    records: BTreeMap<Uid, Version>,
-    /// Sandbox → the version that created it.
-    births: BTreeMap<Uid, Version>,
+    /// Claim → what it records, and the revision that recorded it.
+    records: BTreeMap<Uid, (Text, Version)>,
+    /// Sandbox → its name, and the revision that created it.
+    births: BTreeMap<Uid, (Text, Version)>,
 }
 
 impl Checker for RecordedFirst {
@@ -44,13 +44,14 @@ impl Checker for RecordedFirst {
     }
 
     fn remembered(&self, walk: &mut Walk) {
-        walk.set(&self.records, |walk, (claim, since)| {
-            walk.uid(*claim);
-            walk.set(&self.births, |walk, (sandbox, born)| {
+        for (claim, (name, since)) in &self.records {
+            let named = self.births.iter().filter(|(_, birth)| birth.0 == *name);
+            walk.set(named, |walk, (sandbox, birth)| {
+                walk.uid(*claim);
                 walk.uid(*sandbox);
-                walk.option(born <= since);
+                walk.option(birth.1 <= *since);
             });
-        });
+        }
     }
 
     fn copy(&self) -> Box<dyn Checker> {
@@ -60,15 +61,15 @@ impl Checker for RecordedFirst {
 
 impl RecordedFirst {
     fn remember(&mut self, commit: &Commit) {
-        let (uid, version) = (commit.object().uid(), commit.object().version());
+        let (uid, version) = (commit.object().uid(), commit.version);
         match (commit.object().kind(), &commit.old, &commit.new) {
             (Kind::Sandbox, None, Some(_)) => {
-                self.births.insert(uid, version);
+                self.births.insert(uid, (commit.object().key().name.clone(), version));
             }
             (Kind::Claim, old, Some(new)) => {
                 let before = old.as_ref().and_then(|old| record(old.meta()));
-                if record(new.meta()).is_some_and(|recorded| before != Some(recorded)) {
-                    self.records.insert(uid, version);
+                if let Some(recorded) = record(new.meta()).filter(|recorded| before != Some(recorded)) {
+                    self.records.insert(uid, (recorded.clone(), version));
                 }
             }
             (Kind::Sandbox, _, None) => {
@@ -87,8 +88,8 @@ impl RecordedFirst {
             return Judgement::Silent;
         }
         let held = as_sandbox(store.get(Kind::Sandbox, &new.meta.key.sibling(recorded.clone())));
-        let since = self.records.get(&old.meta.uid);
-        let is_older = |sandbox: &&Sandbox| self.births.get(&sandbox.meta.uid) <= since;
+        let since = self.records.get(&old.meta.uid).map(|record| record.1);
+        let is_older = |sandbox: &&Sandbox| self.births.get(&sandbox.meta.uid).map(|birth| birth.1) <= since;
         let broken = held.filter(is_older).is_some_and(|sandbox| is_obtainable(sandbox, new.meta.uid));
         Judgement::unless_broken(broken.then(|| {
             let claim = &new.meta.key.name;
