@@ -29,6 +29,7 @@ const INCARNATION: u32 = 50;
 /// Source: no object in a world that can be searched is written 63 times.
 const WRITE: u32 = 44;
 const FIELD: u64 = 0x3f;
+const LISTS_MAX: u64 = 0xff;
 const STATE: u64 = (1 << WRITE) - 1;
 
 impl Numbering {
@@ -78,12 +79,12 @@ impl Numbers {
         let incarnation = self.incarnations.get(&slot).copied().unwrap_or_default();
         let write = old.map_or(0, |old| old.version().0 >> WRITE & FIELD) + 1;
         let state = fingerprint::digest(object) & STATE;
-        Version(
-            self.lists_before(revision) << LISTS
-                | u64::from(incarnation) << INCARNATION
-                | write << WRITE
-                | state,
-        )
+        let (lists, incarnation) = (self.lists_before(revision), u64::from(incarnation));
+        let key = object.key();
+        assert!(write <= FIELD, "{key} was written {write} times, more than a version can count");
+        assert!(incarnation <= FIELD, "{key} was created {incarnation} times, more than a version can count");
+        assert!(lists <= LISTS_MAX, "there were {lists} lists, more than a version can count");
+        Version(lists << LISTS | incarnation << INCARNATION | write << WRITE | state)
     }
 
     /// Chooses the version of a list or a bookmark as of a revision: not older than any that was given until then, and
