@@ -140,6 +140,9 @@ struct ExploreArgs {
     /// How many answers never arrive: the write has taken effect, or does so later, or never.
     #[arg(long)]
     lost_answers: Option<u8>,
+    /// How many answers at a time are overtaken by what a watch shows.
+    #[arg(long)]
+    late_answers: Option<u8>,
     /// How many watches break, so that a process must list again.
     #[arg(long)]
     relists: Option<u8>,
@@ -149,9 +152,9 @@ struct ExploreArgs {
     /// How many times a user makes the pool smaller by one.
     #[arg(long)]
     scale_downs: Option<u32>,
-    /// Lets writes that nobody contests take their time, too: the space grows much.
+    /// Lets everything take its time, even where that should make no difference: the space grows much.
     #[arg(long)]
-    split_writes: bool,
+    no_shortcuts: bool,
     /// One defect to build in; without other flags the search is one that finds it.
     #[arg(long, value_parser = parse::mutant)]
     mutant: Option<Mutant>,

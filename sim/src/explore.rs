@@ -1,18 +1,26 @@
 //! Every interleaving of one small world, breadth first, so that the story of a violation is the shortest.
 
 mod fingerprints;
+mod follow;
+mod kinds;
 mod memo;
+mod moves;
 mod scope;
+mod shortcut;
 mod state;
+mod visit;
 
 use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
 
 use self::fingerprints::{Entry, Fingerprints};
+pub use self::kinds::Kinds;
 use self::memo::{Machines, Memo};
+use self::moves::Moves;
 pub use self::scope::Scope;
-use self::state::{Court, Moves, State};
+pub use self::shortcut::Shortcut;
+use self::state::{Court, State};
 use crate::api_server::Numbering;
 use crate::checkers::{Checkers, Violation};
 use crate::run::Observer;
@@ -23,10 +31,14 @@ use crate::story::Story;
 pub struct Report {
     /// Whether every situation was visited.
     pub closed: bool,
+    /// Whether more situations were waiting than there is room for.
+    pub is_too_large: bool,
     /// Different situations.
     pub states: u32,
-    /// Moves made.
+    /// Moves made: each leads from one situation to another, by one step of the world or by several.
     pub transitions: u64,
+    /// Steps of the world made.
+    pub steps: u64,
     /// How many moves the furthest situation is away from the first.
     pub depth: u32,
     /// How long it took.
@@ -35,6 +47,8 @@ pub struct Report {
     pub bytes_visited: usize,
     /// Most situations that were waiting to be looked at.
     pub frontier_max: usize,
+    /// Bytes of a waiting situation, on average, without what it shares with others.
+    pub bytes_waiting: usize,
     /// Different situations of the machine.
     pub machines: u64,
     /// How often a machine had to work.
@@ -43,6 +57,8 @@ pub struct Report {
     pub rests: u32,
     /// Branches of the rules that were taken, as in [`Machine::reached`].
     pub reached: u64,
+    /// Which kinds of step were made.
+    pub kinds: Kinds,
     /// What was broken, and the shortest way there.
     pub found: Option<Found>,
 }
@@ -56,6 +72,9 @@ pub struct Found {
     pub moves: usize,
     /// What happened, a sentence a line.
     pub story: Vec<String>,
+    /// Whether the same moves break the same property in a world without a memory of machines, and with versions that
+    /// are counted. If not, the search is wrong.
+    pub is_confirmed: bool,
 }
 
 /// How a situation was reached: from which, and by which of its moves.
@@ -76,12 +95,44 @@ struct Search<'a> {
     moves: Moves,
     transitions: u64,
     rests: u32,
+    depth: u32,
+    frontier_max: usize,
+    bytes_waiting: usize,
 }
 
+/// How a search ends.
+enum End {
+    Closed,
+    OutOfTime,
+    OutOfSpace,
+    /// In this situation, by this of its moves, or by doing nothing.
+    Broken(u32, Option<u16>, Violation),
+}
+
+/// Most situations that may wait; with more the search ends, and is not closed.
+///
+/// Source: with its part of what is shared, one takes up to ten kilobytes, so these take up to ten gigabytes.
+const WAITING_MAX: usize = 1_000_000;
+
+/// After how many situations the clock is read.
+const LOOK_AT_THE_CLOCK_EVERY: u32 = 64;
+
+/// Most situations of the machine that are remembered.
+///
+/// Source: one takes some ten kilobytes, and a search must leave room for others.
+const MACHINES_MAX: usize = 150_000;
+
 /// Searches a small world until everything was visited, something is broken, or the time is up.
+///
+/// # Panics
+/// When the world is broken before anything can happen in it, or too large for the numbers of its API server.
 pub fn explore(scope: &Scope, budget: Duration) -> Report {
+    search(scope, budget, MACHINES_MAX)
+}
+
+fn search(scope: &Scope, budget: Duration, machines_max: usize) -> Report {
     let begin = Instant::now();
-    let machines = Machines::new(scope.config(), scope::FAR, Numbering::ByState.version_mask());
+    let machines = Machines::new(scope, Numbering::ByState.version_mask(), machines_max);
     let mut search = Search {
         scope,
         court: Court::new(forgetful(scope), None),
@@ -92,6 +143,9 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
         moves: Moves::default(),
         transitions: 0,
         rests: 0,
+        depth: 0,
+        frontier_max: 0,
+        bytes_waiting: 0,
     };
     let first = State::first(scope, Numbering::ByState, machines.clone(), &mut search.court);
     let first =
@@ -99,36 +153,26 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
     search.visited.insert(first.fingerprint(scope), 0);
     search.ways.push(Way { from: 0, by: 0 });
     search.next.push((0, first));
-    let (mut depth, mut frontier_max, mut broken) = (0, 0, None);
-    let mut closed = true;
-    while !search.next.is_empty() && broken.is_none() {
-        search.frontier = std::mem::take(&mut search.next);
-        frontier_max = frontier_max.max(search.frontier.len());
-        depth += 1;
-        while let Some((number, state)) = search.frontier.pop() {
-            if let Err((by, violation)) = search.expand(number, state) {
-                broken = Some((number, by, violation));
-                break;
-            }
-            if search.transitions % 256 < 8 && begin.elapsed() > budget {
-                closed = false;
-                break;
-            }
-        }
-        if !closed {
-            break;
-        }
-    }
-    let found = broken.map(|(number, by, violation)| tell(scope, &search.ways, number, by, violation));
+    let end = search.run(|| begin.elapsed() > budget);
+    let elapsed = begin.elapsed();
+    let (closed, is_too_large) = (matches!(end, End::Closed), matches!(end, End::OutOfSpace));
+    let found = match end {
+        End::Broken(number, by, violation) => Some(tell(scope, &search.ways, number, by, violation)),
+        End::Closed | End::OutOfTime | End::OutOfSpace => None,
+    };
     let machines = machines.borrow();
     Report {
-        closed: closed && found.is_none(),
+        closed,
+        is_too_large,
         states: search.visited.len(),
         transitions: search.transitions,
-        depth: depth - 1,
-        elapsed: begin.elapsed(),
+        steps: search.court.steps,
+        depth: search.depth,
+        elapsed,
         bytes_visited: search.visited.bytes() + search.ways.capacity() * size_of::<Way>(),
-        frontier_max,
+        frontier_max: search.frontier_max,
+        bytes_waiting: search.bytes_waiting,
+        kinds: search.court.kinds,
         machines: machines.met(),
         reactions: machines.worked(),
         rests: search.rests,
@@ -138,6 +182,35 @@ pub fn explore(scope: &Scope, budget: Duration) -> Report {
 }
 
 impl Search<'_> {
+    /// Looks at one situation after the other, the nearest first.
+    fn run(&mut self, is_over: impl Fn() -> bool) -> End {
+        let mut looked_at = 0_u32;
+        while !self.next.is_empty() {
+            self.frontier = std::mem::take(&mut self.next);
+            if self.frontier.len() > self.frontier_max {
+                self.frontier_max = self.frontier.len();
+                let bytes: usize = self.frontier.iter().map(|(_, state)| state.bytes()).sum();
+                self.bytes_waiting = bytes / self.frontier.len();
+            }
+            while let Some((number, state)) = self.frontier.pop() {
+                if let Err((by, violation)) = self.expand(number, state) {
+                    return End::Broken(number, by, violation);
+                }
+                looked_at += 1;
+                if looked_at.is_multiple_of(LOOK_AT_THE_CLOCK_EVERY) {
+                    if is_over() {
+                        return End::OutOfTime;
+                    }
+                    if self.frontier.len() + self.next.len() > WAITING_MAX {
+                        return End::OutOfSpace;
+                    }
+                }
+            }
+            self.depth += u32::from(!self.next.is_empty());
+        }
+        End::Closed
+    }
+
     fn expand(&mut self, number: u32, state: State<Memo>) -> Result<(), (Option<u16>, Violation)> {
         let mut moves = std::mem::take(&mut self.moves);
         state.moves(&mut moves);
@@ -178,11 +251,9 @@ fn tell(scope: &Scope, ways: &[Way], number: u32, last: Option<u16>, violation: 
     by.reverse();
     let mut story = Story::last(usize::MAX);
     let replayed = replay(scope, &by, &mut story);
-    let mut lines: Vec<String> = story.lines().map(str::to_owned).collect();
-    if replayed.as_ref().err().map(|violation| violation.property) != Some(violation.property) {
-        lines.push(format!("REPLAY DIFFERS: {replayed:?}"));
-    }
-    Found { violation, moves: by.len(), story: lines }
+    let is_confirmed = replayed.err().is_some_and(|replayed| replayed.property == violation.property);
+    let lines = story.lines().map(str::to_owned).collect();
+    Found { violation, moves: by.len(), story: lines, is_confirmed }
 }
 
 fn replay(scope: &Scope, by: &[u16], observer: &mut dyn Observer<Machine>) -> Result<(), Violation> {
@@ -196,4 +267,19 @@ fn replay(scope: &Scope, by: &[u16], observer: &mut dyn Observer<Machine>) -> Re
     }
     state.moves(&mut moves);
     if moves.at_rest { state.judge_rest(&mut court) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_with_a_short_memory_finds_the_same_space() {
+        let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
+        let figures = |machines_max| {
+            let report = search(&scope, Duration::MAX, machines_max);
+            (report.closed, report.states, report.transitions, report.depth, report.rests, report.reached)
+        };
+        assert_eq!(figures(MACHINES_MAX), figures(500));
+    }
 }

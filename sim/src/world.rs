@@ -505,6 +505,13 @@ impl<C: Controller> World<C> {
         Now { mono: self.clock, wall }
     }
 
+    /// Returns how many bytes of memory it takes beside itself, without what it shares with copies.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_processes = self.processes.capacity() * size_of::<Arc<Process<C>>>();
+        let of_requests = self.requests.capacity() * size_of::<Request>();
+        of_processes + of_requests + self.done.capacity() * size_of::<u64>()
+    }
+
     /// Gives everybody who runs to `visit`.
     pub(crate) fn controllers_mut(&mut self, mut visit: impl FnMut(&mut C)) {
         for place in &mut self.processes {

@@ -28,9 +28,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Verdict {
     }
     let report = search(&scope, args.budget);
     tell_figures(&report);
-    for (line, what) in (0..).zip(scope.left_out()) {
-        say!("{:<16}{what}", if line == 0 { "left out" } else { "" });
-    }
+    tell_left_out(&scope, &report);
     let branches = (0..).zip(Machine::branches()).filter(|(bit, _)| report.reached >> bit & 1 == 0);
     tell_list("branches never reached", branches.map(|(_, name)| name).collect());
     let verdict = match &report.found {
@@ -56,8 +54,17 @@ fn scope(args: &ExploreArgs) -> Scope {
         relists: args.relists.unwrap_or(base.relists),
         claim_deletes: args.claim_deletes.unwrap_or(base.claim_deletes),
         scale_downs: args.scale_downs.unwrap_or(base.scale_downs),
-        split_writes: args.split_writes,
+        late_answers: args.late_answers.unwrap_or(base.late_answers),
+        no_shortcuts: args.no_shortcuts,
         ..base
+    }
+}
+
+/// Tells what the search did not do: what it never came to, and what it takes as one.
+fn tell_left_out(scope: &Scope, report: &Report) {
+    say!("left out        steps: {}", report.kinds.missing().collect::<Vec<_>>().join("; "));
+    for shortcut in scope.shortcuts() {
+        say!("                {}", shortcut.about(scope));
     }
 }
 
@@ -66,20 +73,25 @@ fn tell_figures(report: &Report) {
     let closed = match (report.closed, &report.found) {
         (true, _) => "closed: every situation was visited",
         (false, Some(_)) => "ended at the first violation",
+        (false, None) if report.is_too_large => "not closed: more situations wait than there is room for",
         (false, None) => "not closed within the budget",
     };
     say!("space           {closed}");
     say!("states          {}, {} of them at rest; depth {}", report.states, report.rests, report.depth);
     say!(
-        "transitions     {} in {real:.1} s: {:.0}/s on one core",
+        "transitions     {} in {real:.1} s: {:.0}/s on one core; made of {} steps: {:.0}/s",
         report.transitions,
-        report.transitions as f64 / real
+        report.transitions as f64 / real,
+        report.steps,
+        report.steps as f64 / real
     );
     say!(
-        "memory          {:.0} bytes a state visited; at most {} states waited",
+        "memory          {:.0} bytes a state visited, {} a state that waits, without what it shares; at most {} waited",
         report.bytes_visited as f64 / f64::from(report.states.max(1)),
+        report.bytes_waiting,
         report.frontier_max
     );
+    say!("machines        {} situations of the core, {} reactions", report.machines, report.reactions);
 }
 
 fn tell_violation(found: &Found) -> Verdict {
@@ -91,6 +103,9 @@ fn tell_violation(found: &Found) -> Verdict {
     say!("");
     say!("the shortest story:");
     found.story.iter().for_each(|line| say!("{line}"));
+    if !found.is_confirmed {
+        say!("THE SEARCH IS WRONG: the same moves break nothing in a world without its memory");
+    }
     match property.class {
         Class::Liveness => Verdict::NotLive,
         Class::Safety => Verdict::Unsafe,

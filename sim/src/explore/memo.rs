@@ -13,11 +13,12 @@ use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
 use agent_sandbox_core::fingerprint::{Sight, Walk};
-use agent_sandbox_core::id::{ActionId, Kind, Version};
+use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
 use agent_sandbox_core::time::{Mono, Now};
 
 use super::fingerprints::{Entry, Fingerprints};
+use super::scope::{FAR, Scope};
 use crate::controller::Controller;
 
 /// Every situation of a machine that a search has met.
@@ -33,16 +34,12 @@ pub(super) struct Machines {
     /// Fingerprint of a machine and an event → place in `reactions`.
     asked: Fingerprints,
     reactions: Vec<Reaction>,
+    known_max: usize,
     met: u64,
     worked: u64,
     reached: u64,
     nothing: Rc<[Action]>,
 }
-
-/// Most machines that are remembered; then all are forgotten but those in use, and the memory begins anew.
-///
-/// Source: a machine takes some ten kilobytes, and a search must leave room for others.
-const KNOWN_MAX: usize = 150_000;
 
 /// One situation of a machine.
 #[derive(Debug)]
@@ -93,13 +90,14 @@ enum Input {
 impl Machines {
     /// Returns an empty memory for machines with one configuration.
     ///
-    /// Moments further ahead than `far` are told apart by nobody; `version_mask` says which bits of a version stand for
-    /// a state.
-    pub(super) fn new(config: Config, far: Duration, version_mask: u64) -> Rc<RefCell<Self>> {
+    /// `version_mask` says which bits of a version stand for a state; when `known_max` machines are remembered, all are
+    /// forgotten but those in use, and the memory begins anew.
+    pub(super) fn new(scope: &Scope, version_mask: u64, known_max: usize) -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self {
-            config,
-            far,
+            config: scope.config(),
+            far: FAR,
             version_mask,
+            known_max,
             known: Vec::new(),
             machines: Fingerprints::default(),
             asked: Fingerprints::default(),
@@ -128,7 +126,7 @@ impl Machines {
 
     fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> Rc<Known> {
         self.reached |= machine.reached();
-        if self.known.len() >= KNOWN_MAX {
+        if self.known.len() >= self.known_max {
             self.known.clear();
             self.reactions.clear();
             (self.machines, self.asked) = Default::default();
@@ -219,6 +217,11 @@ impl Memo {
         self.known.machine.listed_at(kind)
     }
 
+    /// Visits what a list as of `at` can tell the machine.
+    pub(super) fn visit_list(&self, kind: Kind, at: Version, walk: &mut Walk) {
+        self.known.machine.visit_list(kind, at, walk);
+    }
+
     /// Lets time pass.
     pub(super) fn pass(&mut self, now: Mono) {
         if now != self.at {
@@ -237,6 +240,9 @@ pub(super) trait Searchable: Controller {
     /// Returns whether a line of a watch would tell the controller anything.
     fn is_news(&self, line: &Event) -> bool;
 
+    /// Returns whether the controller takes an object to be there.
+    fn knows(&self, kind: Kind, uid: Uid) -> bool;
+
     /// Returns when and why the controller wants to be woken.
     fn timeout(&self) -> Option<(Mono, TimeoutReason)>;
 
@@ -249,6 +255,10 @@ impl Searchable for Machine {
         Self::is_news(self, line)
     }
 
+    fn knows(&self, kind: Kind, uid: Uid) -> bool {
+        Self::knows(self, kind, uid)
+    }
+
     fn timeout(&self) -> Option<(Mono, TimeoutReason)> {
         self.poll_timeout()
     }
@@ -259,6 +269,10 @@ impl Searchable for Machine {
 impl Searchable for Memo {
     fn is_news(&self, line: &Event) -> bool {
         self.known.machine.is_news(line)
+    }
+
+    fn knows(&self, kind: Kind, uid: Uid) -> bool {
+        self.known.machine.knows(kind, uid)
     }
 
     fn timeout(&self) -> Option<(Mono, TimeoutReason)> {

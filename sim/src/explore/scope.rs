@@ -29,8 +29,8 @@ pub struct Scope {
     pub claim_deletes: u32,
     /// How many times a user takes one from `spec.replicas`, at any time.
     pub scale_downs: u32,
-    /// Whether writes that nobody contests take their time, too.
-    pub split_writes: bool,
+    /// Whether everything takes its time, even where that should make no difference.
+    pub no_shortcuts: bool,
     /// The defect to have.
     pub mutant: Option<Mutant>,
 }
@@ -48,7 +48,7 @@ impl Scope {
             relists: 0,
             claim_deletes: 0,
             scale_downs: 0,
-            split_writes: false,
+            no_shortcuts: false,
             mutant: None,
         }
     }
@@ -57,36 +57,12 @@ impl Scope {
     pub const fn of_mutant(mutant: Mutant) -> Self {
         let small = Self { mutant: Some(mutant), ..Self::small() };
         match mutant {
-            Mutant::DeleteWithoutPreconditions => Self { claims: 1, leaders: 2, scale_downs: 1, ..small },
+            Mutant::DeleteWithoutPreconditions => Self { claims: 1, crashes: 1, scale_downs: 1, ..small },
             Mutant::LostAnswerIsFailure => Self { claims: 1, lost_answers: 1, ..small },
             Mutant::OwnWriteInvisible => Self { claims: 1, ..small },
-            Mutant::AdoptWithoutLock => Self { leaders: 2, ..small },
-            Mutant::AbandonOnConflict => Self { claims: 1, lost_answers: 1, ..small },
+            Mutant::AdoptWithoutLock => Self { crashes: 1, claim_deletes: 1, ..small },
+            Mutant::AbandonOnConflict => Self { claims: 1, crashes: 1, ..small },
         }
-    }
-
-    /// Returns what this search does not do, for people to read beside what it found.
-    pub fn left_out(&self) -> Vec<&'static str> {
-        let mut out = vec![
-            "Pods get ready in one step, with their address, and do not fail or lose readiness",
-            "the pool's status and bad news about what starts are not held back for a time that passes",
-            "people do not delete Pods, sandboxes, pools or templates",
-            "bookmarks, compaction, 429 and refusals",
-        ];
-        let optional = [
-            (
-                self.split_writes,
-                "a delay between commit and answer of writes that nobody contests (--split-writes)",
-            ),
-            (self.crashes > 0, "crashes (--crashes)"),
-            (self.lost_answers > 0, "lost requests, lost answers and late commits (--lost-answers)"),
-            (self.relists > 0, "broken watches (--relists)"),
-            (self.leaders > 1, "a second leader (--leaders)"),
-            (self.claim_deletes > 0, "deleted claims (--claim-deletes)"),
-            (self.scale_downs > 0, "a pool that is scaled down (--scale-downs)"),
-        ];
-        out.extend(optional.into_iter().filter(|(is_in, _)| !is_in).map(|(_, what)| what));
-        out
     }
 
     /// Returns how a controller is set up in a search.
