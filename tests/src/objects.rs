@@ -50,10 +50,7 @@ fn resource(kind: &str) -> ApiResource {
 
 /// Returns the claims.
 pub fn claims(store: &Store) -> impl Iterator<Item = &Claim> {
-    store
-        .list(Kind::Claim)
-        .iter()
-        .filter_map(|object| if let Object::Claim(claim) = object { Some(&**claim) } else { None })
+    store.list(Kind::Claim).iter().filter_map(Object::as_claim)
 }
 
 /// Returns how many claims are ready.
@@ -67,24 +64,11 @@ pub fn ready(store: &Store) -> usize {
 pub fn is_done(store: &Store, replicas: usize) -> bool {
     let says_so =
         |pool: &Pool| [pool.status.ready, pool.status.replicas].map(|n| n as usize) == [replicas; 2];
-    pools(store).all(says_so)
+    let sandboxes = store.list(Kind::Sandbox).iter().filter_map(Object::as_sandbox);
+    store.list(Kind::Pool).iter().filter_map(Object::as_pool).all(says_so)
         && ready(store) == claims(store).count()
-        && sandboxes(store).filter(|sandbox| is_ready_member(sandbox)).count() == replicas
+        && sandboxes.filter(|sandbox| is_ready_member(sandbox)).count() == replicas
         && store.list(Kind::Pod).len() == store.list(Kind::Sandbox).len()
-}
-
-fn pools(store: &Store) -> impl Iterator<Item = &Pool> {
-    store
-        .list(Kind::Pool)
-        .iter()
-        .filter_map(|object| if let Object::Pool(pool) = object { Some(&**pool) } else { None })
-}
-
-fn sandboxes(store: &Store) -> impl Iterator<Item = &Sandbox> {
-    store
-        .list(Kind::Sandbox)
-        .iter()
-        .filter_map(|object| if let Object::Sandbox(sandbox) = object { Some(&**sandbox) } else { None })
 }
 
 fn is_ready_member(sandbox: &Sandbox) -> bool {
