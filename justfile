@@ -51,6 +51,10 @@ cluster *ARGS: control-plane
 differential *ARGS: control-plane
     tests/differential/run.sh {{ ARGS }}
 
+# Run the official Python client, the newest that pip can get, against the controller; a WORD picks flows.
+python-client *WORD: control-plane
+    REQUIRE_APISERVER=1 tests/clients/python/run.sh {{ WORD }}
+
 # Start a control plane to try things in: `export KUBECONFIG=$(just up)`.
 up dir="/tmp/agent-sandbox" *ARGS: control-plane
     @cargo run --quiet --package agent-sandbox-tests --bin control-plane -- up --dir {{ dir }} {{ ARGS }}
@@ -63,6 +67,7 @@ down dir="/tmp/agent-sandbox":
 fix:
     cargo fmt --all
     UPDATE_CRDS=1 cargo test --package agent-sandbox-controller --locked crd::
+    UPDATE_RULES=1 cargo test --package agent-sandbox-tests --locked --test rules
 
 # Do all that CI does, in CI's order.
 ci:

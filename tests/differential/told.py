@@ -11,6 +11,7 @@ TOLD = """
     claim_cold_from_an_empty_pool claim_deleted claim_warm claims_more_than_members
     pool_deleted pool_fills pool_member_deleted pool_scales_up_and_down
     sandbox_deleted sandbox_pod_deleted_by_hand sandbox_pod_not_ready sandbox_starts
+    template_deleted template_network_policy_default template_network_policy_own server_refuses
 """
 
 

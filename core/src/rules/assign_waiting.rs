@@ -20,7 +20,7 @@ use crate::view::View;
 /// Emits: [`Intent::RecordAssignment`] or [`Intent::RecordColdStart`], one locked patch of the claim each. The transfer
 /// is `adopt_recorded`'s, once the record is stored. Arms [`TimeoutReason::Grace`].
 /// Never: one member to two claims, nor a member to a claim that has recorded anything.
-/// Source: ADP-014 to ADP-020, RES-020 to RES-022, INV-03, INV-13, INV-32.
+/// Source: ADP-014 to ADP-020, RES-020 to RES-022; INV-03, INV-13, INV-32.
 pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
         return Verdict::Quiet;

@@ -11,7 +11,7 @@ use crate::view::View;
 /// Reads: the sandbox, its Pod.
 /// Emits: [`Intent::LabelPod`], with only the keys that differ.
 /// Never: touches keys that others put there; a Pod that is going.
-/// Source: SBX-074, SBX-075, META-020 to META-034; CON-043, INV-05, INV-24.
+/// Source: SBX-074, SBX-075, META-020 to META-034, CON-043; INV-05, INV-24.
 pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let Some(pod) = view.pod_of(sandbox.meta.uid) else { return Verdict::Quiet };

@@ -13,7 +13,7 @@ use crate::view::View;
 /// Reads: the sandbox's annotation, its Pod.
 /// Emits: [`Intent::NamePod`], for sandboxes that users made; those that the core makes carry the note from the start.
 /// Never: over a note that is there.
-/// Source: META-040, SBX-076; CON-031.
+/// Source: META-040, SBX-076, CON-031.
 pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let is_named = sandbox.meta.annotation(names::POD_NAME).is_some();

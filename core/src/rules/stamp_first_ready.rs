@@ -13,7 +13,7 @@ use crate::view::View;
 /// Reads: the claim's status as stored.
 /// Emits: [`Intent::StampFirstReady`], once in a claim's life.
 /// Never: before the status says Ready.
-/// Source: KEY-015, FRB-005; CON-075.
+/// Source: KEY-015, FRB-005, CON-075.
 pub(super) fn stamp_first_ready(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     let is_stamped = claim.meta.annotation(names::FIRST_READY_AT).is_some();

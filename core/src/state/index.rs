@@ -35,6 +35,11 @@ impl State {
                     self.restand(owner);
                 }
             }
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
+                    self.children.remove(&(owner.uid, kind, uid));
+                }
+            }
         }
     }
 
@@ -63,6 +68,11 @@ impl State {
                 {
                     self.children.insert((owner, kind, uid));
                     self.restand(owner);
+                }
+            }
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
+                    self.children.insert((owner.uid, kind, uid));
                 }
             }
         }

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
-    ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Pod, PodMetadata, PoolStatus,
-    SandboxStatus,
+    ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata,
+    PoolStatus, SandboxStatus,
 };
 
 /// Writes an object.
@@ -28,12 +28,17 @@ pub fn encode(object: &Object) -> Value {
         ),
         Object::Template(template) => {
             let blueprint = &template.blueprint;
-            let spec = blueprint_spec(
+            let mut spec = blueprint_spec(
                 &blueprint.pod,
                 &blueprint.pod_spec,
                 blueprint.volume_claims.as_ref(),
                 blueprint.service,
             );
+            match &template.network {
+                Network::Unmanaged => spec["networkPolicyManagement"] = "Unmanaged".into(),
+                Network::Secure => {}
+                Network::Custom(rules) => spec["networkPolicy"] = rules.value(),
+            }
             (spec, Value::Null)
         }
         Object::Sandbox(sandbox) => (
@@ -41,6 +46,9 @@ pub fn encode(object: &Object) -> Value {
             sandbox_status(&sandbox.status),
         ),
         Object::Pod(pod) => (pod_spec(pod), pod_status(pod)),
+        Object::Service(it) | Object::VolumeClaim(it) | Object::NetworkPolicy(it) => {
+            (it.spec.value(), Value::Null)
+        }
     };
     body.insert("spec".into(), spec);
     let status = without_nulls(status);
@@ -98,10 +106,6 @@ pub(super) fn owner(owner: &Owner) -> Value {
     })
 }
 
-fn raw(json: &Json) -> Value {
-    serde_json::from_str(json.text()).unwrap_or_default()
-}
-
 fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, service: Option<bool>) -> Value {
     let mut template = Map::new();
     let mut metadata = Map::new();
@@ -113,11 +117,11 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
     if !metadata.is_empty() {
         template.insert("metadata".into(), Value::Object(metadata));
     }
-    template.insert("spec".into(), raw(pod_spec));
+    template.insert("spec".into(), pod_spec.value());
     let mut spec = Map::new();
     spec.insert("podTemplate".into(), Value::Object(template));
     if let Some(claims) = claims {
-        spec.insert("volumeClaimTemplates".into(), raw(claims));
+        spec.insert("volumeClaimTemplates".into(), claims.value());
     }
     if let Some(service) = service {
         spec.insert("service".into(), service.into());
@@ -126,7 +130,7 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
 }
 
 fn pod_spec(pod: &Pod) -> Value {
-    let mut spec = pod.spec.as_ref().map_or_else(|| json!({}), raw);
+    let mut spec = pod.spec.as_ref().map_or_else(|| json!({}), Json::value);
     if let (false, Some(fields)) = (pod.node.is_empty(), spec.as_object_mut()) {
         fields.insert("nodeName".into(), json!(pod.node));
     }

@@ -8,10 +8,10 @@ use crate::step::{PodStep, Step};
 
 /// A set of kinds of step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds(u32);
+pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -44,6 +44,7 @@ const NAMES: [&str; 32] = [
     "a user scales the pool",
     "a user deletes a sandbox",
     "a user deletes in the foreground",
+    "something else is collected",
 ];
 
 impl Kinds {
@@ -85,7 +86,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Pod(_, PodStep::Fail) => 22,
         Step::Pod(_, PodStep::FinishDelete) => 23,
         Step::Collect(Kind::Pod, _) => 25,
-        Step::Collect(Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox, _) => 24,
+        Step::Collect(Kind::Sandbox, _) => 24,
+        Step::Collect(_, _) => 32,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,
