@@ -17,8 +17,10 @@ use agent_sandbox_core::wire;
 /// Sandboxes of each measurement.
 const SANDBOXES: u32 = 10_000;
 
-/// What is measured, and a cluster with so many of it.
-const CASES: [(&str, fn() -> Cluster); 2] =
+/// What is measured, and a cluster that is full of it.
+type Case = (&'static str, fn() -> Cluster);
+
+const CASES: [Case; 2] =
     [("a member of a pool with its Pod", filled), ("a sandbox with its claim and Pod", claimed)];
 
 /// Measures each case in a process of its own: one that has freed memory would not grow.
