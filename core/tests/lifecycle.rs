@@ -17,6 +17,7 @@ use agent_sandbox_core::object::{
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
+/// WPL-027, CON-060, CON-061.
 #[test]
 fn a_pool_fills_to_its_replicas_and_says_so() {
     let mut world = World::with_pool(3);
@@ -26,6 +27,7 @@ fn a_pool_fills_to_its_replicas_and_says_so() {
     assert_eq!(world.pool().status, PoolStatus { replicas: 3, ready: 3, selector, observed: 1 });
 }
 
+/// ADP-031, ADP-035, KEY-005, KEY-009, CON-031, CON-043.
 #[test]
 fn the_labels_that_clients_read_are_there() {
     let mut world = World::with_pool(1);
@@ -40,6 +42,7 @@ fn the_labels_that_clients_read_are_there() {
     assert!(adopted.meta.label(names::CLAIM_UID).is_some());
 }
 
+/// ADP-020, ADP-030, ADP-041, STS-004, CON-012, CON-013.
 #[test]
 fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     let mut world = World::with_pool(1);
@@ -58,6 +61,7 @@ fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// CLD-001, CON-041, RES-021.
 #[test]
 fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     let mut world = World::with_pool(0);
@@ -69,6 +73,7 @@ fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     assert_eq!(world.sandboxes().len(), 1);
 }
 
+/// CON-045, INV-01, INV-02.
 #[test]
 fn more_claims_than_members_are_all_served_with_different_sandboxes() {
     let mut world = World::with_pool(2);
@@ -84,6 +89,7 @@ fn more_claims_than_members_are_all_served_with_different_sandboxes() {
     assert_eq!(world.sandboxes().len(), 7);
 }
 
+/// RES-020, RES-022.
 #[test]
 fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
     let mut world = World::with_pool(1);
@@ -97,6 +103,7 @@ fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
     assert_ne!(&*world.get_claim("claim").status.sandbox.unwrap().name, "claim");
 }
 
+/// RES-020, DEF-030: woken when the time is over, by a clock of its own.
 #[test]
 fn a_claim_waits_at_most_two_seconds() {
     let mut world = World::with_pool(1);
@@ -111,6 +118,7 @@ fn a_claim_waits_at_most_two_seconds() {
     assert!(world.sent.contains(&Intent::RecordColdStart));
 }
 
+/// WPL-036, WPL-038.
 #[test]
 fn a_smaller_pool_deletes_what_is_too_much() {
     let mut world = World::with_pool(4);
@@ -121,6 +129,7 @@ fn a_smaller_pool_deletes_what_is_too_much() {
     assert_eq!(world.pool().status.replicas, 1);
 }
 
+/// CND-021, INV-35.
 #[test]
 fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     let mut world = World::with_pool(1);
@@ -136,6 +145,7 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
 }
 
+/// INV-31, INV-34.
 #[test]
 fn a_lost_answer_is_settled_by_repeating_the_same_write() {
     for intent in [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus] {
@@ -151,6 +161,7 @@ fn a_lost_answer_is_settled_by_repeating_the_same_write() {
     }
 }
 
+/// WPL-043, GAP-001, INV-34.
 #[test]
 fn a_create_whose_answer_is_lost_makes_one_object() {
     for intent in [Intent::CreateMember, Intent::CreatePod] {
@@ -164,6 +175,7 @@ fn a_create_whose_answer_is_lost_makes_one_object() {
     }
 }
 
+/// KEY-012, RES-001, RES-002, INV-31.
 #[test]
 fn a_new_process_finishes_what_the_old_one_had_recorded() {
     for cut in 0..12 {
@@ -257,6 +269,7 @@ fn an_answer_that_arrives_after_the_deletion_revives_nothing() {
     assert_eq!(next.intent, Intent::CreateMember);
 }
 
+/// SBX-078, INV-23.
 #[test]
 fn a_pod_that_is_deleted_comes_back() {
     let mut world = World::with_pool(0);
@@ -267,6 +280,7 @@ fn a_pod_that_is_deleted_comes_back() {
     assert!(world.get_claim("claim").status.is_ready());
 }
 
+/// CND-011, CON-016.
 #[test]
 fn a_claim_for_a_missing_pool_says_so_and_recovers() {
     let mut world = World::with_pool(1);
@@ -302,6 +316,7 @@ fn a_process_that_leads_again_settles_what_it_had_left_unsettled() {
     }
 }
 
+/// INV-31.
 #[test]
 fn a_standby_writes_nothing() {
     let mut world = World::with_pool(1);

@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// ADP-032, ADP-035, KEY-005, KEY-007.
     #[test]
     fn a_recorded_member_changes_hands() {
         check(
@@ -105,6 +106,7 @@ mod tests {
         );
     }
 
+    /// ADP-020, INV-03.
     #[test]
     fn nothing_changes_hands_before_the_record_is_stored() {
         check(
@@ -120,6 +122,7 @@ mod tests {
         );
     }
 
+    /// RES-004.
     #[test]
     fn a_member_of_a_dying_pool_is_left_alone() {
         check(

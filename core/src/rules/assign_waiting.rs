@@ -78,6 +78,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// ADP-014, INV-32.
     #[test]
     fn the_older_of_two_claims_gets_the_only_ready_member() {
         check(
@@ -94,6 +95,7 @@ mod tests {
         );
     }
 
+    /// ADP-014, ADP-017.
     #[test]
     fn a_ready_member_beats_an_older_one_that_is_not() {
         check(
@@ -110,6 +112,7 @@ mod tests {
         );
     }
 
+    /// ADP-015, ADP-017.
     #[test]
     fn a_member_with_an_address_beats_waiting() {
         check(
@@ -126,6 +129,7 @@ mod tests {
         );
     }
 
+    /// ADP-006.
     #[test]
     fn a_member_that_another_claim_has_recorded_is_taken() {
         check(
@@ -142,6 +146,7 @@ mod tests {
         );
     }
 
+    /// ADP-013, RES-020.
     #[test]
     fn a_claim_waits_while_a_member_starts_for_it() {
         check(
@@ -157,6 +162,7 @@ mod tests {
         );
     }
 
+    /// RES-020.
     #[test]
     fn a_claim_waits_two_seconds_at_most() {
         check(
@@ -172,6 +178,7 @@ mod tests {
         );
     }
 
+    /// RES-021.
     #[test]
     fn the_youngest_starts_cold_when_more_wait_than_members_start() {
         check(
@@ -188,6 +195,7 @@ mod tests {
         );
     }
 
+    /// DEF-016.
     #[test]
     fn a_member_whose_pod_has_ended_serves_nobody() {
         check(
