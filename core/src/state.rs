@@ -160,6 +160,7 @@ impl State {
         if is_only_status {
             self.touch(kind, uid);
         } else {
+            self.requeue(kind, &slot.1);
             self.touch_neighbours(kind, uid);
         }
         true
@@ -196,6 +197,7 @@ impl State {
             if self.is_never_reused(&slot) {
                 self.note_absence(slot.0, &slot.1);
             }
+            self.requeue(kind, &slot.1);
             self.touch_referrers(kind, &slot.1);
             if let Some(draft) = self.ledger.drafts.get(&slot) {
                 // An attempt to create that name whose answer was lost can land again.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Network, Object, Pool, PoolStatus};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Json, Meta, Network, Object, Pool, PoolStatus};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
+use agent_sandbox_core::wishes::Wishes;
 
 use crate::controller::Controller;
 
@@ -79,8 +80,22 @@ pub fn key(name: impl Into<Text>) -> Key {
 
 /// Returns a claim as a user would create it.
 pub fn claim(name: impl Into<Text>, pool: impl Into<Text>) -> Object {
+    claim_that_wishes(name, pool, None)
+}
+
+/// Returns a claim that asks for more than a sandbox of its pool.
+pub fn claim_that_wishes(name: impl Into<Text>, pool: impl Into<Text>, wishes: Option<Wishes>) -> Object {
     let (meta, status) = (Meta::draft(key(name)), ClaimStatus::default());
-    Object::Claim(Arc::new(Claim { meta, pool: pool.into(), status }))
+    Object::Claim(Arc::new(Claim { meta, pool: pool.into(), wishes: wishes.map(Arc::new), status }))
+}
+
+/// Returns the volumes that a claim may ask for.
+///
+/// # Panics
+/// Never: the text is JSON.
+pub fn volume_claims() -> Json {
+    let text = r#"[{"metadata":{"name":"data"},"spec":{}}]"#;
+    Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
 /// Returns a pool as a user would create it.
@@ -96,7 +111,7 @@ pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
 pub fn template() -> Object {
     let text = format!(
         r#"{{"metadata":{{"name":"{TEMPLATE}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
+        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed","podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }
