@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Intent, Operation, Part};
 use agent_sandbox_core::config::Config;
-use agent_sandbox_core::event::{Event, Outcome};
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
@@ -346,6 +346,75 @@ fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
     world.delete(Kind::Sandbox, "owned");
     world.drain();
     assert!(world.sent.contains(&Intent::RecordAssignment), "{:?}", world.sent);
+}
+
+/// DEF-001, DEF-002, WPL-038: the lock of the delete fails, and the pool neither waits for its effect nor repeats it.
+#[test]
+fn a_member_that_is_adopted_first_survives_its_pools_delete_and_the_pool_goes_on() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(0);
+    let delete = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::DeleteMember)
+        .unwrap();
+    // A claim of another process has taken the member.
+    let mut adopted = (*world.sandboxes()[0]).clone();
+    adopted.meta.owner = None;
+    let name = adopted.meta.key.name.to_string();
+    let object = world.put(Object::Sandbox(Arc::new(adopted)));
+    let outcome = world.answer(&delete);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: delete.id, outcome }, world.now());
+    world.machine.handle_event(Event::Applied(object), world.now());
+    world.replicas(2);
+    world.settle();
+    assert!(world.objects.contains_key(&(Kind::Sandbox, name)));
+    assert_eq!((world.sandboxes().len(), world.pool().status.ready), (3, 2));
+}
+
+/// DEF-008, INV-18.
+#[test]
+fn a_pool_whose_members_are_refused_still_says_what_it_has() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(3);
+    while let Some(action) = world.machine.poll_action() {
+        let outcome = match action.intent {
+            Intent::CreateMember => Outcome::Refused(Refusal::Forbidden("quota".into())),
+            _ => world.execute(&action.operation),
+        };
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    let status = world.pool().status;
+    assert_eq!((status.replicas, status.ready, status.observed), (1, 1, world.pool().meta.generation));
+}
+
+/// DEF-011.
+#[test]
+fn a_member_that_was_recorded_in_vain_serves_the_next_claim() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim("first");
+    world.drain_at_most(1);
+    assert_eq!(world.get_claim("first").meta.annotation(names::SANDBOX_NAME), Some(&member));
+    world.delete(Kind::Claim, "first");
+    world.claim("second");
+    world.settle();
+    assert_eq!(world.get_claim("second").status.sandbox.unwrap().name, member);
+}
+
+/// DEF-035, INV-12.
+#[test]
+fn a_claim_named_like_a_member_is_served() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim(&member);
+    world.settle();
+    let claim = world.get_claim(&member);
+    assert!(claim.status.is_ready());
+    assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
 /// A server that answers at once, and its watches.

@@ -135,6 +135,56 @@ mod tests {
         );
     }
 
+    /// DEF-003.
+    #[test]
+    fn a_claim_that_has_recorded_a_cold_start_takes_no_member() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=c1
+        ",
+            &[],
+        );
+    }
+
+    /// DEF-025, INV-15.
+    #[test]
+    fn what_a_pool_of_the_same_name_has_left_serves_nobody() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            sandbox s1 pool=p ready
+            pool p
+            claim c1
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
+
+    /// DEF-006.
+    #[test]
+    fn two_claims_wait_while_a_member_starts_for_each() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            sandbox s2 pool=p starting
+            claim c1
+            claim c2
+        ",
+            &["until 2s Grace"],
+        );
+    }
+
     /// ADP-013, RES-020.
     #[test]
     fn a_claim_waits_while_a_member_starts_for_it() {

@@ -126,6 +126,21 @@ mod tests {
         );
     }
 
+    /// DEF-027.
+    #[test]
+    fn a_sandbox_that_nobody_owns_is_given_up() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            sandbox s1 ready
+            claim c1 records=s1
+        ",
+            &["ClearAssignment c1 records=nothing"],
+        );
+    }
+
     /// ADP-056.
     #[test]
     fn a_member_that_still_belongs_to_its_pool_is_kept() {
