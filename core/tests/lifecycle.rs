@@ -379,9 +379,10 @@ fn a_pool_whose_members_are_refused_still_says_what_it_has() {
     world.settle();
     world.replicas(3);
     while let Some(action) = world.machine.poll_action() {
-        let outcome = match action.intent {
-            Intent::CreateMember => Outcome::Refused(Refusal::Forbidden("quota".into())),
-            _ => world.execute(&action.operation),
+        let outcome = if action.intent == Intent::CreateMember {
+            Outcome::Refused(Refusal::Forbidden("quota".into()))
+        } else {
+            world.execute(&action.operation)
         };
         world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
     }
