@@ -29,6 +29,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// WPL-036, WPL-037.
     #[test]
     fn the_unready_goes_first_and_then_the_youngest() {
         check(
@@ -53,6 +54,7 @@ mod tests {
         );
     }
 
+    /// WPL-037, INV-06.
     #[test]
     fn a_member_that_a_claim_has_recorded_is_spared() {
         check(
