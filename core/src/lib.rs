@@ -59,6 +59,7 @@ mod agenda;
 mod view;
 mod rules;
 mod make;
+mod status;
 mod outfit;
 pub mod names;
 pub mod wire;
