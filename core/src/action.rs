@@ -33,6 +33,8 @@ pub enum Intent {
     AdoptSandbox,
     /// Make a sandbox for one claim.
     CreateClaimSandbox,
+    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim.
+    LabelSandbox,
     /// Tell the claim's user.
     SetClaimStatus,
     /// Note on the claim when it was first ready.
@@ -73,12 +75,13 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
         Self::AdoptSandbox,
         Self::CreateClaimSandbox,
+        Self::LabelSandbox,
         Self::SetClaimStatus,
         Self::StampFirstReady,
         Self::CreateMember,

@@ -61,6 +61,7 @@ mod rules;
 mod make;
 mod status;
 mod outfit;
+mod metadata;
 pub mod names;
 pub mod wire;
 pub mod trace;

@@ -150,6 +150,16 @@ impl World {
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());
         }
+        for (key, value) in words.iter().filter_map(|word| word.strip_prefix("label:")?.split_once('=')) {
+            sandbox.meta.labels.insert(format!("agents.x-k8s.io/{key}").into(), value.into());
+        }
+        for (key, value) in words.iter().filter_map(|word| word.strip_prefix("pod:")?.split_once('=')) {
+            let domain = if key == "old" { "" } else { "agents.x-k8s.io/" };
+            sandbox.pod.labels.insert(format!("{domain}{key}").into(), value.into());
+        }
+        if let Some(template) = value(words, "made-from") {
+            sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), template.into());
+        }
         sandbox.suspended = words.contains(&"suspended");
         if let Some(over) = value(words, "over") {
             let policy =
@@ -263,7 +273,10 @@ fn describe(operation: &Operation) -> String {
             Change::Annotation(key, value) if &**key == names::POD_NAME && patch.changes.len() == 1 => {
                 text += &format!(" notes={}", value.as_deref().unwrap_or("nothing"));
             }
-            Change::Annotation(..) | Change::PodLabel(..) | Change::PodAnnotation(..) | Change::Spec(_) => {}
+            Change::PodLabel(key, value) | Change::PodAnnotation(key, value) => {
+                text += &format!(" pod:{}={}", short(key), value.as_deref().unwrap_or(""))
+            }
+            Change::Annotation(..) | Change::Spec(_) => {}
         }
     }
     assert!(patch.version.is_some() && patch.target.uid.is_some(), "every write is locked");
