@@ -60,6 +60,7 @@ mod view;
 mod rules;
 mod make;
 mod outfit;
+mod metadata;
 pub mod names;
 pub mod wire;
 pub mod trace;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Json, Meta, Network, Object, Pool, PoolStatus};
+use agent_sandbox_core::object::{
+    Claim, ClaimStatus, Json, Meta, Network, Object, PodMetadata, Pool, PoolStatus,
+};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
 use agent_sandbox_core::wishes::Wishes;
@@ -48,6 +50,8 @@ pub enum Act {
     Delete(Kind, Key),
     /// Set a pool's `spec.replicas`.
     Scale(Key, u32),
+    /// Set the labels and annotations that a claim asks for.
+    Label(Key, PodMetadata),
     /// Delete the n-th of all objects of a kind, counted round and round.
     DeleteAny(Kind, u32),
     /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.
@@ -98,6 +102,26 @@ pub fn volume_claims() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
+/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 it cannot have.
+pub fn metadata(number: u32) -> PodMetadata {
+    let mut metadata = PodMetadata::default();
+    let label = match number {
+        0 => Some(("sandbox.users.io/team", "a")),
+        1 => Some(("sandbox.users.io/tier", "sandbox")),
+        2 => Some(("team", "a")),
+        3 => Some(("sandbox.users.io/tier", "mine")),
+        _ => None,
+    };
+    metadata.labels.extend(label.map(|(key, value)| (key.into(), value.into())));
+    let note = match number {
+        0 | 1 => Some("note"),
+        4 => Some("agents.x-k8s.io/pod-name"),
+        _ => None,
+    };
+    metadata.annotations.extend(note.map(|key| (key.into(), "x".into())));
+    metadata
+}
+
 /// Returns a pool as a user would create it.
 pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
     let (meta, status) = (Meta::draft(key(name)), PoolStatus::default());
@@ -111,7 +135,8 @@ pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
 pub fn template() -> Object {
     let text = format!(
         r#"{{"metadata":{{"name":"{TEMPLATE}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed","podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
+        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed","podTemplate":{{
+            "metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }
