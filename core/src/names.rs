@@ -118,6 +118,7 @@ fn letters(mut value: u64, count: usize) -> String {
 mod tests {
     use super::*;
 
+    /// META-001, META-002.
     /// HSH-001.
     #[test]
     fn the_hash_of_a_name_is_the_one_that_clients_know() {
