@@ -59,6 +59,16 @@ pub enum Intent {
     SetSandboxStatus,
     /// Delete a sandbox that has expired.
     DeleteSandbox,
+    /// Make a sandbox's Service.
+    CreateService,
+    /// Bring a Service in line with its sandbox, or make the sandbox its owner.
+    SetService,
+    /// Delete the Service of a sandbox that is to have none.
+    DeleteService,
+    /// Make a volume claim of a sandbox.
+    CreateVolumeClaim,
+    /// Make a sandbox the owner of a volume claim that was prepared for it.
+    AdoptVolumeClaim,
     /// Label a template with the hash of its name.
     LabelTemplate,
     /// Close a template's sandboxes off from the cluster.
@@ -75,7 +85,7 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 29] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
@@ -94,6 +104,11 @@ impl Intent {
         Self::NamePod,
         Self::SetSandboxStatus,
         Self::DeleteSandbox,
+        Self::CreateService,
+        Self::SetService,
+        Self::DeleteService,
+        Self::CreateVolumeClaim,
+        Self::AdoptVolumeClaim,
         Self::LabelTemplate,
         Self::CreateNetworkPolicy,
         Self::SetNetworkPolicy,

@@ -37,6 +37,9 @@ pub struct Config {
     /// Whether to note on claims when they were first seen.
     #[serde(default = "yes")]
     pub claim_annotations: bool,
+    /// The domain of the cluster's DNS, in which Services have their names.
+    #[serde(default = "cluster_domain")]
+    pub cluster_domain: Text,
     /// Whether to write Kubernetes Events about claims.
     pub claim_events: bool,
     /// The one defect to have, for the simulator to find.
@@ -63,9 +66,15 @@ impl Default for Config {
             backoff_max: Duration::from_secs(30),
             label_domains: Vec::new(),
             claim_annotations: true,
+            cluster_domain: cluster_domain(),
             claim_events: true,
             #[cfg(feature = "mutants")]
             mutant: None,
         }
     }
+}
+
+/// Source: the default of `kubeadm` and of most others.
+fn cluster_domain() -> Text {
+    "cluster.local".into()
 }

@@ -167,6 +167,7 @@ impl Walk {
             }
             Object::Sandbox(sandbox) => {
                 self.pod_metadata(&sandbox.pod);
+                self.number(sandbox.service.map_or(0, |service| 1 + u64::from(service)));
                 self.option(sandbox.suspended);
                 self.option(sandbox.shutdown.is_some());
                 if let Some(Shutdown { at, policy }) = sandbox.shutdown {
@@ -288,6 +289,8 @@ impl Walk {
         self.texts(&status.pod_ips);
         self.text(&status.node);
         self.option(status.selector.is_empty());
+        self.text(&status.service);
+        self.text(&status.service_fqdn);
     }
 
     /// Visits what an action asks for.

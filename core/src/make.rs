@@ -11,6 +11,7 @@ use crate::object::{
     Template, Truth,
 };
 use crate::outfit::{self, Objection};
+use crate::parts::pod_spec;
 use crate::time::Wall;
 
 // ----- Sandboxes -----
@@ -161,7 +162,7 @@ pub(crate) fn pod(sandbox: &Sandbox) -> Pod {
     meta.owner = Some(Owner::new(Kind::Sandbox, &sandbox.meta));
     (meta.labels, meta.annotations) = pod_metadata(sandbox, &Labels::new(), &Labels::new());
     meta.annotations.retain(|key, value| !is_tracking(key) || !value.is_empty());
-    let spec = Some(sandbox.pod_spec.clone());
+    let spec = Some(pod_spec(sandbox));
     Pod { meta, spec, phase: Phase::Pending, ready: false, scheduled: None, ips: Vec::new(), node: "".into() }
 }
 

@@ -355,6 +355,12 @@ pub struct SandboxStatus {
     pub node: Text,
     /// A label selector that matches the Pod; empty before there is one.
     pub selector: Text,
+    /// The Service's name; empty without one.
+    #[serde(default)]
+    pub service: Text,
+    /// The Service's name in the cluster's DNS; empty without one.
+    #[serde(default)]
+    pub service_fqdn: Text,
 }
 
 /// A Pod, seen through the few fields that decisions read.

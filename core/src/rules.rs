@@ -23,6 +23,8 @@ mod assign_waiting;
 mod end_sandbox;
 mod give_up_assignment;
 mod isolate_template;
+mod keep_service;
+mod keep_volumes;
 mod label_pod;
 mod label_template;
 mod name_pod;
@@ -69,6 +71,8 @@ pub(crate) enum RuleId {
     PublishPoolStatus,
     StopPod,
     EndSandbox,
+    KeepVolumes,
+    KeepService,
     AdoptPod,
     StartPod,
     PublishSandboxStatus,
@@ -111,6 +115,8 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),
     (Kind::Sandbox, RuleId::StopPod, For::SandboxOwner, stop_pod::stop_pod),
     (Kind::Sandbox, RuleId::EndSandbox, For::Nobody, end_sandbox::end_sandbox),
+    (Kind::Sandbox, RuleId::KeepVolumes, For::SandboxOwner, keep_volumes::keep_volumes),
+    (Kind::Sandbox, RuleId::KeepService, For::SandboxOwner, keep_service::keep_service),
     (Kind::Sandbox, RuleId::AdoptPod, For::SandboxOwner, adopt_pod::adopt_pod),
     (Kind::Sandbox, RuleId::StartPod, For::SandboxOwner, start_pod::start_pod),
     (

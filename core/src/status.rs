@@ -1,29 +1,50 @@
 //! What a sandbox's status says, given what stands where its Pod should be.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::make::{Told, set_condition};
 use crate::names;
-use crate::object::{OwnerKind, Phase, Pod, Sandbox, SandboxStatus, Truth};
+use crate::object::{Dependent, Phase, Pod, Sandbox, SandboxStatus, Truth};
+use crate::parts::{Serving, Volumes, Whose, refusal};
 use crate::time::Wall;
-use crate::view::{Backing, Whose};
+use crate::view::Backing;
+
+/// What a sandbox consists of.
+pub(crate) struct Parts<'a> {
+    pub(crate) backing: Backing<'a>,
+    pub(crate) serving: Serving<'a>,
+    pub(crate) volumes: Volumes<'a>,
+    /// [`Config::cluster_domain`](crate::config::Config::cluster_domain).
+    pub(crate) domain: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    /// Returns the sandbox's own Service, if it is to have one.
+    fn service(&self, sandbox: &Sandbox) -> Option<&'a Dependent> {
+        let Serving::Own(service) = &self.serving else { return None };
+        Some(*service).filter(|_| sandbox.service != Some(false))
+    }
+}
 
 /// Returns the status that a sandbox should show (SCND-001 to SCND-050, SBX-032).
 ///
 /// `expired` says whether its time is over, which is a matter of whose clock counts.
 pub(crate) fn sandbox_status(
     sandbox: &Sandbox,
-    backing: &Backing<'_>,
+    parts: &Parts<'_>,
     expired: bool,
     now: Wall,
 ) -> SandboxStatus {
+    let backing = &parts.backing;
     let mut status = sandbox.status.clone();
     let told = [
         (names::SUSPENDED, suspended(sandbox, backing, expired)),
         (names::FINISHED, finished(sandbox, backing, expired)),
         (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, backing) }),
-        (names::READY, Some(readiness(sandbox, backing, expired))),
+        (names::READY, Some(readiness(sandbox, parts, expired))),
     ];
     for (kind, told) in told {
         match told {
@@ -43,6 +64,12 @@ pub(crate) fn sandbox_status(
         status.selector =
             format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name)).into();
     }
+    let service = parts.service(sandbox).filter(|_| !expired).map(|service| &service.meta.key);
+    status.service = service.map_or_else(|| "".into(), |key| key.name.clone());
+    status.service_fqdn = service.map_or_else(
+        || "".into(),
+        |key| format!("{}.{}.svc.{}", key.name, key.namespace, parts.domain).into(),
+    );
     status
 }
 
@@ -95,7 +122,8 @@ fn ending(pod: &Pod) -> Option<Told> {
 fn scheduled(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
     let unknown = |message: &str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
     let Some(pod) = backing.own() else {
-        let is_refused = !sandbox.suspended && trouble(sandbox, backing).is_some();
+        let is_unclear = matches!(backing, Backing::Many(_)) && !sandbox.suspended;
+        let is_refused = is_unclear || pod_trouble(sandbox, backing).is_some();
         return unknown("Pod state is unknown. Pod scheduling cannot be determined").filter(|_| is_refused);
     };
     let Some((status, reason, message)) = &pod.scheduled else {
@@ -109,63 +137,66 @@ fn scheduled(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
     Some((*status, reason, message.clone()))
 }
 
-fn readiness(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Told {
+fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told {
+    let backing = &parts.backing;
     if expired {
         return (Truth::False, names::EXPIRED.into(), "Sandbox has expired".into());
+    }
+    if let (Backing::Many(count), false) = (backing, sandbox.suspended) {
+        let message = format!(
+            "multiple Pods ({count}) are controlled by this Sandbox; refusing to choose or create a Pod"
+        );
+        return (Truth::False, names::MULTIPLE_PODS.into(), message.into());
+    }
+    let troubles = [volume_trouble(parts), pod_trouble(sandbox, backing), service_trouble(parts)];
+    let troubles: Vec<String> = troubles.into_iter().flatten().collect();
+    if !troubles.is_empty() {
+        let message = format!("Error seen: {}", troubles.join("\n"));
+        return (Truth::False, "ReconcilerError".into(), message.into());
     }
     if sandbox.suspended {
         let is_going = is_seen(backing) || matches!(backing, Backing::Coming);
         let message = if is_going { "Sandbox is suspending" } else { "Sandbox is suspended" };
         return (Truth::False, "SandboxSuspended".into(), message.into());
     }
-    trouble(sandbox, backing).unwrap_or_else(|| pod_readiness(backing.own()))
+    with_service(pod_readiness(backing.own()), sandbox, parts)
 }
 
-/// Returns what is wrong where a Pod should be, if somebody must act before one can be there.
-fn trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
-    let (reason, message) = match backing {
-        Backing::Many(count) => (
-            names::MULTIPLE_PODS,
-            format!(
-                "multiple Pods ({count}) are controlled by this Sandbox; refusing to choose or create a Pod"
-            ),
-        ),
-        Backing::Other(pod, Whose::Unmarked) => (
-            "ReconcilerError",
-            format!(
-                "Error seen: cannot adopt unowned pod {:?}: missing required pool authorization label ({:?}) or \
-                 sandbox tracking label ({:?})",
-                &*pod.meta.key.name,
-                names::ADOPTABLE,
-                names::SANDBOX_NAME_HASH
-            ),
-        ),
-        Backing::Other(pod, Whose::Another) => {
-            let (kind, owner, uid) = pod.meta.owner.as_ref().map_or(("", "", None), |owner| {
-                let kind = match &owner.kind {
-                    OwnerKind::Known(kind) => kind.name(),
-                    OwnerKind::Foreign(kind) => &**kind,
-                };
-                (kind, &*owner.name, Some(owner.uid))
-            });
-            (
-                "ReconcilerError",
-                format!(
-                    "Error seen: pod {:?} is owned by {kind}/{owner} (UID: {}), not by sandbox {:?}",
-                    &*pod.meta.key.name,
-                    uid.unwrap_or_default(),
-                    &*sandbox.meta.key.name
-                ),
-            )
-        }
-        Backing::None
-        | Backing::Coming
-        | Backing::Leaving
-        | Backing::Elsewhere { .. }
-        | Backing::Own(_)
-        | Backing::Other(_, Whose::Free) => return None,
-    };
-    Some((Truth::False, reason.into(), message.into()))
+/// Returns what is wrong with a volume claim.
+fn volume_trouble(parts: &Parts<'_>) -> Option<String> {
+    match &parts.volumes {
+        Volumes::Barred(why) => Some(why.clone()),
+        Volumes::Fine | Volumes::Missing(_) | Volumes::Free(_) => None,
+    }
+}
+
+/// Returns what is wrong with the Pod that stands in the way of the sandbox's own.
+fn pod_trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<String> {
+    let Backing::Other(pod, Whose::Unmarked | Whose::Another) = backing else { return None };
+    (!sandbox.suspended).then(|| refusal("pod", sandbox, &pod.meta))
+}
+
+/// Returns what is wrong with the Service.
+fn service_trouble(parts: &Parts<'_>) -> Option<String> {
+    match &parts.serving {
+        Serving::Barred(why) => Some(why.clone()),
+        Serving::None | Serving::Leaving | Serving::Own(_) | Serving::Free(_) => None,
+    }
+}
+
+/// Adds to what is said of the Pod whether the Service is there, where there should be one (SCND-045).
+fn with_service(told: Told, sandbox: &Sandbox, parts: &Parts<'_>) -> Told {
+    let (status, reason, message) = told;
+    let has_ended = reason.starts_with("Pod");
+    let exists = parts.service(sandbox).is_some();
+    if has_ended || !sandbox.service.unwrap_or(exists) {
+        return (status, reason, message);
+    }
+    if exists {
+        return (status, reason, format!("{message}; Service Exists").into());
+    }
+    let message = format!("{message}; Service does not exist");
+    (Truth::False, "DependenciesNotReady".into(), message.into())
 }
 
 fn pod_readiness(pod: Option<&Arc<Pod>>) -> Told {
@@ -325,5 +356,57 @@ mod tests {
         check_status("sandbox s1 ready over=now", &[NOT_SUSPENDED, ready]);
         let finished = "Finished=True PodFailed: Pod failed";
         check_status("sandbox s1 ended over=now", &[finished, ready]);
+    }
+
+    /// SCND-045; SACC-001 to SACC-005, SACC-133.
+    #[test]
+    fn a_service_is_told_where_there_is_or_should_be_one() {
+        let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
+        let lacks = not_ready("Pod does not exist; Service does not exist");
+        check_status("sandbox s1 nopod service=true", &[NOT_SUSPENDED, &lacks]);
+        let place = "s1 s1.ns.svc.cluster.local";
+        let exists = not_ready("Pod does not exist; Service Exists");
+        check_status("sandbox s1 nopod\nservice s1 of=s1", &[NOT_SUSPENDED, &exists, place]);
+        let lacks = not_ready("Pod is Ready; Service does not exist");
+        check_status("sandbox s1 ready untold service=true", &[NOT_SUSPENDED, UNREPORTED, &lacks, PLACE]);
+        let ready = "Ready=True DependenciesReady: Pod is Ready; Service Exists";
+        let place = format!("{PLACE} s1 s1.ns.svc.cluster.local");
+        let world = "sandbox s1 ready untold service=true\nservice s1 of=s1";
+        check_status(world, &[NOT_SUSPENDED, UNREPORTED, ready, &place]);
+        let world = "sandbox s1 ready untold service=false\nservice s1 of=s1";
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        check_status(world, &[NOT_SUSPENDED, UNREPORTED, ready, PLACE]);
+    }
+
+    /// SCND-041, ERR-001 to ERR-003, SBX-031; SACC-017.
+    #[test]
+    fn what_cannot_be_had_is_told_in_order() {
+        let volume = "PVC \"a-s1\" is owned by ReplicaSet/another (UID: 00000000-0000-0000-0000-0000000003e7), not by \
+                      sandbox \"s1\"";
+        let service =
+            "cannot adopt service \"s1\": ClusterIP is \"10.0.0.9\" (expected \"None\", field is immutable)";
+        let ready = format!("Ready=False ReconcilerError: Error seen: {volume}\n{service}");
+        let world = "
+            sandbox s1 ready untold service=true volumes=a
+            service s1 adoptable spec={\"clusterIP\":\"10.0.0.9\"}
+            volume a-s1 of=another
+        ";
+        check_status(world, &[NOT_SUSPENDED, UNREPORTED, &ready, PLACE]);
+    }
+
+    /// GAP-018: the original is in error for ever beside a Service that it never asked for.
+    #[test]
+    fn the_service_of_another_is_no_trouble_unless_one_is_wanted() {
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        let told = [NOT_SUSPENDED, UNREPORTED, ready, PLACE];
+        check_status("sandbox s1 ready untold\nservice s1 of=another", &told);
+    }
+
+    /// GAP-020.
+    #[test]
+    fn a_name_that_no_service_can_have_is_told() {
+        let ready = "Ready=False ReconcilerError: Error seen: service name \"s.1\" is invalid: it must have no dots and \
+                     at most 63 characters";
+        check_status("sandbox s.1 nopod service=true", &[NOT_SUSPENDED, ready]);
     }
 }

@@ -9,9 +9,10 @@ use crate::id::{Key, Kind, Text, Uid};
 use crate::members::Members;
 use crate::names;
 use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, SandboxStatus, Template};
+use crate::parts::{Whose, whose};
 use crate::rules::Branch;
 use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment, noted_pod};
-use crate::status::sandbox_status;
+use crate::status::{Parts, sandbox_status};
 use crate::time::Wall;
 
 /// Everything known, at one moment.
@@ -44,17 +45,6 @@ pub(crate) enum Backing<'a> {
     Many(usize),
     /// Not its own.
     Other(&'a Arc<Pod>, Whose),
-}
-
-/// Whose a Pod is that is not the sandbox's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Whose {
-    /// Nobody's, and marked for the sandbox to take.
-    Free,
-    /// Nobody's, without such a mark.
-    Unmarked,
-    /// Somebody else's.
-    Another,
 }
 
 impl<'a> Backing<'a> {
@@ -129,7 +119,14 @@ impl<'a> View<'a> {
         let noted = noted_pod(sandbox);
         let holder = self.holder(Kind::Pod, noted.as_ref().unwrap_or(key));
         let backing = match (holder, noted) {
-            (Holder::Is(uid), _) => Self::backing_by(sandbox, &self.state.pods[&uid]),
+            (Holder::Is(uid), _) => {
+                let pod = &self.state.pods[&uid];
+                match whose(sandbox, &pod.meta) {
+                    Whose::Own => Backing::Own(pod),
+                    Whose::Leaving => Backing::Leaving,
+                    whose @ (Whose::Free | Whose::Unmarked | Whose::Another) => Backing::Other(pod, whose),
+                }
+            }
             (Holder::Nobody, Some(noted)) => Backing::Elsewhere { noted, is_absent: true },
             (Holder::Unseen, Some(noted)) => Backing::Elsewhere { noted, is_absent: false },
             (Holder::Nobody | Holder::Unseen, None) => Backing::None,
@@ -141,27 +138,15 @@ impl<'a> View<'a> {
         backing
     }
 
-    fn backing_by(sandbox: &Sandbox, pod: &'a Arc<Pod>) -> Backing<'a> {
-        let name = &sandbox.meta.key.name;
-        let Some(owner) = &pod.meta.owner else {
-            let is_free = pod.meta.label(names::ADOPTABLE).is_some_and(|value| &**value == "true")
-                || pod.meta.label(names::SANDBOX_NAME_HASH) == Some(&names::name_hash(name));
-            return match (pod.meta.terminating, is_free) {
-                (true, _) => Backing::Leaving,
-                (false, true) => Backing::Other(pod, Whose::Free),
-                (false, false) => Backing::Other(pod, Whose::Unmarked),
-            };
-        };
-        // A sandbox of this name had it, and another has the name: that one is gone, and its Pod is being collected.
-        if owner.kind == OwnerKind::Known(Kind::Sandbox) && owner.name == *name {
-            return Backing::Leaving;
-        }
-        Backing::Other(pod, Whose::Another)
-    }
-
     /// Returns the status that a sandbox should show. `expired` says whether its time is over.
     pub(crate) fn sandbox_status(&self, sandbox: &Sandbox, expired: bool, now: Wall) -> SandboxStatus {
-        sandbox_status(sandbox, &self.backing(sandbox), expired, now)
+        let parts = Parts {
+            backing: self.backing(sandbox),
+            serving: self.serving(sandbox),
+            volumes: self.volumes(sandbox),
+            domain: &self.config.cluster_domain,
+        };
+        sandbox_status(sandbox, &parts, expired, now)
     }
 
     pub(crate) fn template(&self, uid: Uid) -> Option<&'a Arc<Template>> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool, PoolStatus,
-    Sandbox, SandboxStatus, Shutdown,
+    Claim, ClaimStatus, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool,
+    PoolStatus, Sandbox, SandboxStatus, Shutdown,
 };
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
@@ -63,6 +63,8 @@ pub enum Act {
     SuspendAny(u32),
     /// Let every sandbox of a pool or a claim run.
     ResumeOwned,
+    /// Set whether a sandbox wants a Service.
+    Serve(Key, Option<bool>),
     /// Set when a sandbox ends.
     ShutDown(Key, Option<Shutdown>),
     /// Give a sandbox one more Pod, of this name.
@@ -154,13 +156,20 @@ pub fn sandbox(name: impl Into<Text>) -> Sandbox {
     }
 }
 
-/// Returns a Pod as a user would create it, with these labels.
-pub fn pod(name: impl Into<Text>, owner: Option<Owner>, labels: &[(&str, Text)]) -> Object {
+/// Returns a Pod, a Service or a volume claim as a user would create it, with these labels.
+pub fn part(kind: Kind, name: impl Into<Text>, owner: Option<Owner>, labels: &[(&str, Text)]) -> Object {
     let mut meta = Meta::draft(key(name));
     meta.owner = owner;
     meta.labels = labels.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
-    let (phase, ips, node) = (Phase::Pending, Vec::new(), "".into());
-    Object::Pod(Arc::new(Pod { meta, spec: None, phase, ready: false, scheduled: None, ips, node }))
+    let spec = Json::from(&serde_json::json!({ "selector": { "app": "mine" } }));
+    match kind {
+        Kind::Service => Object::Service(Arc::new(Dependent { meta, spec })),
+        Kind::VolumeClaim => Object::VolumeClaim(Arc::new(Dependent { meta, spec })),
+        Kind::Pod | Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => {
+            let (phase, ips, node) = (Phase::Pending, Vec::new(), "".into());
+            Object::Pod(Arc::new(Pod { meta, spec: None, phase, ready: false, scheduled: None, ips, node }))
+        }
+    }
 }
 
 /// Returns the template as a user would create it.

@@ -87,10 +87,11 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             let key = all[place].key().clone();
             edit(world, &key, |sandbox| sandbox.suspended = true)
         }
+        Act::Serve(key, service) => edit(world, key, |sandbox| sandbox.service = *service),
         Act::ShutDown(key, shutdown) => edit(world, key, |sandbox| sandbox.shutdown = *shutdown),
         Act::AddPod(key, name) => {
             let owner = Owner::new(Kind::Sandbox, world.server.store().get(Kind::Sandbox, key)?.meta());
-            let pod = scene::pod(name.clone(), Some(owner), &[]);
+            let pod = scene::part(Kind::Pod, name.clone(), Some(owner), &[]);
             world.server.handle(&Operation::Create(pod), Writer::User, wall).1
         }
     }

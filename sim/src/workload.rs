@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::object::{Json, Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes::{Variable, Wishes};
 
@@ -150,9 +150,23 @@ impl Workload {
             let name: Text = format!("own-{number}").into();
             let mut sandbox = scene::sandbox(name.clone());
             let at = Mono::default() + choices.between(Duration::from_millis(1), options.duration / 2);
+            sandbox.service = [None, Some(true), None, Some(false)][choices.below(4) as usize];
+            if choices.chance(300) {
+                let service = [None, Some(true), Some(false)][choices.below(3) as usize];
+                self.add(self.moment(choices, end), Act::Serve(sandbox.meta.key.clone(), service));
+            }
+            if choices.chance(300) {
+                sandbox.volume_claims = Some(Json::from(&volume_claims()));
+            }
             if choices.chance(rates.of(Fault::PodPrepared) * 3) {
                 count.prepared += 1;
                 self.prepare_pod(&mut sandbox, at, choices);
+            }
+            for (kind, prefix) in [(Kind::Service, ""), (Kind::VolumeClaim, "data-")] {
+                if choices.chance(rates.of(Fault::PodPrepared)) {
+                    count.prepared += 1;
+                    self.prepare_part((kind, &format!("{prefix}{name}")), &name, at, choices);
+                }
             }
             if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
                 count.expired += 1;
@@ -207,29 +221,33 @@ impl Workload {
     /// A Pod of the sandbox's name or noted by it, which may be its, or not.
     fn prepare_pod(&mut self, sandbox: &mut Sandbox, at: Mono, choices: &mut Choices) {
         let name = sandbox.meta.key.name.clone();
-        let tracked = (names::SANDBOX_NAME_HASH, names::name_hash(&name));
+        let noted: Text = match choices.below(3) {
+            0 => name.clone(),
+            _ => format!("{name}-noted").into(),
+        };
+        let pod = if choices.chance(200) { format!("{noted}-not") } else { noted.to_string() };
+        self.prepare_part((Kind::Pod, &pod), &name, at, choices);
+        sandbox.meta.annotations.insert(names::POD_NAME.into(), noted);
+    }
+
+    /// Something that a sandbox may take for its own, or not, and that may go again.
+    fn prepare_part(&mut self, (kind, name): (Kind, &str), sandbox: &str, at: Mono, choices: &mut Choices) {
+        let tracked = (names::SANDBOX_NAME_HASH, names::name_hash(sandbox));
         let adoptable = (names::ADOPTABLE, Text::from("true"));
         let foreign =
             Owner { kind: OwnerKind::Foreign("Job".into()), name: "job".into(), uid: Uid::from_bits(77) };
-        let noted: Text = match choices.below(3) {
-            0 => name,
-            _ => format!("{name}-noted").into(),
+        let (owner, labels) = match choices.below(4) {
+            0 => (None, vec![adoptable]),
+            1 => (None, vec![tracked]),
+            2 => (None, vec![]),
+            _ => (Some(foreign), vec![adoptable]),
         };
-        let pod = match choices.below(5) {
-            0 => scene::pod(noted.clone(), None, &[adoptable]),
-            1 => scene::pod(noted.clone(), None, &[tracked]),
-            2 => scene::pod(noted.clone(), None, &[]),
-            3 => scene::pod(noted.clone(), Some(foreign), &[adoptable]),
-            _ => scene::pod(format!("{noted}-not").as_str(), None, &[adoptable]),
-        };
-        let pod_key = pod.key().clone();
         let before = Mono::from_micros(at.micros().saturating_sub(choices.below(20_000).into()));
-        self.add(before, Act::Create(pod));
+        self.add(before, Act::Create(scene::part(kind, name, owner, &labels)));
         if choices.chance(300) {
             let gone = at + choices.around(Duration::from_secs(5));
-            self.add(gone, Act::Delete(Kind::Pod, pod_key));
+            self.add(gone, Act::Delete(kind, scene::key(name)));
         }
-        sandbox.meta.annotations.insert(names::POD_NAME.into(), noted);
     }
 
     /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.
@@ -243,6 +261,10 @@ impl Workload {
         let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
         (burst + choices.around(Duration::from_millis(mean))).min(end)
     }
+}
+
+fn volume_claims() -> serde_json::Value {
+    serde_json::json!([{ "metadata": { "name": "data" }, "spec": {} }])
 }
 
 fn create_claim(key: &Key, wishes: Option<Wishes>) -> Act {

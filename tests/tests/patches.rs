@@ -211,7 +211,14 @@ fn pool_statuses() -> impl Strategy<Value = PoolStatus> {
 }
 
 fn sandbox_statuses() -> impl Strategy<Value = SandboxStatus> {
-    (conditions(), ips(), values(), values()).prop_map(|(conditions, pod_ips, node, selector)| {
-        SandboxStatus { conditions, pod_ips, node, selector }
-    })
+    (conditions(), ips(), values(), values(), values()).prop_map(
+        |(conditions, pod_ips, node, selector, service)| SandboxStatus {
+            conditions,
+            pod_ips,
+            node,
+            selector,
+            service_fqdn: service.clone(),
+            service,
+        },
+    )
 }

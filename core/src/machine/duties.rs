@@ -128,8 +128,14 @@ impl Machine {
             return false;
         }
         if let Some(entry) = self.state.sandboxes.get(&subject) {
-            let has_pod = self.state.child(subject, Kind::Pod).is_some();
-            return !has_pod && !entry.sandbox.suspended && !entry.sandbox.is_over(self.now.wall);
+            let sandbox = &entry.sandbox;
+            let is_missing = match purpose.operation.kind() {
+                Kind::Pod => self.state.child(subject, Kind::Pod).is_none() && !sandbox.suspended,
+                Kind::Service => sandbox.service == Some(true),
+                Kind::VolumeClaim => true,
+                Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => false,
+            };
+            return is_missing && !sandbox.is_over(self.now.wall);
         }
         let Some(entry) = self.state.pools.get(&subject) else { return true };
         // Another leader may have filled the pool meanwhile.

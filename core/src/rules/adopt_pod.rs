@@ -3,9 +3,10 @@ use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::make::pod_metadata;
 use crate::object::Owner;
+use crate::parts::Whose;
 use crate::patch::Change;
 use crate::time::Now;
-use crate::view::{Backing, View, Whose};
+use crate::view::{Backing, View};
 
 /// Gives a sandbox without a Pod the one that was prepared for it.
 ///

@@ -5,9 +5,10 @@ use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::names;
 use crate::object::Sandbox;
+use crate::parts::Whose;
 use crate::patch::Change;
 use crate::time::Now;
-use crate::view::{Backing, View, Whose};
+use crate::view::{Backing, View};
 
 /// Notes on a sandbox which Pod is its own, for clients that look it up, and takes back a note about another.
 ///

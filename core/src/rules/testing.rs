@@ -7,7 +7,10 @@
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
 //!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes)
+//!                                       (service=true, volumes=a,b, ports=[{"containerPort":80}])
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
+//! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
+//! volume a-s1   of=s1                   (likewise)
 //! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON, spec=, terminating)
 //! absent sandbox s1                     (the server itself said so)
 //! held s1                               (a write to it is not answered)
@@ -33,10 +36,11 @@ use crate::object::{
     Bound, Claim, Dependent, Json, Meta, Network, Object, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool,
     PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Template, Truth,
 };
+use crate::parts::{self, Serving, Volumes};
 use crate::patch::Change;
 use crate::rules::{Run, Verdict};
 use crate::state::State;
-use crate::status::sandbox_status;
+use crate::status::{Parts, sandbox_status};
 use crate::time::{Mono, Now, Wall};
 use crate::view::{Backing, View};
 
@@ -63,7 +67,9 @@ pub(crate) fn check_status(world: &str, expected: &[&str]) {
         .conditions
         .iter()
         .map(|it| format!("{}={} {}: {}", it.kind, it.status.as_str(), it.reason, it.message));
-    let place = [status.pod_ips.join(","), status.node.to_string(), status.selector.to_string()];
+    let texts = [&status.node, &status.selector, &status.service, &status.service_fqdn];
+    let place: Vec<String> =
+        [status.pod_ips.join(",")].into_iter().chain(texts.map(|text| text.to_string())).collect();
     let place = Some(place.join(" ").trim().to_string()).filter(|place| !place.is_empty());
     assert_eq!(told.chain(place).collect::<Vec<_>>(), expected);
 }
@@ -97,6 +103,11 @@ impl World {
             "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
             "sandbox" => self.add_sandbox(name, words),
             "pod" => self.add_pod(name, words),
+            "service" => self.add_service(name, words),
+            "volume" => {
+                let meta = self.part(name, words);
+                self.observe(NOW, Object::VolumeClaim(Arc::new(Dependent { meta, spec: json() })));
+            }
             "absent" => {
                 let kind =
                     Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(name)).unwrap();
@@ -144,8 +155,13 @@ impl World {
         let is_expired = words.contains(&"isexpired");
         if is_expired || (words.contains(&"ready") && !words.contains(&"untold")) {
             sandbox.meta.generation = 1;
-            let backing = pod.as_ref().map_or(Backing::None, Backing::Own);
-            sandbox.status = sandbox_status(&sandbox, &backing, is_expired, Wall::default());
+            let parts = Parts {
+                backing: pod.as_ref().map_or(Backing::None, Backing::Own),
+                serving: Serving::None,
+                volumes: Volumes::Fine,
+                domain: "cluster.local",
+            };
+            sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());
         }
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());
@@ -161,6 +177,15 @@ impl World {
             sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), template.into());
         }
         sandbox.suspended = words.contains(&"suspended");
+        sandbox.service = value(words, "service").map(|service| service == "true");
+        sandbox.volume_claims = value(words, "volumes").map(|names| {
+            let claim = |name| serde_json::json!({ "metadata": { "name": name }, "spec": {} });
+            Json::from(&names.split(',').map(claim).collect())
+        });
+        if let Some(ports) = value(words, "ports") {
+            let ports: serde_json::Value = serde_json::from_str(ports).unwrap();
+            sandbox.pod_spec = Json::from(&serde_json::json!({ "containers": [{ "ports": ports }] }));
+        }
         if let Some(over) = value(words, "over") {
             let policy =
                 if words.contains(&"delete") { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
@@ -176,8 +201,26 @@ impl World {
 
     fn add_pod(&mut self, name: &str, words: &[&str]) {
         let mut pod = make::pod(&blank_sandbox(name));
-        pod.meta.labels.clear();
-        pod.meta.owner = value(words, "of").map(|owner| {
+        pod.meta = self.part(name, words);
+        self.observe(NOW, Object::Pod(Arc::new(pod)));
+    }
+
+    /// The Service that the sandbox of its name would make, or a headless one; `spec=` says otherwise.
+    fn add_service(&mut self, name: &str, words: &[&str]) {
+        let made = self.state.names.get(Kind::Sandbox, &key(name)).map(|uid| {
+            let sandbox = &self.state.sandboxes[&uid].sandbox;
+            parts::service(sandbox).as_dependent().unwrap().spec.clone()
+        });
+        let given = value(words, "spec").map(|spec| Json::from(&serde_json::from_str(spec).unwrap()));
+        let spec = given.or(made).unwrap_or_else(json);
+        let meta = self.part(name, words);
+        self.observe(NOW, Object::Service(Arc::new(Dependent { meta, spec })));
+    }
+
+    /// Metadata of something that may belong to a sandbox.
+    fn part(&self, name: &str, words: &[&str]) -> Meta {
+        let mut meta = meta(name);
+        meta.owner = value(words, "of").map(|owner| {
             let sandbox = self.state.names.get(Kind::Sandbox, &key(owner));
             let foreign = Owner {
                 kind: OwnerKind::Foreign("ReplicaSet".into()),
@@ -187,13 +230,13 @@ impl World {
             sandbox.map_or(foreign, |uid| Owner::new(Kind::Sandbox, &self.state.sandboxes[&uid].sandbox.meta))
         });
         if words.contains(&"adoptable") {
-            pod.meta.labels.insert(names::ADOPTABLE.into(), "true".into());
+            meta.labels.insert(names::ADOPTABLE.into(), "true".into());
         }
         if let Some(sandbox) = value(words, "tracked") {
-            pod.meta.labels.insert(names::SANDBOX_NAME_HASH.into(), names::name_hash(sandbox));
+            meta.labels.insert(names::SANDBOX_NAME_HASH.into(), names::name_hash(sandbox));
         }
-        pod.meta.terminating = words.contains(&"terminating");
-        self.observe(NOW, Object::Pod(Arc::new(pod)));
+        meta.terminating = words.contains(&"terminating");
+        meta
     }
 
     /// The policy that its template would make, or one that lets everybody in.
@@ -275,6 +318,9 @@ fn describe(operation: &Operation) -> String {
             }
             Change::PodLabel(key, value) | Change::PodAnnotation(key, value) => {
                 text += &format!(" pod:{}={}", short(key), value.as_deref().unwrap_or(""))
+            }
+            Change::Spec(spec) if patch.target.kind == Kind::Service => {
+                text += &format!(" spec={}", spec.text());
             }
             Change::Annotation(..) | Change::Spec(_) => {}
         }

@@ -430,6 +430,9 @@ struct WireSandboxStatus {
     pod_ips: Option<Vec<String>>,
     node_name: String,
     selector: String,
+    service: String,
+    #[serde(rename = "serviceFQDN")]
+    service_fqdn: String,
 }
 
 impl WireSandbox {
@@ -450,6 +453,8 @@ impl WireSandbox {
                 pod_ips: status.pod_ips.unwrap_or_default().into_iter().map(Text::from).collect(),
                 node: status.node_name.into(),
                 selector: status.selector.into(),
+                service: status.service.into(),
+                service_fqdn: status.service_fqdn.into(),
             },
         })
     }

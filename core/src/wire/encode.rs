@@ -223,6 +223,7 @@ pub(super) fn sandbox_status(status: &SandboxStatus) -> Value {
     json!({
         "conditions": conditions(&status.conditions), "podIPs": ips(&status.pod_ips),
         "nodeName": text(&status.node), "selector": text(&status.selector),
+        "service": text(&status.service), "serviceFQDN": text(&status.service_fqdn),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Controllers touch only the Pods of their sandboxes.
+//! Controllers touch only what belongs to sandboxes.
 
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
@@ -16,14 +16,15 @@ impl Checker for HandsOff {
     fn property(&self) -> Property {
         Property {
             name: "hands-off",
-            about: "controllers change and delete only Pods of sandboxes, and take only those that are marked",
+            about: "controllers change and delete only what belongs to sandboxes, and take only what is marked",
             class: Class::Safety,
         }
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let Some(Writer::Process { intent, .. }) = commit.by else { return Judgement::Silent };
-        let Some(old) = commit.old.as_ref().filter(|old| old.kind() == Kind::Pod) else {
+        let is_part = |old: &&Object| matches!(old.kind(), Kind::Pod | Kind::Service | Kind::VolumeClaim);
+        let Some(old) = commit.old.as_ref().filter(is_part) else {
             return Judgement::Silent;
         };
         let owner = commit.new.as_ref().and_then(|new| new.meta().owner.as_ref());
@@ -35,7 +36,7 @@ impl Checker for HandsOff {
         };
         Judgement::unless_broken((!is_right).then(|| {
             let owner = old.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
-            format!("{intent:?} touched Pod {}, which belongs to {owner}", old.key().name)
+            format!("{intent:?} touched {} {}, which belongs to {owner}", old.kind(), old.key().name)
         }))
     }
 

@@ -47,6 +47,10 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
     let says = |kind: &str, reason: &str| {
         (said(kind) != reason).then(|| format!("says {kind} {} instead of {reason}", said(kind)))
     };
+    if let Some(lie) = lie_of_service(sandbox, store) {
+        return Some(lie);
+    }
+    let is_barred = is_barred(sandbox, store);
     let is_ready = status.condition(names::READY).is_some_and(|ready| ready.status == Truth::True);
     let other =
         store.get(Kind::Pod, &sandbox.meta.key).filter(|pod| !pod.meta().is_owned_by(sandbox.meta.uid));
@@ -63,12 +67,19 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
             return Some("is not suspended".to_owned());
         }
         let reason = if other.is_some() { "PodNotOwned" } else { "PodTerminated" };
-        return says(names::READY, "SandboxSuspended").or_else(|| says(names::SUSPENDED, reason));
+        let ready = if is_barred { "ReconcilerError" } else { "SandboxSuspended" };
+        return says(names::READY, ready).or_else(|| says(names::SUSPENDED, reason));
+    }
+    if let Some(lack) = lack_of_volume(sandbox, store) {
+        return Some(lack);
     }
     match pods[..] {
         [] if is_blocked(sandbox, store) => says(names::READY, "ReconcilerError"),
         [] => Some("has no Pod".to_owned()),
         [pod] => {
+            if is_barred {
+                return says(names::READY, "ReconcilerError");
+            }
             let is_wrong = is_ready != pod.ready || status.pod_ips != pod.ips || status.node != pod.node;
             let finished = match pod.phase {
                 Phase::Succeeded => "PodSucceeded",
@@ -92,4 +103,59 @@ fn is_blocked(sandbox: &Sandbox, store: &Store) -> bool {
             || label(names::SANDBOX_NAME_HASH) == Some(&*names::name_hash(&sandbox.meta.key.name));
         pod.meta().owner.is_some() || !marked
     })
+}
+
+/// Returns what is wrong with a sandbox's Service.
+fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    if store.owned_by(Kind::Pod, sandbox.meta.uid).count() > 1 && !sandbox.suspended {
+        return None;
+    }
+    let own = store.owned_by(Kind::Service, sandbox.meta.uid).next().and_then(Object::as_dependent);
+    let told = &sandbox.status.service;
+    let is_over = sandbox.shutdown.is_some();
+    match own {
+        Some(_) if is_over || sandbox.service == Some(false) => Some("still has a Service".to_owned()),
+        Some(service) => {
+            let selector = service.spec.value()["selector"].clone();
+            let right =
+                serde_json::json!({ names::SANDBOX_NAME_HASH: &*names::name_hash(&sandbox.meta.key.name) });
+            let is_wrong = selector != right || *told != service.meta.key.name;
+            is_wrong.then(|| "has a Service that is not as it says".to_owned())
+        }
+        None if !told.is_empty() => Some("names a Service that it does not have".to_owned()),
+        None => {
+            let is_missing =
+                sandbox.service == Some(true) && !is_over && !is_taken(Kind::Service, sandbox, "", store);
+            is_missing.then(|| "has no Service".to_owned())
+        }
+    }
+}
+
+/// Returns whether a Service or a volume claim that it needs is somebody else's.
+fn is_barred(sandbox: &Sandbox, store: &Store) -> bool {
+    let wants_service = sandbox.service == Some(true);
+    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
+    let mut names = volumes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|volume| format!("{}-", volume["metadata"]["name"].as_str().unwrap_or_default()));
+    (wants_service && is_taken(Kind::Service, sandbox, "", store))
+        || names.any(|prefix| is_taken(Kind::VolumeClaim, sandbox, &prefix, store))
+}
+
+/// Returns whether somebody else has, for good, what a sandbox wants under its name.
+fn is_taken(kind: Kind, sandbox: &Sandbox, prefix: &str, store: &Store) -> bool {
+    let key = sandbox.meta.key.sibling(format!("{prefix}{}", sandbox.meta.key.name));
+    store.get(kind, &key).is_some_and(|holder| !holder.meta().is_owned_by(sandbox.meta.uid))
+}
+
+fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
+    let mut names = volumes.as_array().into_iter().flatten().filter_map(|it| it["metadata"]["name"].as_str());
+    let missing = names.find(|name| {
+        let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
+        store.get(Kind::VolumeClaim, &key).is_none()
+    });
+    missing.map(|name| format!("has no volume {name}"))
 }

@@ -103,6 +103,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 Act::Suspend(..)
                 | Act::SuspendAny(_)
                 | Act::ResumeOwned
+                | Act::Serve(..)
                 | Act::ShutDown(..)
                 | Act::AddPod(..),
             ) => 35,
