@@ -56,6 +56,7 @@ mod ledger;
 mod agenda;
 mod view;
 mod rules;
+mod same;
 mod make;
 pub mod names;
 pub mod wire;

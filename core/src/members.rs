@@ -71,6 +71,10 @@ pub(crate) enum Place {
     Starting,
     /// Its Pod ended, or is going: nobody wants it.
     Unusable,
+    /// Its template has changed, and its pool wants it replaced.
+    Stale,
+    /// Its template is gone, so nobody can tell whether it is stale.
+    Unjudged,
     /// It has an address, on this node, but is not ready.
     Reachable(Text),
     /// It is ready, on this node.
@@ -90,8 +94,15 @@ pub(crate) struct Standing {
     pub(crate) ready: bool,
 }
 
-/// A member that may be deleted: the unready first, then the youngest (WPL-037).
-type Victim = (bool, Reverse<Wall>, Text, Uid);
+/// A member that may be deleted: the stale first, then the unready, then the youngest (WPL-037).
+pub(crate) type Victim = (Worth, bool, Reverse<Wall>, Text, Uid);
+
+/// Whether a member would be replaced anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Worth {
+    Stale,
+    Current,
+}
 
 /// The members of one pool.
 #[derive(Clone, Debug, Default)]
@@ -123,7 +134,7 @@ impl Members {
             Place::Starting => {
                 self.starting.insert(standing.order.2);
             }
-            Place::Leaving | Place::Reserved | Place::Unusable => {}
+            Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
         if !matches!(standing.place, Place::Leaving | Place::Reserved) {
             self.victims.insert(victim(standing));
@@ -138,7 +149,7 @@ impl Members {
             Place::Starting => {
                 self.starting.remove(&standing.order.2);
             }
-            Place::Leaving | Place::Reserved | Place::Unusable => {}
+            Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
         self.victims.remove(&victim(standing));
     }
@@ -154,6 +165,11 @@ impl Members {
         }
     }
 
+    /// Returns the stale members that no claim has recorded: the unready first, then the youngest.
+    pub(crate) fn stale(&self) -> impl Iterator<Item = &Victim> {
+        self.victims.iter().take_while(|victim| victim.0 == Worth::Stale)
+    }
+
     /// Returns whether nothing is known of this pool's members.
     pub(crate) fn is_empty(&self) -> bool {
         self.live + self.leaving + self.creating == 0
@@ -162,7 +178,8 @@ impl Members {
 
 fn victim(standing: &Standing) -> Victim {
     let (created, name, uid) = &standing.order;
-    (standing.ready, Reverse(*created), name.clone(), *uid)
+    let worth = if standing.place == Place::Stale { Worth::Stale } else { Worth::Current };
+    (worth, standing.ready, Reverse(*created), name.clone(), *uid)
 }
 
 #[cfg(test)]
@@ -196,7 +213,7 @@ mod tests {
             let place = if ready { Place::Ready("a".into()) } else { Place::Starting };
             members.add(&Standing { pool: Uid::UNSET, order: order(age, uid), place, ready });
         }
-        let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.3.bits()).collect();
+        let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.4.bits()).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 

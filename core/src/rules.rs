@@ -22,6 +22,7 @@ mod name_pod;
 mod publish_claim_status;
 mod publish_pool_status;
 mod publish_sandbox_status;
+mod replace_stale;
 mod replenish;
 mod stamp_first_ready;
 mod start_cold;
@@ -53,6 +54,7 @@ pub(crate) enum RuleId {
     PublishClaimStatus,
     StampFirstReady,
     AssignWaiting,
+    ReplaceStale,
     Replenish,
     Trim,
     PublishPoolStatus,
@@ -83,6 +85,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::GiveUpAssignment, For::Claims, give_up_assignment::give_up_assignment),
     (Kind::Claim, RuleId::StampFirstReady, For::Nobody, stamp_first_ready::stamp_first_ready),
     (Kind::Pool, RuleId::AssignWaiting, For::Claims, assign_waiting::assign_waiting),
+    (Kind::Pool, RuleId::ReplaceStale, For::Pools, replace_stale::replace_stale),
     (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
     (Kind::Pool, RuleId::Trim, For::Nobody, trim::trim),
     (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),

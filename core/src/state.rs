@@ -12,7 +12,7 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::names;
-use crate::object::{Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
 use crate::shared::Shared;
 use crate::time::Now;
 
@@ -48,6 +48,8 @@ pub(crate) struct PoolEntry {
     pub(crate) pool: Arc<Pool>,
     /// When its status was last sent.
     pub(crate) status_sent: Option<Now>,
+    /// Whether its members are compared with its template.
+    judges: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +59,8 @@ pub(crate) struct SandboxEntry {
     pub(crate) seen: Now,
     /// When its status was last sent.
     pub(crate) status_sent: Option<Now>,
+    /// What a comparison with a blueprint has told: of which generation, with which blueprint, and whether they agree.
+    likeness: Option<(i64, Arc<Blueprint>, bool)>,
     standing: Option<Standing>,
 }
 
@@ -158,6 +162,7 @@ impl State {
         if is_only_status {
             self.touch(kind, uid);
         } else {
+            self.judge_again(kind, uid);
             self.touch_neighbours(kind, uid);
         }
         true
@@ -195,6 +200,9 @@ impl State {
                 self.note_absence(slot.0, &slot.1);
             }
             self.touch_referrers(kind, &slot.1);
+            if kind == Kind::Template {
+                self.judge_members_of(&slot.1);
+            }
             if let Some(draft) = self.ledger.drafts.get(&slot) {
                 // An attempt to create that name whose answer was lost can land again.
                 let subject = draft.purpose.subject;
@@ -375,7 +383,7 @@ impl State {
             Object::Pool(pool) => match self.pools.get_mut(&pool.meta.uid) {
                 Some(entry) => entry.pool = pool,
                 None => {
-                    self.pools.insert(pool.meta.uid, PoolEntry { pool, status_sent: None });
+                    self.pools.insert(pool.meta.uid, PoolEntry { pool, status_sent: None, judges: false });
                 }
             },
             Object::Template(template) => {
@@ -385,7 +393,13 @@ impl State {
                 Some(entry) => entry.sandbox = sandbox,
                 None => {
                     let uid = sandbox.meta.uid;
-                    let entry = SandboxEntry { sandbox, seen: now, status_sent: None, standing: None };
+                    let entry = SandboxEntry {
+                        sandbox,
+                        seen: now,
+                        status_sent: None,
+                        likeness: None,
+                        standing: None,
+                    };
                     self.sandboxes.insert(uid, entry.into());
                 }
             },

@@ -13,7 +13,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
     Blueprint, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, PodMetadata, Pool, PoolStatus, Sandbox,
-    Template, Truth,
+    Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
@@ -370,6 +370,7 @@ impl World {
             meta: meta("pool"),
             replicas,
             template: "tpl".into(),
+            update: Update::OnReplenish,
             status,
         })));
         world.restart();

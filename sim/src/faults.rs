@@ -57,11 +57,15 @@ pub enum Fault {
     SandboxTerminated,
     /// The template is deleted, and created again under the same name.
     TemplateRecreated,
+    /// The template is edited, there and back.
+    TemplateEdited,
+    /// A pool's members follow its template or do not, and it is given another template.
+    PoolEdited,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -87,6 +91,8 @@ impl Fault {
         Self::PoolRecreated,
         Self::SandboxTerminated,
         Self::TemplateRecreated,
+        Self::TemplateEdited,
+        Self::PoolEdited,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -122,6 +128,8 @@ impl Fault {
             Self::PoolRecreated => "pool-recreated",
             Self::SandboxTerminated => "sandbox-terminated",
             Self::TemplateRecreated => "template-recreated",
+            Self::TemplateEdited => "template-edited",
+            Self::PoolEdited => "pool-edited",
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
-use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Object, Pool, PoolStatus};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Object, Pool, PoolStatus, Update};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
 
@@ -12,8 +12,11 @@ use crate::controller::Controller;
 /// The namespace in which everything happens.
 pub const NAMESPACE: &str = "default";
 
-/// The template from which every sandbox is made.
+/// The template from which sandboxes are made.
 pub const TEMPLATE: &str = "template";
+
+/// Another template.
+pub const OTHER_TEMPLATE: &str = "other";
 
 /// Everything that is fixed before the first step.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub enum Act {
     Delete(Kind, Key),
     /// Set a pool's `spec.replicas`.
     Scale(Key, u32),
+    /// Give the object of this name this spec. Of a pool, the replicas stay.
+    Edit(Object),
     /// Delete the n-th of all objects of a kind, counted round and round.
     DeleteAny(Kind, u32),
     /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.
@@ -84,18 +89,28 @@ pub fn claim(name: impl Into<Text>, pool: impl Into<Text>) -> Object {
 
 /// Returns a pool as a user would create it.
 pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
+    pool_of(name, replicas, TEMPLATE, Update::OnReplenish)
+}
+
+/// Returns a pool with all that a user may say about it.
+pub fn pool_of(name: impl Into<Text>, replicas: u32, template: &str, update: Update) -> Object {
     let (meta, status) = (Meta::draft(key(name)), PoolStatus::default());
-    Object::Pool(Arc::new(Pool { meta, replicas, template: TEMPLATE.into(), status }))
+    Object::Pool(Arc::new(Pool { meta, replicas, template: template.into(), update, status }))
 }
 
 /// Returns the template as a user would create it.
+pub fn template() -> Object {
+    template_of(TEMPLATE, "sandbox")
+}
+
+/// Returns a template whose sandboxes run an image.
 ///
 /// # Panics
-/// Never: the text is a template.
-pub fn template() -> Object {
+/// When a name is not fit for JSON.
+pub fn template_of(name: &str, image: &str) -> Object {
     let text = format!(
-        r#"{{"metadata":{{"name":"{TEMPLATE}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
+        r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
+        "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

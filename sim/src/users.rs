@@ -47,6 +47,9 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 pool.meta.generation += 1;
             }
         }),
+        Act::Edit(draft) => {
+            world.server.update(draft.kind(), draft.key(), Writer::User, |object| edit(object, draft))
+        }
         Act::DeleteAny(kind, number) => {
             let all = world.server.store().list(*kind);
             let place = (*number as usize).checked_rem(all.len())?;
@@ -61,6 +64,25 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 .server
                 .update(Kind::Sandbox, &key, Writer::User, |object| object.meta_mut().terminating = true)
         }
+    }
+}
+
+/// Takes over the spec of a draft. The server counts a change of it.
+fn edit(object: &mut Object, draft: &Object) {
+    match (object, draft) {
+        (Object::Template(template), Object::Template(draft)) if template.blueprint != draft.blueprint => {
+            let template = Arc::make_mut(template);
+            template.blueprint = draft.blueprint.clone();
+            template.meta.generation += 1;
+        }
+        (Object::Pool(pool), Object::Pool(draft))
+            if (&pool.template, pool.update) != (&draft.template, draft.update) =>
+        {
+            let pool = Arc::make_mut(pool);
+            (pool.template, pool.update) = (draft.template.clone(), draft.update);
+            pool.meta.generation += 1;
+        }
+        _ => {}
     }
 }
 

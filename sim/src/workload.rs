@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::object::Update;
 use agent_sandbox_core::time::Mono;
 
 use crate::choices::Choices;
@@ -38,6 +39,7 @@ impl Workload {
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
+        workload.draw_rollouts(options, rates, choices, end);
         let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
@@ -118,6 +120,28 @@ impl Workload {
             self.add(at, Act::Create(template.clone()));
         }
         self.trouble.push((Fault::TemplateRecreated, recreated));
+    }
+
+    /// New images, there and back, and pools that follow their template or do not, or follow another one.
+    fn draw_rollouts(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let edited = self.often(options, rates, Fault::TemplateEdited, choices);
+        for _ in 0..edited {
+            let at = self.moment(choices, end);
+            let image = *choices.pick(&["sandbox", "sandbox:2", "sandbox:3"]);
+            self.add(at, Act::Edit(scene::template_of(scene::TEMPLATE, image)));
+        }
+        let changed = self.often(options, rates, Fault::PoolEdited, choices);
+        if changed > 0 {
+            self.add(Mono::default(), Act::Create(scene::template_of(scene::OTHER_TEMPLATE, "sandbox")));
+        }
+        for number in 0..changed {
+            // The first strategy counts from the beginning, so that whole runs have it.
+            let at = if number == 0 { Mono::from_micros(2) } else { self.moment(choices, end) };
+            let update = *choices.pick(&[Update::OnReplenish, Update::Recreate, Update::Recreate]);
+            let template = *choices.pick(&[scene::TEMPLATE, scene::TEMPLATE, scene::OTHER_TEMPLATE]);
+            self.add(at, Act::Edit(scene::pool_of(POOL, options.pool, template, update)));
+        }
+        self.trouble.extend([(Fault::TemplateEdited, edited), (Fault::PoolEdited, changed)]);
     }
 
     /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.

@@ -161,4 +161,21 @@ mod tests {
             &[],
         );
     }
+
+    /// DEF-028: what counts is what the pool was when the record was made. The claim came first.
+    #[test]
+    fn a_member_that_becomes_stale_after_it_was_recorded_changes_hands() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl make=a
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            claim c1 records=s1
+            template tpl make=b
+        ",
+            &["AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+        );
+    }
 }

@@ -1,9 +1,10 @@
 //! Small worlds as text, for the tests of rules: one line an object, then what the rule says of each subject.
 //!
 //! ```text
-//! template tpl
-//! pool p        replicas=1 template=tpl
-//! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1; label, stale)
+//! template tpl  make=a                  (again: a successor of that name)
+//! pool p        replicas=1 template=tpl recreate
+//! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1;
+//!                                        make=a from=tpl mark=h)
 //! claim c1      pool=p age=9s records=s1 shows=s1 isready
 //! absent sandbox s1                     (the server itself said so)
 //! held s1                               (a write to it is not answered)
@@ -26,7 +27,7 @@ use crate::make;
 use crate::names;
 use crate::object::{
     Blueprint, Bound, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, Pod, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Template, Truth,
+    PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
 };
 use crate::patch::Change;
 use crate::rules::{Run, Verdict};
@@ -66,7 +67,7 @@ impl World {
 
     fn add(&mut self, what: &str, name: &str, words: &[&str]) {
         match what {
-            "template" => self.observe(NOW, Object::Template(Arc::new(template(name)))),
+            "template" => self.observe(NOW, Object::Template(Arc::new(template(name, words)))),
             "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
             "claim" => {
                 let age = value(words, "age").map_or(0, |age| age.trim_end_matches('s').parse().unwrap());
@@ -98,7 +99,7 @@ impl World {
     }
 
     fn add_sandbox(&mut self, name: &str, words: &[&str]) {
-        let mut sandbox = blank_sandbox(name);
+        let mut sandbox = blank_sandbox(name, words);
         let owner = value(words, "pool").map(|pool| (Kind::Pool, pool));
         let owner = owner.or(value(words, "owner").map(|claim| (Kind::Claim, claim)));
         if let Some((kind, owner)) = owner {
@@ -217,17 +218,19 @@ fn meta(name: &str) -> Meta {
     Meta::draft(key(name))
 }
 
-fn json() -> Json {
-    Json::new(serde_json::value::RawValue::from_string("{}".into()).unwrap())
+/// What is made: a Pod spec in which nothing but the make counts.
+fn json(words: &[&str]) -> Json {
+    let text = format!("{{\"make\":{:?}}}", value(words, "make").unwrap_or("a"));
+    Json::new(serde_json::value::RawValue::from_string(text).unwrap())
 }
 
-fn template(name: &str) -> Template {
+fn template(name: &str, words: &[&str]) -> Template {
     let blueprint = Blueprint {
         pod: PodMetadata::default(),
-        pod_spec: json(),
+        pod_spec: json(words),
         volume_claims: None,
         service: None,
-        hash: "h".into(),
+        hash: format!("mark of {}", value(words, "make").unwrap_or("a")).into(),
         pod_hash: "p".into(),
     };
     Template { meta: meta(name), blueprint: Arc::new(blueprint) }
@@ -238,6 +241,7 @@ fn pool(name: &str, words: &[&str]) -> Pool {
         meta: meta(name),
         replicas: value(words, "replicas").map_or(1, |replicas| replicas.parse().unwrap()),
         template: value(words, "template").unwrap_or("tpl").into(),
+        update: if words.contains(&"recreate") { Update::Recreate } else { Update::OnReplenish },
         status: PoolStatus { selector: "".into(), ..PoolStatus::default() },
     };
     pool.meta.terminating = words.contains(&"terminating");
@@ -265,11 +269,17 @@ fn claim(name: &str, words: &[&str]) -> Claim {
     claim
 }
 
-fn blank_sandbox(name: &str) -> Sandbox {
+fn blank_sandbox(name: &str, words: &[&str]) -> Sandbox {
+    let mut meta = meta(name);
+    let from = names::name_hash(value(words, "from").unwrap_or("tpl"));
+    meta.labels.insert(names::TEMPLATE_REF_HASH.into(), from);
+    if let Some(mark) = value(words, "mark") {
+        meta.labels.insert(names::TEMPLATE_HASH.into(), mark.into());
+    }
     Sandbox {
-        meta: meta(name),
+        meta,
         pod: PodMetadata::default(),
-        pod_spec: json(),
+        pod_spec: json(words),
         volume_claims: None,
         service: None,
         status: SandboxStatus { node: "".into(), selector: "".into(), ..SandboxStatus::default() },

@@ -15,7 +15,7 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::names;
 use crate::object::{
     Blueprint, Bound, Claim, ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Phase,
-    Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth,
+    Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
 };
 use crate::time::Wall;
 
@@ -255,6 +255,14 @@ struct WirePool {
 struct WirePoolSpec {
     replicas: Option<u32>,
     sandbox_template_ref: WireName,
+    #[serde(default)]
+    update_strategy: Option<WireUpdate>,
+}
+
+#[derive(Deserialize)]
+struct WireUpdate {
+    #[serde(default, rename = "type")]
+    kind: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -273,6 +281,10 @@ impl WirePool {
             meta: self.metadata.read()?,
             replicas: self.spec.replicas.unwrap_or(1),
             template: self.spec.sandbox_template_ref.name.into(),
+            update: match self.spec.update_strategy {
+                Some(update) if update.kind == "Recreate" => Update::Recreate,
+                Some(_) | None => Update::OnReplenish,
+            },
             status: PoolStatus {
                 replicas: status.replicas,
                 ready: status.ready_replicas,
@@ -328,12 +340,13 @@ impl WireTemplate {
         let unmanaged = self.spec.network_policy_management.as_deref() == Some("Unmanaged");
         let open_dns = !unmanaged && self.spec.network_policy.is_none();
         let volume_claims = self.spec.volume_claim_templates.map(Json::new);
-        let spec: Value = serde_json::from_str(pod_spec.get())?;
+        let spec = with_secure_defaults(serde_json::from_str(pod_spec.get())?, open_dns);
+        // What the network policy does to the resolvers is part of what is made, so it counts (WPL-055).
         let content = alloc::format!("{spec}{pod:?}");
         let pod_hash = names::name_hash(&content);
         let rest = volume_claims.as_ref().map_or("", Json::text);
         let hash = names::name_hash(&alloc::format!("{content}{rest}{:?}", self.spec.service));
-        let pod_spec = Json::new(serde_json::value::to_raw_value(&with_secure_defaults(spec, open_dns))?);
+        let pod_spec = Json::new(serde_json::value::to_raw_value(&spec)?);
         let blueprint =
             Blueprint { pod, pod_spec, volume_claims, service: self.spec.service, hash, pod_hash };
         Ok(Template { meta: self.metadata.read()?, blueprint: Arc::new(blueprint) })

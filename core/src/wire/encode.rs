@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
-    ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Pod, PodMetadata, PoolStatus,
-    SandboxStatus,
+    ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Pod, PodMetadata, Pool, PoolStatus,
+    SandboxStatus, Update,
 };
 
 /// Writes an object.
@@ -22,10 +22,7 @@ pub fn encode(object: &Object) -> Value {
         Object::Claim(claim) => {
             (json!({ "warmPoolRef": { "name": claim.pool } }), claim_status(&claim.status))
         }
-        Object::Pool(pool) => (
-            json!({ "replicas": pool.replicas, "sandboxTemplateRef": { "name": pool.template } }),
-            pool_status(&pool.status),
-        ),
+        Object::Pool(pool) => (pool_spec(pool), pool_status(&pool.status)),
         Object::Template(template) => {
             let blueprint = &template.blueprint;
             let spec = blueprint_spec(
@@ -123,6 +120,14 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
         spec.insert("service".into(), service.into());
     }
     Value::Object(spec)
+}
+
+fn pool_spec(pool: &Pool) -> Value {
+    let mut spec = json!({ "replicas": pool.replicas, "sandboxTemplateRef": { "name": pool.template } });
+    if pool.update == Update::Recreate {
+        spec["updateStrategy"] = json!({ "type": "Recreate" });
+    }
+    spec
 }
 
 fn pod_spec(pod: &Pod) -> Value {

@@ -8,10 +8,10 @@ use crate::step::{PodStep, Step};
 
 /// A set of kinds of step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kinds(u32);
+pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 33] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -44,6 +44,7 @@ const NAMES: [&str; 32] = [
     "a user scales the pool",
     "a user deletes a sandbox",
     "a user deletes in the foreground",
+    "a user edits a spec",
 ];
 
 impl Kinds {
@@ -93,6 +94,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
             Some(Act::Scale(..)) => 29,
             Some(Act::DeleteAny(..)) => 30,
             Some(Act::TerminateAny(_)) => 31,
+            Some(Act::Edit(_)) => 32,
         },
     }
 }
