@@ -47,6 +47,10 @@ cluster *ARGS: control-plane
 differential *ARGS: control-plane
     tests/differential/run.sh {{ ARGS }}
 
+# Run the official Python client, the newest that pip can get, against the controller; a WORD picks flows.
+python-client *WORD: control-plane
+    REQUIRE_APISERVER=1 tests/clients/python/run.sh {{ WORD }}
+
 # Start a control plane to try things in: `export KUBECONFIG=$(just up)`.
 up dir="/tmp/agent-sandbox" *ARGS: control-plane
     @cargo run --quiet --package agent-sandbox-tests --bin control-plane -- up --dir {{ dir }} {{ ARGS }}

@@ -51,6 +51,14 @@ pub enum Intent {
     NamePod,
     /// Tell the sandbox's user.
     SetSandboxStatus,
+    /// Label a template with the hash of its name.
+    LabelTemplate,
+    /// Close a template's sandboxes off from the cluster.
+    CreateNetworkPolicy,
+    /// Bring a network policy in line with its template.
+    SetNetworkPolicy,
+    /// Delete the network policy of a template that wants none.
+    DeleteNetworkPolicy,
     /// Read an object from the server itself.
     Look,
     /// Write a Kubernetes Event.
@@ -59,7 +67,7 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
@@ -74,6 +82,10 @@ impl Intent {
         Self::LabelPod,
         Self::NamePod,
         Self::SetSandboxStatus,
+        Self::LabelTemplate,
+        Self::CreateNetworkPolicy,
+        Self::SetNetworkPolicy,
+        Self::DeleteNetworkPolicy,
         Self::Look,
         Self::Notify,
     ];

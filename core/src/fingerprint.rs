@@ -14,7 +14,9 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
 use crate::names;
-use crate::object::{ClaimStatus, Condition, Labels, Meta, Object, OwnerKind, PodMetadata, SandboxStatus};
+use crate::object::{
+    ClaimStatus, Condition, Labels, Meta, Network, Object, OwnerKind, PodMetadata, SandboxStatus,
+};
 use crate::patch::Change;
 use crate::time::Mono;
 
@@ -146,7 +148,17 @@ impl Walk {
                 self.number(u64::from(pool.status.replicas) << 32 | u64::from(pool.status.ready));
                 self.number(pool.status.observed as u64);
             }
-            Object::Template(template) => self.text(&template.blueprint.hash),
+            Object::Template(template) => {
+                self.text(&template.blueprint.hash);
+                match &template.network {
+                    Network::Unmanaged => self.number(1),
+                    Network::Secure => self.number(2),
+                    Network::Custom(rules) => self.text(rules.text()),
+                }
+            }
+            Object::Service(it) | Object::VolumeClaim(it) | Object::NetworkPolicy(it) => {
+                self.text(it.spec.text());
+            }
             Object::Sandbox(sandbox) => {
                 self.pod_metadata(&sandbox.pod);
                 self.sandbox_status(&sandbox.status);
@@ -296,6 +308,10 @@ impl Walk {
             Change::PodAnnotation(key, value) => {
                 self.number(4);
                 self.label(key, value.as_ref());
+            }
+            Change::Spec(merge) => {
+                self.number(5);
+                self.text(merge.text());
             }
             Change::ClaimStatus(status) => self.claim_status(status),
             Change::PoolStatus(status) => {
@@ -471,6 +487,11 @@ impl Machine {
         for (uid, pod) in state.pods.iter() {
             walk.uid(*uid);
             walk.version(pod.meta.version);
+        }
+        walk.number(state.dependents.len() as u64);
+        for (uid, object) in state.dependents.iter() {
+            walk.uid(*uid);
+            walk.version(object.version());
         }
         walk.number(state.tombstones.len() as u64);
         for (uid, tombstone) in state.tombstones.iter() {

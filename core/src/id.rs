@@ -22,11 +22,26 @@ pub enum Kind {
     Sandbox,
     /// `Pod`: where a sandbox runs.
     Pod,
+    /// `Service`: a sandbox's name in the cluster's DNS.
+    Service,
+    /// `PersistentVolumeClaim`: storage that a sandbox keeps.
+    VolumeClaim,
+    /// `NetworkPolicy`: whom the Pods of a template's sandboxes may talk to.
+    NetworkPolicy,
 }
 
 impl Kind {
     /// Every kind, in the order of [`Kind::index`].
-    pub const ALL: [Self; 5] = [Self::Claim, Self::Pool, Self::Template, Self::Sandbox, Self::Pod];
+    pub const ALL: [Self; 8] = [
+        Self::Claim,
+        Self::Pool,
+        Self::Template,
+        Self::Sandbox,
+        Self::Pod,
+        Self::Service,
+        Self::VolumeClaim,
+        Self::NetworkPolicy,
+    ];
 
     /// Returns the position of this kind in [`Kind::ALL`].
     pub const fn index(self) -> usize {
@@ -41,6 +56,9 @@ impl Kind {
             Self::Template => "SandboxTemplate",
             Self::Sandbox => "Sandbox",
             Self::Pod => "Pod",
+            Self::Service => "Service",
+            Self::VolumeClaim => "PersistentVolumeClaim",
+            Self::NetworkPolicy => "NetworkPolicy",
         }
     }
 
@@ -52,6 +70,9 @@ impl Kind {
             Self::Template => "sandboxtemplates",
             Self::Sandbox => "sandboxes",
             Self::Pod => "pods",
+            Self::Service => "services",
+            Self::VolumeClaim => "persistentvolumeclaims",
+            Self::NetworkPolicy => "networkpolicies",
         }
     }
 
@@ -60,7 +81,8 @@ impl Kind {
         match self {
             Self::Claim | Self::Pool | Self::Template => "extensions.agents.x-k8s.io",
             Self::Sandbox => "agents.x-k8s.io",
-            Self::Pod => "",
+            Self::Pod | Self::Service | Self::VolumeClaim => "",
+            Self::NetworkPolicy => "networking.k8s.io",
         }
     }
 
@@ -69,13 +91,14 @@ impl Kind {
         match self {
             Self::Claim | Self::Pool | Self::Template => "extensions.agents.x-k8s.io/v1beta1",
             Self::Sandbox => "agents.x-k8s.io/v1beta1",
-            Self::Pod => "v1",
+            Self::Pod | Self::Service | Self::VolumeClaim => "v1",
+            Self::NetworkPolicy => "networking.k8s.io/v1",
         }
     }
 
-    /// Returns whether this kind is served only where the extensions are installed.
+    /// Returns whether this kind matters only where the extensions are on.
     pub const fn is_extension(self) -> bool {
-        matches!(self, Self::Claim | Self::Pool | Self::Template)
+        matches!(self, Self::Claim | Self::Pool | Self::Template | Self::NetworkPolicy)
     }
 }
 

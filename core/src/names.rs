@@ -40,6 +40,9 @@ pub const PROPAGATED_ANNOTATIONS: &str = "agents.x-k8s.io/propagated-annotations
 /// Annotation on a Pod: the cluster autoscaler may move it.
 pub const SAFE_TO_EVICT: &str = "cluster-autoscaler.kubernetes.io/safe-to-evict";
 
+/// What a template's NetworkPolicy is called after the template's name (HSH-008).
+pub const NETWORK_POLICY_SUFFIX: &str = "-network-policy";
+
 /// Condition type: can be used.
 pub const READY: &str = "Ready";
 /// Condition type: stopped on request.

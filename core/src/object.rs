@@ -5,10 +5,12 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::id::{Key, Kind, Text, Uid, Version};
@@ -42,6 +44,18 @@ impl Json {
     /// Returns the text.
     pub fn text(&self) -> &str {
         self.0.get()
+    }
+
+    /// Reads the text.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(self.text()).unwrap_or_default()
+    }
+}
+
+impl From<&Value> for Json {
+    fn from(value: &Value) -> Self {
+        let text = RawValue::from_string(value.to_string());
+        Self::new(text.expect("what a value prints is JSON"))
     }
 }
 
@@ -258,6 +272,20 @@ pub struct Template {
     pub meta: Meta,
     /// What a sandbox gets, secure defaults included.
     pub blueprint: Arc<Blueprint>,
+    /// Whom its sandboxes may talk to.
+    pub network: Network,
+}
+
+/// What a template says about the traffic of its sandboxes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Network {
+    /// `networkPolicyManagement: Unmanaged`: somebody else sees to it.
+    Unmanaged,
+    /// Nothing: the world, but not the cluster.
+    #[default]
+    Secure,
+    /// `spec.networkPolicy`: rules of its own, `ingress` and `egress`.
+    Custom(Json),
 }
 
 /// The part of a template that becomes a sandbox's spec.
@@ -361,6 +389,15 @@ impl Phase {
     }
 }
 
+/// A Service, a PersistentVolumeClaim or a NetworkPolicy: it belongs to one of our objects, and is compared as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependent {
+    /// Metadata.
+    pub meta: Meta,
+    /// `spec`.
+    pub spec: Json,
+}
+
 /// One state of one object of any kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Object {
@@ -374,6 +411,12 @@ pub enum Object {
     Sandbox(Arc<Sandbox>),
     /// A Pod.
     Pod(Arc<Pod>),
+    /// A Service.
+    Service(Arc<Dependent>),
+    /// A PersistentVolumeClaim.
+    VolumeClaim(Arc<Dependent>),
+    /// A NetworkPolicy.
+    NetworkPolicy(Arc<Dependent>),
 }
 
 impl Object {
@@ -385,6 +428,9 @@ impl Object {
             Self::Template(_) => Kind::Template,
             Self::Sandbox(_) => Kind::Sandbox,
             Self::Pod(_) => Kind::Pod,
+            Self::Service(_) => Kind::Service,
+            Self::VolumeClaim(_) => Kind::VolumeClaim,
+            Self::NetworkPolicy(_) => Kind::NetworkPolicy,
         }
     }
 
@@ -396,6 +442,7 @@ impl Object {
             Self::Template(template) => &template.meta,
             Self::Sandbox(sandbox) => &sandbox.meta,
             Self::Pod(pod) => &pod.meta,
+            Self::Service(it) | Self::VolumeClaim(it) | Self::NetworkPolicy(it) => &it.meta,
         }
     }
 
@@ -407,6 +454,41 @@ impl Object {
             Self::Template(template) => &mut Arc::make_mut(template).meta,
             Self::Sandbox(sandbox) => &mut Arc::make_mut(sandbox).meta,
             Self::Pod(pod) => &mut Arc::make_mut(pod).meta,
+            Self::Service(it) | Self::VolumeClaim(it) | Self::NetworkPolicy(it) => {
+                &mut Arc::make_mut(it).meta
+            }
+        }
+    }
+
+    /// Returns the claim that this is.
+    pub fn as_claim(&self) -> Option<&Claim> {
+        let Self::Claim(it) = self else { return None };
+        Some(it)
+    }
+
+    /// Returns the pool that this is.
+    pub fn as_pool(&self) -> Option<&Pool> {
+        let Self::Pool(it) = self else { return None };
+        Some(it)
+    }
+
+    /// Returns the sandbox that this is.
+    pub fn as_sandbox(&self) -> Option<&Sandbox> {
+        let Self::Sandbox(it) = self else { return None };
+        Some(it)
+    }
+
+    /// Returns the Pod that this is.
+    pub fn as_pod(&self) -> Option<&Pod> {
+        let Self::Pod(it) = self else { return None };
+        Some(it)
+    }
+
+    /// Returns the Service, volume claim or network policy that this is.
+    pub fn as_dependent(&self) -> Option<&Dependent> {
+        match self {
+            Self::Service(it) | Self::VolumeClaim(it) | Self::NetworkPolicy(it) => Some(it),
+            Self::Claim(_) | Self::Pool(_) | Self::Template(_) | Self::Sandbox(_) | Self::Pod(_) => None,
         }
     }
 

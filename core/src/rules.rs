@@ -17,7 +17,9 @@ use crate::view::View;
 mod adopt_recorded;
 mod assign_waiting;
 mod give_up_assignment;
+mod isolate_template;
 mod label_pod;
+mod label_template;
 mod name_pod;
 mod publish_claim_status;
 mod publish_pool_status;
@@ -62,6 +64,8 @@ pub(crate) enum RuleId {
     PublishSandboxStatus,
     NamePod,
     LabelPod,
+    LabelTemplate,
+    IsolateTemplate,
 }
 
 /// Who waits for what a rule does.
@@ -98,6 +102,8 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     ),
     (Kind::Sandbox, RuleId::NamePod, For::Nobody, name_pod::name_pod),
     (Kind::Sandbox, RuleId::LabelPod, For::Nobody, label_pod::label_pod),
+    (Kind::Template, RuleId::LabelTemplate, For::Nobody, label_template::label_template),
+    (Kind::Template, RuleId::IsolateTemplate, For::Pools, isolate_template::isolate_template),
 ];
 
 macro_rules! branches {

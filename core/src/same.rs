@@ -85,16 +85,12 @@ pub(crate) fn is_made_of(sandbox: &Sandbox, blueprint: &Blueprint) -> bool {
 }
 
 fn means_the_same(one: &Json, other: &Json) -> bool {
-    one == other || normal("", "spec", parse(one)) == normal("", "spec", parse(other))
-}
-
-fn parse(json: &Json) -> Value {
-    serde_json::from_str(json.text()).unwrap_or_default()
+    one == other || normal("", "spec", one.value()) == normal("", "spec", other.value())
 }
 
 /// Returns what counts of volume claims, in their order: names and specs.
 fn claims(list: Option<&Json>) -> Vec<(String, Option<Value>)> {
-    let Some(Value::Array(items)) = list.map(parse) else { return Vec::new() };
+    let Some(Value::Array(items)) = list.map(Json::value) else { return Vec::new() };
     let claim = |mut item: Value| {
         let name = item["metadata"]["name"].as_str().unwrap_or_default().into();
         (name, normal("", "spec", item["spec"].take()))

@@ -93,12 +93,14 @@ type Waiting = BTreeMap<Key, BTreeSet<Order>>;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
-    pub(crate) feeds: [Feed; 5],
+    pub(crate) feeds: [Feed; Kind::ALL.len()],
     pub(crate) claims: Shared<BTreeMap<Uid, Shared<ClaimEntry>>>,
     pub(crate) pools: Shared<BTreeMap<Uid, PoolEntry>>,
     pub(crate) templates: Shared<BTreeMap<Uid, Arc<Template>>>,
     pub(crate) sandboxes: Shared<BTreeMap<Uid, Shared<SandboxEntry>>>,
     pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
+    /// Services, volume claims and network policies.
+    pub(crate) dependents: Shared<BTreeMap<Uid, Object>>,
     pub(crate) names: Shared<BTreeMap<(Kind, Key), Uid>>,
     pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
@@ -346,6 +348,9 @@ impl State {
             Kind::Template => self.templates.get(&uid).map(|template| &template.meta),
             Kind::Sandbox => self.sandboxes.get(&uid).map(|entry| &entry.sandbox.meta),
             Kind::Pod => self.pods.get(&uid).map(|pod| &pod.meta),
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                self.dependents.get(&uid).filter(|it| it.kind() == kind).map(Object::meta)
+            }
         }
     }
 
@@ -367,6 +372,9 @@ impl State {
             Kind::Template => self.templates.keys().copied().collect(),
             Kind::Sandbox => self.sandboxes.keys().copied().collect(),
             Kind::Pod => self.pods.keys().copied().collect(),
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                self.dependents.iter().filter(|(_, it)| it.kind() == kind).map(|(uid, _)| *uid).collect()
+            }
         }
     }
 
@@ -406,6 +414,9 @@ impl State {
             Object::Pod(pod) => {
                 self.pods.insert(pod.meta.uid, pod);
             }
+            Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {
+                self.dependents.insert(object.uid(), object);
+            }
         }
     }
 
@@ -416,6 +427,9 @@ impl State {
             Kind::Template => self.templates.remove(&uid)?.meta.key.clone(),
             Kind::Sandbox => self.sandboxes.remove(&uid)?.sandbox.meta.key.clone(),
             Kind::Pod => self.pods.remove(&uid)?.meta.key.clone(),
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                self.dependents.remove(&uid)?.key().clone()
+            }
         })
     }
 
@@ -472,7 +486,9 @@ impl State {
     pub(crate) fn draft_changed(&mut self, (kind, key): &(Kind, Key), subject: Uid) {
         match kind {
             Kind::Sandbox => self.touch_referrers(Kind::Sandbox, key),
-            Kind::Pod => self.touch_name(Kind::Sandbox, key),
+            Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                self.touch_name_wanters(*kind, key);
+            }
             Kind::Claim | Kind::Pool | Kind::Template => {}
         }
         if self.pools.contains_key(&subject) || self.members.contains_key(&subject) {

@@ -216,6 +216,8 @@ pub fn redact_object(object: &mut Object) {
             sandbox.volume_claims.iter_mut().for_each(redact_json);
         }
         Object::Pod(pod) => Arc::make_mut(pod).spec.iter_mut().for_each(redact_json),
+        // Ports, selectors, sizes and addresses: no secrets, and rules read them.
+        Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {}
     }
 }
 
@@ -231,6 +233,7 @@ fn redact_change(change: &mut Change) {
         | Change::Owner(_)
         | Change::PodLabel(..)
         | Change::PodAnnotation(..)
+        | Change::Spec(_)
         | Change::ClaimStatus(_)
         | Change::PoolStatus(_)
         | Change::SandboxStatus(_) => {}

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::members::Members;
 use crate::names;
-use crate::object::{Claim, OwnerKind, Pod, Pool, Sandbox, Template};
+use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, Template};
 use crate::rules::Branch;
 use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment};
 
@@ -63,6 +63,16 @@ impl<'a> View<'a> {
     /// Returns the Pod of a sandbox, going or not.
     pub(crate) fn pod_of(&self, sandbox: Uid) -> Option<&'a Arc<Pod>> {
         self.state.child(sandbox, Kind::Pod).and_then(|pod| self.state.pods.get(&pod))
+    }
+
+    pub(crate) fn template(&self, uid: Uid) -> Option<&'a Arc<Template>> {
+        self.state.templates.get(&uid)
+    }
+
+    /// Returns the Service, volume claim or network policy of this name.
+    pub(crate) fn dependent_named(&self, kind: Kind, key: &Key) -> Option<&'a Dependent> {
+        let uid = self.holder(kind, key).known()?;
+        self.state.dependents.get(&uid).and_then(Object::as_dependent)
     }
 
     /// Returns whether a claim owns a sandbox, as far as is known.

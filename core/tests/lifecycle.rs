@@ -12,8 +12,8 @@ use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Blueprint, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, PodMetadata, Pool, PoolStatus, Sandbox,
-    Template, Truth, Update,
+    Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool, PoolStatus,
+    Sandbox, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
@@ -364,7 +364,14 @@ impl World {
             hash: "h".into(),
             pod_hash: "p".into(),
         };
-        world.put(Object::Template(Arc::new(Template { meta: meta("tpl"), blueprint: Arc::new(blueprint) })));
+        let mut meta_of_template = meta("tpl");
+        let hash = names::name_hash("tpl");
+        meta_of_template.labels.insert(names::TEMPLATE_REF_HASH.into(), hash);
+        world.put(Object::Template(Arc::new(Template {
+            meta: meta_of_template,
+            blueprint: Arc::new(blueprint),
+            network: Network::Unmanaged,
+        })));
         let status = PoolStatus { selector: "".into(), ..PoolStatus::default() };
         world.put(Object::Pool(Arc::new(Pool {
             meta: meta("pool"),

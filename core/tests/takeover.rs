@@ -86,10 +86,9 @@ fn first_actions(world: &[Value]) -> BTreeMap<Intent, Vec<String>> {
     }
     let mut asked = BTreeMap::<Intent, Vec<String>>::new();
     while let Some(Action { intent, operation, .. }) = machine.poll_action() {
-        let name = match &*operation {
-            Operation::Create(_) => String::new(),
-            operation => operation.key().name.to_string(),
-        };
+        // A new member's name is nobody's choice.
+        let is_new = matches!(*operation, Operation::Create(_));
+        let name = if is_new { String::new() } else { operation.key().name.to_string() };
         asked.entry(intent).or_default().push(name);
     }
     asked

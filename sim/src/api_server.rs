@@ -362,7 +362,7 @@ fn reset_status(object: &mut Object) {
             pod.scheduled = None;
             pod.ips.clear();
         }
-        Object::Template(_) => {}
+        Object::Template(_) | Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {}
     }
 }
 
@@ -373,7 +373,8 @@ const fn part_of(change: &Change) -> Part {
         | Change::Annotation(..)
         | Change::Owner(_)
         | Change::PodLabel(..)
-        | Change::PodAnnotation(..) => Part::Main,
+        | Change::PodAnnotation(..)
+        | Change::Spec(_) => Part::Main,
     }
 }
 
@@ -383,7 +384,13 @@ const fn part_of(change: &Change) -> Part {
 fn ends_gracefully(object: &Object) -> bool {
     match object {
         Object::Pod(pod) => !pod.node.is_empty() && !pod.phase.is_terminal(),
-        Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Sandbox(_) => false,
+        Object::Claim(_)
+        | Object::Pool(_)
+        | Object::Template(_)
+        | Object::Sandbox(_)
+        | Object::Service(_)
+        | Object::VolumeClaim(_)
+        | Object::NetworkPolicy(_) => false,
     }
 }
 

@@ -306,24 +306,15 @@ impl Checkers {
 }
 
 fn as_sandbox(object: Option<&Object>) -> Option<&Sandbox> {
-    match object {
-        Some(Object::Sandbox(sandbox)) => Some(sandbox),
-        Some(Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Pod(_)) | None => None,
-    }
+    object.and_then(Object::as_sandbox)
 }
 
 fn as_claim(object: Option<&Object>) -> Option<&Claim> {
-    match object {
-        Some(Object::Claim(claim)) => Some(claim),
-        Some(Object::Sandbox(_) | Object::Pool(_) | Object::Template(_) | Object::Pod(_)) | None => None,
-    }
+    object.and_then(Object::as_claim)
 }
 
 fn as_pool(object: Option<&Object>) -> Option<&Pool> {
-    match object {
-        Some(Object::Pool(pool)) => Some(pool),
-        Some(Object::Sandbox(_) | Object::Claim(_) | Object::Template(_) | Object::Pod(_)) | None => None,
-    }
+    object.and_then(Object::as_pool)
 }
 
 #[cfg(test)]

@@ -12,10 +12,14 @@ use crate::api_server::{ApiServer, Commit, Writer};
 use crate::step::{PodStep, Step};
 use crate::store::Store;
 
+/// The kinds that have owners, so that the garbage collector may take them.
+pub(crate) const OWNED: [Kind; 5] =
+    [Kind::Sandbox, Kind::Pod, Kind::Service, Kind::VolumeClaim, Kind::NetworkPolicy];
+
 /// Adds to `steps` what the scheduler, the kubelets and the garbage collector do next.
 pub(crate) fn enabled(store: &Store, steps: &mut Vec<Step>) {
     steps.extend(store.list(Kind::Pod).iter().filter_map(next_of_pod));
-    for kind in [Kind::Sandbox, Kind::Pod] {
+    for kind in OWNED {
         let orphans = store.list(kind).iter().filter(|object| is_collectable(store, object));
         steps.extend(orphans.map(|orphan| Step::Collect(kind, orphan.uid())));
     }
@@ -28,14 +32,15 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
     next.into_iter().find(|what| is_possible(pod, *what)).map(|what| Step::Pod(pod.meta.uid, what))
 }
 
-/// Returns whether the garbage collector would take an object: an orphan; the Pod of a sandbox that is being deleted in
-/// the foreground; and that sandbox, once its Pods are gone.
+/// Returns whether the garbage collector would take an object: an orphan; what belongs to a sandbox that is
+/// being deleted in the foreground; and that sandbox, once all of it is gone.
 pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
     match (object.kind(), object.meta().terminating) {
-        (Kind::Sandbox, true) => store.owned_by(Kind::Pod, object.uid()).next().is_none(),
+        (Kind::Sandbox, true) => {
+            OWNED.iter().all(|kind| store.owned_by(*kind, object.uid()).next().is_none())
+        }
         (_, true) => false,
-        (Kind::Pod, false) => store.is_orphan(object) || has_terminating_owner(store, object),
-        (_, false) => store.is_orphan(object),
+        (_, false) => store.is_orphan(object) || has_terminating_owner(store, object),
     }
 }
 
@@ -46,7 +51,7 @@ fn has_terminating_owner(store: &Store, pod: &Object) -> bool {
 
 /// Returns what the garbage collector may be able to take after a change of this object.
 pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, Uid)> {
-    let owned = [Kind::Sandbox, Kind::Pod].into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
+    let owned = OWNED.into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
     let owner =
         changed.meta().owner_of_kind(Kind::Sandbox).and_then(|owner| store.find(Kind::Sandbox, owner));
     let itself = store.find(changed.kind(), changed.uid());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
-use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Object, Pool, PoolStatus, Update};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Network, Object, Pool, PoolStatus, Update};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
 
@@ -113,4 +114,17 @@ pub fn template_of(name: &str, image: &str) -> Object {
         "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
+}
+
+/// Returns the same template, with nothing left to do about it: it is labelled, and its network is nobody's business.
+///
+/// # Panics
+/// Never: the template is one.
+pub fn finished_template() -> Object {
+    let mut template = template();
+    let hash = names::name_hash(TEMPLATE);
+    template.meta_mut().labels.insert(names::TEMPLATE_REF_HASH.into(), hash);
+    let Object::Template(inner) = &mut template else { panic!("no template") };
+    Arc::make_mut(inner).network = Network::Unmanaged;
+    template
 }

@@ -233,7 +233,7 @@ pub fn state(object: &Object) -> String {
         Object::Pod(pod) => {
             let _ = write!(text, ", {}{}", pod.phase.as_str(), if pod.ready { ", ready" } else { "" });
         }
-        Object::Template(_) => {}
+        Object::Template(_) | Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {}
     }
     if object.uid() == Uid::UNSET {
         text.push_str(" (a draft)");

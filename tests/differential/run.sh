@@ -24,28 +24,6 @@ elif [ ! -f "$STORIES/run.py" ]; then
 fi
 command -v python3 > /dev/null || skip "it needs python3"
 
-cargo build --quiet --locked --package agent-sandbox-tests --bins
-programs=$(cd "${CARGO_TARGET_DIR:-target}/debug" && pwd)
-base=/dev/shm
-[ -d $base ] || base=${TMPDIR:-/tmp}
-dir=$(mktemp -d "$base/differential-XXXXXX")
-controller=
-finish() {
-  local status=$?
-  [ -z "$controller" ] || kill "$controller" || true
-  if [ $status -ne 0 ] && [ -f "$dir.log" ]; then
-    echo "the controller's last warnings:"
-    grep -E '"level":"(WARN|ERROR)"' "$dir.log" | tail -n 20 || true
-  fi
-  "$programs/control-plane" down --dir "$dir" || true
-  rm -rf "$dir" "$dir.log"
-}
-trap finish EXIT
-
-kubeconfig=$("$programs/control-plane" up --dir "$dir")
-"$programs/controller-under-test" --kubeconfig "$kubeconfig" --extensions --leader-elect=false \
-  --metrics-bind-address 0 --health-probe-bind-address 0 --log-format json > "$dir.log" 2>&1 < /dev/null &
-controller=$!
 export STORIES PYTHONDONTWRITEBYTECODE=1
-python3 "$STORIES/run.py" --kubeconfig "$kubeconfig" --stories "$here/told.py" --answers "$STORIES/answers" \
+exec tests/with-controller.sh python3 "$STORIES/run.py" --stories "$here/told.py" --answers "$STORIES/answers" \
   --accept "$here/accept.txt" "$@"

@@ -178,12 +178,11 @@ fn summary(store: &Store) -> String {
     for kind in Kind::ALL {
         text += &format!(" {} {},", store.list(kind).len(), kind.plural());
     }
-    let told =
-        store.list(Kind::Claim).iter().chain(store.list(Kind::Pool)).filter_map(|object| match object {
-            Object::Claim(claim) if claim.status.is_ready() => None,
-            Object::Claim(claim) => Some(format!("{}: {:?}", claim.meta.key, claim.status)),
-            Object::Pool(pool) => Some(format!("{}: {:?}", pool.meta.key, pool.status)),
-            Object::Template(_) | Object::Sandbox(_) | Object::Pod(_) => None,
-        });
+    let claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+    let waiting = claims.filter(|claim| !claim.status.is_ready());
+    let pools = store.list(Kind::Pool).iter().filter_map(Object::as_pool);
+    let told = waiting
+        .map(|claim| format!("{}: {:?}", claim.meta.key, claim.status))
+        .chain(pools.map(|pool| format!("{}: {:?}", pool.meta.key, pool.status)));
     told.fold(text, |text, line| format!("{text}\n    {line}"))
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use agent_sandbox_core::action::{Part, Patch, Target};
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{
-    Bound, Claim, ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Truth, Update,
+    Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Object, Owner, OwnerKind,
+    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Truth, Update,
 };
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
@@ -14,15 +14,19 @@ use agent_sandbox_core::wire;
 use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
 
     #[test]
     fn a_patch_applied_here_is_the_patch_that_the_server_applies(object in objects(), changes in vec(changes(), 1..6)) {
-        let changes: Vec<Change> = changes.into_iter().filter(|change| fits(change, object.kind())).collect();
+        let mut changes: Vec<Change> = changes.into_iter().filter(|change| fits(change, object.kind())).collect();
+        // A rule says once how the spec changes.
+        let last = changes.iter().rposition(|change| matches!(change, Change::Spec(_)));
+        let mut place = 0..;
+        changes.retain(|change| place.next() == last || !matches!(change, Change::Spec(_)));
         let mut applied = object.clone();
         for change in &changes {
             change.apply(&mut applied);
@@ -65,6 +69,7 @@ fn fits(change: &Change, kind: Kind) -> bool {
     match change {
         Change::Label(..) | Change::Annotation(..) | Change::Owner(_) => true,
         Change::PodLabel(..) | Change::PodAnnotation(..) | Change::SandboxStatus(_) => kind == Kind::Sandbox,
+        Change::Spec(_) => matches!(kind, Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy),
         Change::ClaimStatus(_) => kind == Kind::Claim,
         Change::PoolStatus(_) => kind == Kind::Pool,
     }
@@ -93,7 +98,26 @@ fn objects() -> impl Strategy<Value = Object> {
                 }))
             }
         ),
+        (metas(), specs())
+            .prop_map(|(meta, spec)| { Object::NetworkPolicy(Arc::new(Dependent { meta, spec })) }),
+        (metas(), specs()).prop_map(|(meta, spec)| Object::Service(Arc::new(Dependent { meta, spec }))),
+        (metas(), specs()).prop_map(|(meta, spec)| Object::VolumeClaim(Arc::new(Dependent { meta, spec }))),
     ]
+}
+
+fn specs() -> impl Strategy<Value = Json> {
+    let specs = [
+        json!({}),
+        json!({ "clusterIP": "None", "selector": { "a": "b" } }),
+        json!({ "selector": { "c": "d" }, "ports": [{ "port": 80 }] }),
+        json!({ "selector": { "a": { "b": 1 } }, "ports": [] }),
+    ];
+    proptest::sample::select(Vec::from(specs.map(|spec| Json::from(&spec))))
+}
+
+fn merges() -> impl Strategy<Value = Json> {
+    let removal = Just(Json::from(&json!({ "selector": { "a": null }, "ports": null })));
+    prop_oneof![specs(), removal]
 }
 
 fn changes() -> impl Strategy<Value = Change> {
@@ -104,6 +128,7 @@ fn changes() -> impl Strategy<Value = Change> {
         owners().prop_map(Change::Owner),
         pair().prop_map(|(key, value)| Change::PodLabel(key, value)),
         pair().prop_map(|(key, value)| Change::PodAnnotation(key, value)),
+        merges().prop_map(Change::Spec),
         claim_statuses().prop_map(Change::ClaimStatus),
         pool_statuses().prop_map(Change::PoolStatus),
         sandbox_statuses().prop_map(Change::SandboxStatus),

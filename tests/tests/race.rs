@@ -192,10 +192,8 @@ fn the_core_does_again_what_it_did(trace: &Path) {
 }
 
 fn is_done(store: &Store) -> bool {
-    let told = store.list(Kind::Pool).iter().all(|object| match object {
-        Object::Pool(pool) => pool.status.ready as usize == POOL && pool.status.replicas as usize == POOL,
-        Object::Claim(_) | Object::Template(_) | Object::Sandbox(_) | Object::Pod(_) => false,
-    });
+    let mut pools = store.list(Kind::Pool).iter().filter_map(Object::as_pool);
+    let told = pools.all(|pool| pool.status.ready as usize == POOL && pool.status.replicas as usize == POOL);
     told && claims(store).all(|claim| claim.status.is_ready())
         && members(store) == POOL
         && store.list(Kind::Pod).len() == store.list(Kind::Sandbox).len()
@@ -206,10 +204,7 @@ fn ready(store: &Store) -> usize {
 }
 
 fn claims(store: &Store) -> impl Iterator<Item = &Claim> {
-    store.list(Kind::Claim).iter().filter_map(|object| match object {
-        Object::Claim(claim) => Some(&**claim),
-        Object::Pool(_) | Object::Template(_) | Object::Sandbox(_) | Object::Pod(_) => None,
-    })
+    store.list(Kind::Claim).iter().filter_map(Object::as_claim)
 }
 
 fn members(store: &Store) -> usize {
@@ -218,10 +213,7 @@ fn members(store: &Store) -> usize {
         sandbox.meta.owner_of_kind(Kind::Pool).is_some()
             && ready.is_some_and(|ready| ready.status == Truth::True)
     };
-    let sandboxes = store.list(Kind::Sandbox).iter().filter_map(|object| match object {
-        Object::Sandbox(sandbox) => Some(&**sandbox),
-        Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Pod(_) => None,
-    });
+    let sandboxes = store.list(Kind::Sandbox).iter().filter_map(Object::as_sandbox);
     sandboxes.filter(is_member).count()
 }
 

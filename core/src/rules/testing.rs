@@ -1,7 +1,8 @@
 //! Small worlds as text, for the tests of rules: one line an object, then what the rule says of each subject.
 //!
 //! ```text
-//! template tpl  make=a                  (again: a successor of that name)
+//! template tpl  make=a                  (or: unmanaged, labelled, terminating; again: a successor of that name)
+//! policy tpl-network-policy template=tpl (or: open)
 //! pool p        replicas=1 template=tpl recreate
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1;
 //!                                        make=a from=tpl mark=h)
@@ -26,8 +27,8 @@ use crate::ledger::{Hold, Purpose};
 use crate::make;
 use crate::names;
 use crate::object::{
-    Blueprint, Bound, Claim, ClaimStatus, Json, Meta, Object, Owner, Phase, Pod, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
+    Blueprint, Bound, Claim, ClaimStatus, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod,
+    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
 };
 use crate::patch::Change;
 use crate::rules::{Run, Verdict};
@@ -68,6 +69,7 @@ impl World {
     fn add(&mut self, what: &str, name: &str, words: &[&str]) {
         match what {
             "template" => self.observe(NOW, Object::Template(Arc::new(template(name, words)))),
+            "policy" => self.add_policy(name, words),
             "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
             "claim" => {
                 let age = value(words, "age").map_or(0, |age| age.trim_end_matches('s').parse().unwrap());
@@ -122,6 +124,19 @@ impl World {
         if let Some(pod) = pod {
             self.observe(NOW, Object::Pod(pod));
         }
+    }
+
+    /// The policy that its template would make, or one that lets everybody in.
+    fn add_policy(&mut self, name: &str, words: &[&str]) {
+        let mut meta = meta(name);
+        let owner = value(words, "template").map(|template| self.uid(template));
+        let template = owner.map(|uid| self.state.templates[&uid].clone());
+        meta.owner = template.as_ref().map(|template| Owner::new(Kind::Template, &template.meta));
+        let made = template.and_then(|template| super::isolate_template::wanted(&template));
+        let spec = made
+            .filter(|_| !words.contains(&"open"))
+            .unwrap_or_else(|| serde_json::json!({ "ingress": [{}] }));
+        self.observe(NOW, Object::NetworkPolicy(Arc::new(Dependent { meta, spec: Json::from(&spec) })));
     }
 
     fn observe(&mut self, now: Mono, mut object: Object) {
@@ -186,7 +201,7 @@ fn describe(operation: &Operation) -> String {
             Change::Label(key, value) => {
                 text += &format!(" {}={}", short(key), value.as_deref().unwrap_or(""))
             }
-            Change::Annotation(..) | Change::PodLabel(..) | Change::PodAnnotation(..) => {}
+            Change::Annotation(..) | Change::PodLabel(..) | Change::PodAnnotation(..) | Change::Spec(_) => {}
         }
     }
     assert!(patch.version.is_some() && patch.target.uid.is_some(), "every write is locked");
@@ -233,7 +248,14 @@ fn template(name: &str, words: &[&str]) -> Template {
         hash: format!("mark of {}", value(words, "make").unwrap_or("a")).into(),
         pod_hash: "p".into(),
     };
-    Template { meta: meta(name), blueprint: Arc::new(blueprint) }
+    let is_unmanaged = words.contains(&"unmanaged");
+    let network = if is_unmanaged { Network::Unmanaged } else { Network::Secure };
+    let mut template = Template { meta: meta(name), blueprint: Arc::new(blueprint), network };
+    template.meta.terminating = words.contains(&"terminating");
+    if words.contains(&"labelled") {
+        template.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), names::name_hash(name));
+    }
+    template
 }
 
 fn pool(name: &str, words: &[&str]) -> Pool {

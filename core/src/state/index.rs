@@ -39,6 +39,11 @@ impl State {
                     self.restand(owner);
                 }
             }
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
+                    self.children.remove(&(owner.uid, kind, uid));
+                }
+            }
         }
     }
 
@@ -67,6 +72,11 @@ impl State {
                 {
                     self.children.insert((owner, kind, uid));
                     self.restand(owner);
+                }
+            }
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
+                    self.children.insert((owner.uid, kind, uid));
                 }
             }
         }
@@ -175,15 +185,11 @@ impl State {
 
     /// Works out anew where the members stand that are judged by this pool or template.
     pub(super) fn judge_again(&mut self, kind: Kind, uid: Uid) {
-        match kind {
-            Kind::Pool => self.judge_members(uid),
-            Kind::Template => {
-                if let Some(template) = self.templates.get(&uid) {
-                    let key = template.meta.key.clone();
-                    self.judge_members_of(&key);
-                }
-            }
-            Kind::Claim | Kind::Sandbox | Kind::Pod => {}
+        if kind == Kind::Pool {
+            self.judge_members(uid);
+        } else if let Some(template) = self.templates.get(&uid) {
+            let key = template.meta.key.clone();
+            self.judge_members_of(&key);
         }
     }
 

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{State, range};
 use crate::id::{Key, Kind, Uid};
+use crate::names;
 use crate::object::Sandbox;
 
 impl State {
@@ -63,9 +64,16 @@ impl State {
                     if let Some(owner) = pod.meta.owner_of_kind(Kind::Sandbox) {
                         self.restand(owner);
                     }
-                    // A sandbox of that name may wait for the name.
-                    self.touch_name(Kind::Sandbox, &pod.meta.key);
+                    self.touch_name_wanters(kind, &pod.meta.key);
                 }
+            }
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                let Some(object) = self.dependents.get(&uid).cloned() else { return };
+                if let Some(owner) = &object.meta().owner {
+                    let of = if kind == Kind::NetworkPolicy { Kind::Template } else { Kind::Sandbox };
+                    self.touch(of, owner.uid);
+                }
+                self.touch_name_wanters(kind, object.key());
             }
         }
     }
@@ -75,6 +83,25 @@ impl State {
             if let Some(owner) = sandbox.meta.owner_of_kind(kind) {
                 self.touch(kind, owner);
             }
+        }
+    }
+
+    /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
+    pub(crate) fn touch_name_wanters(&mut self, kind: Kind, key: &Key) {
+        match kind {
+            Kind::Pod | Kind::Service => self.touch_name(Kind::Sandbox, key),
+            Kind::VolumeClaim => {
+                // `<volume>-<sandbox>`, and both may have dashes.
+                for (dash, _) in key.name.match_indices('-') {
+                    self.touch_name(Kind::Sandbox, &key.sibling(&key.name[dash + 1..]));
+                }
+            }
+            Kind::NetworkPolicy => {
+                if let Some(template) = key.name.strip_suffix(names::NETWORK_POLICY_SUFFIX) {
+                    self.touch_name(Kind::Template, &key.sibling(template));
+                }
+            }
+            Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox => {}
         }
     }
 
@@ -90,7 +117,7 @@ impl State {
             Kind::Pool => (&self.claims_by_pool, Kind::Claim),
             Kind::Template => (&self.pools_by_template, Kind::Pool),
             Kind::Sandbox => (&self.reserved, Kind::Claim),
-            Kind::Claim | Kind::Pod => return,
+            Kind::Claim | Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => return,
         };
         let referrers: Vec<Uid> = range(index, key).collect();
         for uid in referrers {
@@ -111,7 +138,7 @@ impl State {
             Kind::Pool => true,
             Kind::Template => range(&self.pools_by_template, key).next().is_some(),
             Kind::Sandbox => range(&self.reserved, key).next().is_some(),
-            Kind::Claim | Kind::Pod => false,
+            Kind::Claim | Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
 }

@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::names;
 use crate::object::{
-    Blueprint, Bound, Claim, ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Phase,
-    Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
+    Blueprint, Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Network, Object, Owner,
+    OwnerKind, Phase, Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
 };
 use crate::time::Wall;
 
@@ -48,6 +48,9 @@ pub fn decode(kind: Kind, json: &str) -> Result<Object, Malformed> {
         Kind::Template => Object::Template(Arc::new(serde_json::from_str::<WireTemplate>(json)?.read()?)),
         Kind::Sandbox => Object::Sandbox(Arc::new(serde_json::from_str::<WireSandbox>(json)?.read()?)),
         Kind::Pod => Object::Pod(Arc::new(serde_json::from_str::<WirePod>(json)?.read()?)),
+        Kind::Service => Object::Service(dependent(json)?),
+        Kind::VolumeClaim => Object::VolumeClaim(dependent(json)?),
+        Kind::NetworkPolicy => Object::NetworkPolicy(dependent(json)?),
     })
 }
 
@@ -329,7 +332,7 @@ struct WireTemplateSpec {
     volume_claim_templates: Option<Box<RawValue>>,
     service: Option<bool>,
     #[serde(default)]
-    network_policy: Option<serde::de::IgnoredAny>,
+    network_policy: Option<Box<RawValue>>,
     #[serde(default)]
     network_policy_management: Option<String>,
 }
@@ -337,8 +340,13 @@ struct WireTemplateSpec {
 impl WireTemplate {
     fn read(self) -> Result<Template, Malformed> {
         let (pod, pod_spec) = self.spec.pod_template.read();
-        let unmanaged = self.spec.network_policy_management.as_deref() == Some("Unmanaged");
-        let open_dns = !unmanaged && self.spec.network_policy.is_none();
+        let is_unmanaged = self.spec.network_policy_management.as_deref() == Some("Unmanaged");
+        let network = match self.spec.network_policy {
+            _ if is_unmanaged => Network::Unmanaged,
+            None => Network::Secure,
+            Some(rules) => Network::Custom(Json::new(rules)),
+        };
+        let open_dns = network == Network::Secure;
         let volume_claims = self.spec.volume_claim_templates.map(Json::new);
         let spec = with_secure_defaults(serde_json::from_str(pod_spec.get())?, open_dns);
         // What the network policy does to the resolvers is part of what is made, so it counts (WPL-055).
@@ -349,7 +357,7 @@ impl WireTemplate {
         let pod_spec = Json::new(serde_json::value::to_raw_value(&spec)?);
         let blueprint =
             Blueprint { pod, pod_spec, volume_claims, service: self.spec.service, hash, pod_hash };
-        Ok(Template { meta: self.metadata.read()?, blueprint: Arc::new(blueprint) })
+        Ok(Template { meta: self.metadata.read()?, blueprint: Arc::new(blueprint), network })
     }
 }
 
@@ -445,6 +453,19 @@ struct WirePodStatus {
     conditions: Option<Vec<WireCondition>>,
     #[serde(rename = "podIPs")]
     pod_ips: Option<Vec<WireIp>>,
+}
+
+#[derive(Deserialize)]
+struct WireDependent {
+    metadata: WireMeta,
+    #[serde(default)]
+    spec: Option<Box<RawValue>>,
+}
+
+fn dependent(json: &str) -> Result<Arc<Dependent>, Malformed> {
+    let wire: WireDependent = serde_json::from_str(json)?;
+    let spec = wire.spec.map_or_else(|| Json::from(&Value::Object(Map::new())), Json::new);
+    Ok(Arc::new(Dependent { meta: wire.metadata.read()?, spec }))
 }
 
 #[derive(Deserialize)]

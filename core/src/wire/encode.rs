@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
-    ClaimStatus, Condition, Json, Labels, Meta, Object, Owner, OwnerKind, Pod, PodMetadata, Pool, PoolStatus,
-    SandboxStatus, Update,
+    ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata, Pool,
+    PoolStatus, SandboxStatus, Update,
 };
 
 /// Writes an object.
@@ -25,12 +25,17 @@ pub fn encode(object: &Object) -> Value {
         Object::Pool(pool) => (pool_spec(pool), pool_status(&pool.status)),
         Object::Template(template) => {
             let blueprint = &template.blueprint;
-            let spec = blueprint_spec(
+            let mut spec = blueprint_spec(
                 &blueprint.pod,
                 &blueprint.pod_spec,
                 blueprint.volume_claims.as_ref(),
                 blueprint.service,
             );
+            match &template.network {
+                Network::Unmanaged => spec["networkPolicyManagement"] = "Unmanaged".into(),
+                Network::Secure => {}
+                Network::Custom(rules) => spec["networkPolicy"] = rules.value(),
+            }
             (spec, Value::Null)
         }
         Object::Sandbox(sandbox) => (
@@ -38,6 +43,9 @@ pub fn encode(object: &Object) -> Value {
             sandbox_status(&sandbox.status),
         ),
         Object::Pod(pod) => (pod_spec(pod), pod_status(pod)),
+        Object::Service(it) | Object::VolumeClaim(it) | Object::NetworkPolicy(it) => {
+            (it.spec.value(), Value::Null)
+        }
     };
     body.insert("spec".into(), spec);
     let status = without_nulls(status);
@@ -95,10 +103,6 @@ pub(super) fn owner(owner: &Owner) -> Value {
     })
 }
 
-fn raw(json: &Json) -> Value {
-    serde_json::from_str(json.text()).unwrap_or_default()
-}
-
 fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, service: Option<bool>) -> Value {
     let mut template = Map::new();
     let mut metadata = Map::new();
@@ -110,11 +114,11 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
     if !metadata.is_empty() {
         template.insert("metadata".into(), Value::Object(metadata));
     }
-    template.insert("spec".into(), raw(pod_spec));
+    template.insert("spec".into(), pod_spec.value());
     let mut spec = Map::new();
     spec.insert("podTemplate".into(), Value::Object(template));
     if let Some(claims) = claims {
-        spec.insert("volumeClaimTemplates".into(), raw(claims));
+        spec.insert("volumeClaimTemplates".into(), claims.value());
     }
     if let Some(service) = service {
         spec.insert("service".into(), service.into());
@@ -131,7 +135,7 @@ fn pool_spec(pool: &Pool) -> Value {
 }
 
 fn pod_spec(pod: &Pod) -> Value {
-    let mut spec = pod.spec.as_ref().map_or_else(|| json!({}), raw);
+    let mut spec = pod.spec.as_ref().map_or_else(|| json!({}), Json::value);
     if let (false, Some(fields)) = (pod.node.is_empty(), spec.as_object_mut()) {
         fields.insert("nodeName".into(), json!(pod.node));
     }

@@ -43,8 +43,11 @@ pub fn request(operation: &Operation, time_limit: Duration, now: Wall) -> Reques
     let limit = format!("timeout={}s", time_limit.as_secs());
     match operation {
         Operation::Create(object) => {
-            // Pods keep the field manager that the original creates them with (META-053).
-            let manager = if object.kind() == Kind::Pod { "&fieldManager=sandbox-controller" } else { "" };
+            // What belongs to a sandbox keeps the field manager that the original creates it with (META-053).
+            let manager = match object.kind() {
+                Kind::Pod | Kind::Service | Kind::VolumeClaim => "&fieldManager=sandbox-controller",
+                Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => "",
+            };
             let path = collection(object.kind(), &object.key().namespace);
             let uri = format!("{path}?{limit}{manager}");
             Request { method: Method::Post, uri, body: encode(object).to_string() }
@@ -78,7 +81,7 @@ pub fn request(operation: &Operation, time_limit: Duration, now: Wall) -> Reques
 }
 
 fn collection(kind: Kind, namespace: &str) -> String {
-    let root = if kind == Kind::Pod { "/api/" } else { "/apis/" };
+    let root = if kind.group().is_empty() { "/api/" } else { "/apis/" };
     format!("{root}{}/namespaces/{namespace}/{}", kind.api_version(), kind.plural())
 }
 
@@ -110,6 +113,7 @@ pub fn patch_body(patch: &Patch) -> Value {
             Change::PodAnnotation(key, value) => {
                 put(&mut body, &["spec", "podTemplate", "metadata", "annotations", key], or_null(value));
             }
+            Change::Spec(merge) => put(&mut body, &["spec"], merge.value()),
             Change::ClaimStatus(status) => put(&mut body, &["status"], claim_status(status)),
             Change::PoolStatus(status) => put(&mut body, &["status"], pool_status(status)),
             Change::SandboxStatus(status) => put(&mut body, &["status"], sandbox_status(status)),

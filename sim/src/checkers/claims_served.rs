@@ -20,10 +20,8 @@ impl Checker for ClaimsServed {
     }
 
     fn at_rest(&mut self, store: &Store) -> Judgement {
-        let waiting = store.list(Kind::Claim).iter().find_map(|object| match object {
-            Object::Claim(claim) => lack(claim, store).map(|lack| (claim, lack)),
-            Object::Pool(_) | Object::Template(_) | Object::Sandbox(_) | Object::Pod(_) => None,
-        });
+        let mut claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+        let waiting = claims.find_map(|claim| lack(claim, store).map(|lack| (claim, lack)));
         Judgement::unless_broken(waiting.map(|(claim, lack)| format!("claim {} {lack}", claim.meta.key.name)))
     }
 

@@ -118,7 +118,11 @@ fn observed(object: &Object) -> Vec<(&str, i64)> {
         Object::Claim(claim) => &claim.status.conditions[..],
         Object::Sandbox(sandbox) => &sandbox.status.conditions,
         Object::Pool(pool) => return vec![("status", pool.status.observed)],
-        Object::Template(_) | Object::Pod(_) => &[],
+        Object::Template(_)
+        | Object::Pod(_)
+        | Object::Service(_)
+        | Object::VolumeClaim(_)
+        | Object::NetworkPolicy(_) => &[],
     };
     conditions.iter().map(|condition| (&*condition.kind, condition.observed)).collect()
 }

@@ -109,7 +109,12 @@ impl Checker for Population {
                     (None | Some(_), _, _) => {}
                 }
             }
-            Kind::Claim | Kind::Template | Kind::Pod => {}
+            Kind::Claim
+            | Kind::Template
+            | Kind::Pod
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => {}
         }
         Judgement::Silent
     }

@@ -73,7 +73,11 @@ impl TruthfulReady {
                     self.pods.push((sandbox, pod.ips.clone()));
                 }
             }
-            Object::Pool(_) | Object::Template(_) => {}
+            Object::Pool(_)
+            | Object::Template(_)
+            | Object::Service(_)
+            | Object::VolumeClaim(_)
+            | Object::NetworkPolicy(_) => {}
         }
     }
 
@@ -103,10 +107,8 @@ impl TruthfulReady {
     }
 
     fn has_address(&self, sandbox: Uid, address: &Text, store: &Store) -> bool {
-        let here = store.owned_by(Kind::Pod, sandbox).any(|object| match object {
-            Object::Pod(pod) => pod.ips.contains(address),
-            Object::Claim(_) | Object::Pool(_) | Object::Template(_) | Object::Sandbox(_) => false,
-        });
+        let mut pods = store.owned_by(Kind::Pod, sandbox).filter_map(Object::as_pod);
+        let here = pods.any(|pod| pod.ips.contains(address));
         here || self.pods.iter().any(|entry| entry.0 == sandbox && entry.1.contains(address))
     }
 }

@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 33] = [
+const NAMES: [&str; 34] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -44,6 +44,7 @@ const NAMES: [&str; 33] = [
     "a user scales the pool",
     "a user deletes a sandbox",
     "a user deletes in the foreground",
+    "something else is collected",
     "a user edits a spec",
 ];
 
@@ -86,7 +87,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Pod(_, PodStep::Fail) => 22,
         Step::Pod(_, PodStep::FinishDelete) => 23,
         Step::Collect(Kind::Pod, _) => 25,
-        Step::Collect(Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox, _) => 24,
+        Step::Collect(Kind::Sandbox, _) => 24,
+        Step::Collect(_, _) => 32,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,
@@ -94,7 +96,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
             Some(Act::Scale(..)) => 29,
             Some(Act::DeleteAny(..)) => 30,
             Some(Act::TerminateAny(_)) => 31,
-            Some(Act::Edit(_)) => 32,
+            Some(Act::Edit(_)) => 33,
         },
     }
 }

@@ -87,7 +87,7 @@ impl Scope {
     /// Returns what users do, the first two lines before everything else.
     pub(super) fn script(&self) -> Vec<Deed> {
         let create = |object| Deed::new(Act::Create(object));
-        let mut script = vec![create(scene::template()), create(scene::pool(POOL, self.pool))];
+        let mut script = vec![create(scene::finished_template()), create(scene::pool(POOL, self.pool))];
         let claim = |number: u32| format!("claim-{}", number + 1);
         script.extend((0..self.claims).map(|number| create(scene::claim(claim(number), POOL))));
         script.extend((0..self.claim_deletes.min(self.claims)).map(|number| {

@@ -66,8 +66,7 @@ impl<C: Controller> Timed<C> {
     }
 
     fn draw_watch(&mut self) -> (u8, Kind) {
-        let kinds = [Kind::Sandbox, Kind::Claim, Kind::Pod, Kind::Pool, Kind::Template];
-        (self.choices.below(u32::from(PLACES)) as u8, *self.choices.pick(&kinds))
+        (self.choices.below(u32::from(PLACES)) as u8, *self.choices.pick(&Kind::ALL))
     }
 
     /// Turns a plan into a step, if the time for it has come and it is still possible.

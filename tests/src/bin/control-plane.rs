@@ -55,6 +55,9 @@ Examples:
 The programs are those in $TEST_ASSET_KUBE_APISERVER and its like, in $KUBEBUILDER_ASSETS, or those
 that tests/control-plane/build.sh has built.";
 
+/// The exit code when the programs are not on this machine, which a script may take as a reason to skip.
+const MISSING: u8 = 3;
+
 fn main() -> ExitCode {
     let result = match Args::parse().command {
         Subcommands::Up { dir, port, nodes, audit, crds } => up(dir, port, nodes, audit, crds),
@@ -64,7 +67,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("control-plane: {error}");
-            ExitCode::FAILURE
+            if matches!(error, Error::Missing(_)) { ExitCode::from(MISSING) } else { ExitCode::FAILURE }
         }
     }
 }
