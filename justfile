@@ -31,6 +31,10 @@ seeds:
 bench NAME="*" *ARGS:
     cargo bench --package agent-sandbox-benches --locked --bench '{{ NAME }}' {{ ARGS }}
 
+# Count the instructions of an event, which a busy machine does not change; needs valgrind, and minutes for 100,000.
+instructions *SIZES="1000 10000":
+    benches/instructions.sh {{ SIZES }}
+
 # Check licences, sources and banned crates.
 deny:
     cargo deny --locked check --hide-inclusion-graph licenses bans sources

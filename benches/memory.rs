@@ -1,8 +1,10 @@
-//! How many bytes the core keeps for a sandbox, with the claim that has it and its Pod.
+//! How many bytes the core keeps for a sandbox: a member of a pool with its Pod, and one with its claim and Pod.
 //!
 //! The objects come to the machine as they would from a server: as JSON, each with its own copy of everything. What
-//! the process has grown by is divided by the number of sandboxes.
+//! the process has grown by is divided by the number of sandboxes. That counts all that the machine keeps: the objects,
+//! its indexes, and what the allocator loses.
 
+use std::process::Command;
 use std::time::Duration;
 
 use agent_sandbox_benches::Cluster;
@@ -12,32 +14,63 @@ use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::wire;
 
-/// Sandboxes, one claim each.
-const SANDBOXES: u64 = 10_000;
+/// Sandboxes of each measurement.
+const SANDBOXES: u32 = 10_000;
 
+/// What is measured, and a cluster that is full of it.
+type Case = (&'static str, fn() -> Cluster);
+
+const CASES: [Case; 2] =
+    [("a member of a pool with its Pod", filled), ("a sandbox with its claim and Pod", claimed)];
+
+/// Measures each case in a process of its own: one that has freed memory would not grow.
 fn main() {
+    match std::env::args().nth(1).and_then(|case| case.parse::<usize>().ok()) {
+        Some(case) => measure(CASES[case].0, CASES[case].1),
+        None => {
+            let own = std::env::current_exe().expect("a process knows its program");
+            for case in 0..CASES.len() {
+                let run = Command::new(&own).arg(case.to_string()).status().expect("a program runs twice");
+                assert!(run.success(), "{run}");
+            }
+        }
+    }
+}
+
+fn filled() -> Cluster {
+    Cluster::new(SANDBOXES)
+}
+
+fn claimed() -> Cluster {
     let mut cluster = Cluster::new(0);
-    cluster.claim(SANDBOXES, Duration::from_millis(1));
+    cluster.claim(SANDBOXES.into(), Duration::from_millis(1));
+    cluster
+}
+
+/// Says what a machine takes that is told of all that a cluster holds.
+fn measure(what: &str, cluster: fn() -> Cluster) {
+    let cluster = cluster();
     let text = |kind| cluster.list(kind).iter().map(|object| wire::encode(object).to_string()).collect();
     let texts: Vec<Vec<String>> = Kind::ALL.map(text).into();
     let bytes: usize = texts.iter().flatten().map(String::len).sum();
-    let mut machine = Machine::new(Config::default(), cluster.now());
+    let now = cluster.now();
+    let mut machine = Machine::new(Config::default(), now);
     let Some(before) = resident() else {
-        println!("bytes per sandbox: unknown, /proc/self/statm cannot be read");
+        println!("{what}: unknown, /proc/self/statm cannot be read");
         return;
     };
-    machine.handle_event(Event::Leading { term: 2 }, cluster.now());
+    machine.handle_event(Event::Leading { term: 2 }, now);
     for (kind, texts) in Kind::ALL.into_iter().zip(&texts) {
         let decode = |text: &String| wire::decode(kind, text).expect("what was encoded can be decoded");
         let objects = texts.iter().map(decode).collect();
-        machine.handle_event(Event::Relisted { kind, objects, at: Version(u64::MAX) }, cluster.now());
+        machine.handle_event(Event::Relisted { kind, objects, at: Version(u64::MAX) }, now);
     }
     let actions = std::iter::from_fn(|| machine.poll_action()).count();
     let grown = resident().map_or(0, |after| after.saturating_sub(before));
     println!(
-        "bytes per sandbox: {}, with its claim and Pod, which are {} as JSON; {actions} actions",
-        grown / SANDBOXES,
-        bytes as u64 / SANDBOXES,
+        "{what}: {} bytes, {} as JSON; {actions} actions",
+        grown / u64::from(SANDBOXES),
+        bytes / SANDBOXES as usize,
     );
     drop(machine);
 }

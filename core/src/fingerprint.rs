@@ -15,10 +15,11 @@ use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
 use crate::names;
 use crate::object::{
-    ClaimStatus, Condition, Labels, Meta, Network, Object, OwnerKind, PodMetadata, SandboxStatus,
+    ClaimStatus, Condition, Json, Labels, Meta, Network, Object, OwnerKind, PodMetadata, SandboxStatus,
 };
 use crate::patch::Change;
 use crate::time::Mono;
+use crate::wishes::Wishes;
 
 /// Collects what a situation is made of, in two ways at once: as it is, and as far as it matters.
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +140,10 @@ impl Walk {
         match object {
             Object::Claim(claim) => {
                 self.text(&claim.pool);
+                self.option(claim.wishes.is_some());
+                if let Some(wishes) = &claim.wishes {
+                    self.wishes(wishes);
+                }
                 self.claim_status(&claim.status);
             }
             Object::Pool(pool) => {
@@ -150,6 +155,7 @@ impl Walk {
             }
             Object::Template(template) => {
                 self.text(&template.blueprint.hash);
+                self.number((template.env_policy as u64) << 8 | template.volume_claims_policy as u64);
                 match &template.network {
                     Network::Unmanaged => self.number(1),
                     Network::Secure => self.number(2),
@@ -161,6 +167,8 @@ impl Walk {
             }
             Object::Sandbox(sandbox) => {
                 self.pod_metadata(&sandbox.pod);
+                self.text(sandbox.pod_spec.text());
+                self.text(sandbox.volume_claims.as_ref().map_or("", Json::text));
                 self.sandbox_status(&sandbox.status);
             }
             Object::Pod(pod) => {
@@ -207,6 +215,23 @@ impl Walk {
                 self.uid(owner.uid);
                 self.text(&owner.name);
             }
+        }
+    }
+
+    fn wishes(&mut self, wishes: &Wishes) {
+        self.number(wishes.env.len() as u64);
+        for variable in &wishes.env {
+            self.text(&variable.name);
+            self.text(&variable.value);
+            self.text(&variable.container);
+        }
+        self.text(wishes.volume_claims.as_ref().map_or("", Json::text));
+        self.pod_metadata(&wishes.pod);
+        self.option(wishes.lifecycle.is_some());
+        if let Some(lifecycle) = &wishes.lifecycle {
+            self.number(lifecycle.shutdown.map_or(0, |at| at.micros() as u64));
+            self.number(lifecycle.ttl.map_or(u64::MAX, |ttl| ttl.as_secs()));
+            self.number(lifecycle.policy as u64);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::object::{
     Claim, Condition, Labels, Meta, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool, Sandbox, SandboxStatus,
     Template, Truth,
 };
+use crate::outfit::{self, Objection};
 use crate::time::Wall;
 
 // ----- Sandboxes -----
@@ -34,9 +35,11 @@ pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
     sandbox
 }
 
-/// Returns a sandbox made for one claim (CLD-001).
-pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Sandbox {
+/// Returns a sandbox made for one claim, or why there can be none (CLD-001, CLD-002).
+pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Result<Sandbox, Objection> {
+    let wishes = claim.wishes.as_deref();
     let mut sandbox = from_template(template, claim.meta.key.clone(), Owner::new(Kind::Claim, &claim.meta));
+    sandbox.volume_claims = outfit::volume_claims(wishes, template)?;
     let hash = names::name_hash(&template.meta.key.name);
     put(&mut sandbox.meta.labels, &[(names::LAUNCH_TYPE, "cold".into())]);
     for labels in [&mut sandbox.meta.labels, &mut sandbox.pod.labels] {
@@ -54,7 +57,16 @@ pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Sandbox {
     if let Some(context) = claim.meta.annotations.get(names::TRACE_CONTEXT) {
         put(&mut sandbox.meta.annotations, &[(names::TRACE_CONTEXT, context.clone())]);
     }
-    sandbox
+    sandbox.pod_spec = outfit::pod_spec(wishes, template)?;
+    Ok(sandbox)
+}
+
+/// Returns why a claim cannot have a sandbox of this template, neither a member nor one of its own.
+pub(crate) fn objection(claim: &Claim, template: &Template) -> Option<Objection> {
+    if claim.wishes.is_none() && template.flaw.is_none() {
+        return None;
+    }
+    cold_sandbox(claim, template).err()
 }
 
 fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {

@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::time::Wall;
+use crate::wishes::{Policy, Wishes};
 
 /// Labels or annotations: key → value, in key order.
 pub type Labels = BTreeMap<Text, Text>;
@@ -203,6 +204,9 @@ pub struct Claim {
     pub meta: Meta,
     /// `spec.warmPoolRef.name`.
     pub pool: Text,
+    /// The rest of `spec`; `None` where that is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wishes: Option<Arc<Wishes>>,
     /// `status`.
     pub status: ClaimStatus,
 }
@@ -274,6 +278,15 @@ pub struct Template {
     pub blueprint: Arc<Blueprint>,
     /// Whom its sandboxes may talk to.
     pub network: Network,
+    /// `spec.envVarsInjectionPolicy`.
+    #[serde(default)]
+    pub env_policy: Policy,
+    /// `spec.volumeClaimTemplatesPolicy`.
+    #[serde(default)]
+    pub volume_claims_policy: Policy,
+    /// What is wrong with `spec.volumeClaimTemplates`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<Text>,
 }
 
 /// What a template says about the traffic of its sandboxes.

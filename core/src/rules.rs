@@ -9,12 +9,15 @@ use core::fmt;
 use crate::action::{Intent, Operation, Part, Patch, Target};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Text, Uid};
+use crate::names;
 use crate::object::{Labels, Meta};
 use crate::patch::Change;
+use crate::state::ClaimEntry;
 use crate::time::{Mono, Now};
 use crate::view::View;
 
 mod adopt_recorded;
+mod assign_own;
 mod assign_waiting;
 mod give_up_assignment;
 mod isolate_template;
@@ -55,6 +58,7 @@ pub(crate) enum RuleId {
     StartCold,
     PublishClaimStatus,
     StampFirstReady,
+    AssignOwn,
     AssignWaiting,
     ReplaceStale,
     Replenish,
@@ -85,6 +89,7 @@ pub(crate) enum For {
 pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::AdoptRecorded, For::Claims, adopt_recorded::adopt_recorded),
     (Kind::Claim, RuleId::StartCold, For::Claims, start_cold::start_cold),
+    (Kind::Claim, RuleId::AssignOwn, For::Claims, assign_own::assign_own),
     (Kind::Claim, RuleId::PublishClaimStatus, For::Claims, publish_claim_status::publish_claim_status),
     (Kind::Claim, RuleId::GiveUpAssignment, For::Claims, give_up_assignment::give_up_assignment),
     (Kind::Claim, RuleId::StampFirstReady, For::Nobody, stamp_first_ready::stamp_first_ready),
@@ -138,6 +143,8 @@ branches! {
     AssignCold = "assign: no member is left, start cold",
     /// There is no template to start from.
     AssignNoTemplate = "assign: no template to start from",
+    /// A claim that no member can serve gets a sandbox of its own.
+    AssignOwn = "assign: it asks for what no member has, start cold",
     /// A recorded member was transferred.
     AdoptTransfer = "adopt: transfer the recorded member",
     /// A recorded member is written by somebody else of ours.
@@ -168,6 +175,17 @@ impl fmt::Display for Branch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Writes on a claim which sandbox it will get, before anything else happens to either (ADP-020).
+fn record(entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
+    let meta = &entry.claim.meta;
+    let mut changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox))]);
+    if meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
+        let seen = entry.seen.wall.rfc3339_micros().into();
+        changes.push(Change::Annotation(names::FIRST_OBSERVED_AT.into(), Some(seen)));
+    }
+    patch(intent, Kind::Claim, meta, Part::Main, changes)
 }
 
 /// A change of one object, locked to the state that the rule saw.

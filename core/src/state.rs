@@ -164,6 +164,7 @@ impl State {
         if is_only_status {
             self.touch(kind, uid);
         } else {
+            self.requeue(kind, &slot.1);
             self.judge_again(kind, uid);
             self.touch_neighbours(kind, uid);
         }
@@ -201,6 +202,7 @@ impl State {
             if self.is_never_reused(&slot) {
                 self.note_absence(slot.0, &slot.1);
             }
+            self.requeue(kind, &slot.1);
             self.touch_referrers(kind, &slot.1);
             if kind == Kind::Template {
                 self.judge_members_of(&slot.1);

@@ -4,10 +4,9 @@
 //! header and the events are enough to ask any build of the core for its actions again.
 //!
 //! A trace is made to be handed on, so it is redacted: Pod specs and volume claims (with them the values of
-//! environment variables) become a hash of their text. The core passes them on unread, so that a replay of redacted
-//! events gives the redacted actions.
+//! environment variables) are reduced to names and hashes. The core reads no more of them, so that a replay of
+//! redacted events gives the redacted actions.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -15,12 +14,13 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+mod outline;
+
+use self::outline::hashed;
 use crate::action::{Action, Operation};
 use crate::config::Config;
 use crate::event::{Event, Outcome};
-use crate::id::hash_text;
 use crate::object::{Json, Labels, Object};
 use crate::patch::Change;
 use crate::time::Now;
@@ -202,23 +202,36 @@ pub fn redact_action(action: &mut Action) {
 pub fn redact_object(object: &mut Object) {
     redact_labels(&mut object.meta_mut().annotations);
     match object {
-        Object::Claim(_) | Object::Pool(_) => {}
+        Object::Pool(_) => {}
+        Object::Claim(claim) => {
+            if let Some(wishes) = &mut Arc::make_mut(claim).wishes {
+                let wishes = Arc::make_mut(wishes);
+                wishes.env.iter_mut().for_each(|variable| variable.value = hashed(&variable.value).into());
+                wishes.volume_claims = wishes.volume_claims.as_ref().map(outline::volume_claims);
+            }
+        }
         Object::Template(template) => {
             let blueprint = Arc::make_mut(&mut Arc::make_mut(template).blueprint);
             redact_labels(&mut blueprint.pod.annotations);
-            redact_json(&mut blueprint.pod_spec);
-            blueprint.volume_claims.iter_mut().for_each(redact_json);
+            redact_blueprint(&mut blueprint.pod_spec, &mut blueprint.volume_claims);
         }
         Object::Sandbox(sandbox) => {
             let sandbox = Arc::make_mut(sandbox);
             redact_labels(&mut sandbox.pod.annotations);
-            redact_json(&mut sandbox.pod_spec);
-            sandbox.volume_claims.iter_mut().for_each(redact_json);
+            redact_blueprint(&mut sandbox.pod_spec, &mut sandbox.volume_claims);
         }
-        Object::Pod(pod) => Arc::make_mut(pod).spec.iter_mut().for_each(redact_json),
+        Object::Pod(pod) => {
+            let spec = &mut Arc::make_mut(pod).spec;
+            *spec = spec.as_ref().map(outline::pod_spec);
+        }
         // Ports, selectors, sizes and addresses: no secrets, and rules read them.
         Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {}
     }
+}
+
+fn redact_blueprint(pod_spec: &mut Json, volume_claims: &mut Option<Json>) {
+    *pod_spec = outline::pod_spec(pod_spec);
+    *volume_claims = volume_claims.as_ref().map(outline::volume_claims);
 }
 
 fn redact_change(change: &mut Change) {
@@ -244,20 +257,6 @@ fn redact_labels(annotations: &mut Labels) {
     if let Some(value) = annotations.get_mut(LAST_APPLIED) {
         *value = hashed(value).into();
     }
-}
-
-fn redact_json(json: &mut Json) {
-    let text = json.text();
-    let bare = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let raw = RawValue::from_string(format!("\"{}\"", hashed(bare)));
-    *json = Json::new(raw.expect("a number sign and hex digits need no escape in a JSON string"));
-}
-
-/// Returns `#` and 32 hex digits; a text of that shape stays what it is.
-fn hashed(text: &str) -> String {
-    let is_hash =
-        text.len() == 33 && text.starts_with('#') && text[1..].bytes().all(|b| b.is_ascii_hexdigit());
-    if is_hash { text.to_owned() } else { format!("#{:032x}", hash_text(text)) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod decode;
 mod encode;
 mod request;
+mod wishes;
 
 pub use decode::{Malformed, decode, decode_list, kind_of};
 pub use encode::encode;

@@ -16,6 +16,7 @@ use agent_sandbox_core::object::{
     Sandbox, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
+use agent_sandbox_core::wishes::Policy;
 
 #[test]
 fn a_pool_fills_to_its_replicas_and_says_so() {
@@ -228,7 +229,8 @@ fn a_record_stays_while_a_late_create_may_bring_its_sandbox_back() {
     world.pass(Duration::from_millis(200));
     world.start_pods();
     let name = world.sandboxes()[0].meta.key.name.to_string();
-    let claim = Claim { meta: meta("claim"), pool: "pool".into(), status: ClaimStatus::default() };
+    let claim =
+        Claim { meta: meta("claim"), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
     let object = world.put(Object::Claim(Arc::new(claim)));
     world.machine.handle_event(Event::Applied(object), world.now());
     let record = world.machine.poll_action().unwrap();
@@ -316,7 +318,8 @@ fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
     let mut world = World::with_pool(1);
     world.settle();
     world.kubelet = false;
-    let claim = Claim { meta: meta("claim"), pool: "pool".into(), status: ClaimStatus::default() };
+    let claim =
+        Claim { meta: meta("claim"), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
     let claim = world.put(Object::Claim(Arc::new(claim)));
     let mut sandbox = (*world.sandboxes()[0]).clone();
     sandbox.meta = meta("owned");
@@ -371,6 +374,9 @@ impl World {
             meta: meta_of_template,
             blueprint: Arc::new(blueprint),
             network: Network::Unmanaged,
+            env_policy: Policy::default(),
+            volume_claims_policy: Policy::default(),
+            flaw: None,
         })));
         let status = PoolStatus { selector: "".into(), ..PoolStatus::default() };
         world.put(Object::Pool(Arc::new(Pool {
@@ -404,7 +410,8 @@ impl World {
     }
 
     fn claim(&mut self, name: &str) {
-        let claim = Claim { meta: meta(name), pool: "pool".into(), status: ClaimStatus::default() };
+        let claim =
+            Claim { meta: meta(name), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
         let object = self.put(Object::Claim(Arc::new(claim)));
         self.machine.handle_event(Event::Applied(object), self.now());
     }

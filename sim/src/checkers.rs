@@ -25,6 +25,7 @@ mod population;
 mod recorded_first;
 mod silence;
 mod truthful_ready;
+mod wishes_granted;
 
 use std::fmt::Debug;
 
@@ -152,6 +153,7 @@ impl Checkers {
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(wishes_granted::WishesGranted),
             Box::new(identity_kept::IdentityKept::default()),
             Box::new(leader_writes::LeaderWrites),
             Box::new(claims_served::ClaimsServed),
@@ -180,6 +182,7 @@ impl Checkers {
             Box::new(in_use_kept::InUseKept),
             Box::new(one_pod::OnePod),
             Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
@@ -225,6 +228,7 @@ impl Checkers {
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
+            Box::new(wishes_granted::WishesGranted),
             Box::new(identity_kept::IdentityKept::default()),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Meta, Network, Object, Pool, PoolStatus, Update};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Json, Meta, Network, Object, Pool, PoolStatus, Update};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
+use agent_sandbox_core::wishes::Wishes;
 
 use crate::controller::Controller;
 
@@ -84,8 +85,22 @@ pub fn key(name: impl Into<Text>) -> Key {
 
 /// Returns a claim as a user would create it.
 pub fn claim(name: impl Into<Text>, pool: impl Into<Text>) -> Object {
+    claim_that_wishes(name, pool, None)
+}
+
+/// Returns a claim that asks for more than a sandbox of its pool.
+pub fn claim_that_wishes(name: impl Into<Text>, pool: impl Into<Text>, wishes: Option<Wishes>) -> Object {
     let (meta, status) = (Meta::draft(key(name)), ClaimStatus::default());
-    Object::Claim(Arc::new(Claim { meta, pool: pool.into(), status }))
+    Object::Claim(Arc::new(Claim { meta, pool: pool.into(), wishes: wishes.map(Arc::new), status }))
+}
+
+/// Returns the volumes that a claim may ask for.
+///
+/// # Panics
+/// Never: the text is JSON.
+pub fn volume_claims() -> Json {
+    let text = r#"[{"metadata":{"name":"data"},"spec":{}}]"#;
+    Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
 /// Returns a pool as a user would create it.
@@ -111,7 +126,8 @@ pub fn template() -> Object {
 pub fn template_of(name: &str, image: &str) -> Object {
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
+        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed",
+        "podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

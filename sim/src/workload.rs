@@ -5,6 +5,7 @@ use std::time::Duration;
 use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::object::Update;
 use agent_sandbox_core::time::Mono;
+use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use crate::choices::Choices;
 use crate::faults::{Fault, Options, Rates};
@@ -75,7 +76,8 @@ impl Workload {
                 left -= 1;
                 let at = start + choices.around(Duration::from_millis(20));
                 let key = scene::key(format!("claim-{number}"));
-                self.add(at, create_claim(&key));
+                let wishes = draw_wishes(choices);
+                self.add(at, create_claim(&key, wishes.clone()));
                 let early = choices.chance(rates.of(Fault::ClaimDeleted));
                 deleted += u32::from(early);
                 let gone = at + lifetime(early, options, choices);
@@ -85,7 +87,8 @@ impl Workload {
                 self.add(gone, Act::Delete(Kind::Claim, key.clone()));
                 if choices.chance(rates.of(Fault::ClaimRecreated)) {
                     recreated += 1;
-                    self.add(gone + choices.around(Duration::from_millis(100)), create_claim(&key));
+                    let again = gone + choices.around(Duration::from_millis(100));
+                    self.add(again, create_claim(&key, wishes));
                 }
             }
         }
@@ -157,8 +160,22 @@ impl Workload {
     }
 }
 
-fn create_claim(key: &Key) -> Act {
-    Act::Create(scene::claim(key.name.clone(), POOL))
+fn create_claim(key: &Key, wishes: Option<Wishes>) -> Act {
+    Act::Create(scene::claim_that_wishes(key.name.clone(), POOL, wishes))
+}
+
+/// Draws what a claim asks for beyond a sandbox: most ask for nothing, some for what they cannot have.
+fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
+    let variable =
+        |container: &str| Variable { name: "A".into(), value: "1".into(), container: container.into() };
+    let mut wishes = Wishes::default();
+    match choices.below(16) {
+        13 => wishes.env.push(variable("main")),
+        14 => wishes.volume_claims = Some(scene::volume_claims()),
+        15 => wishes.env.push(variable("nobody")),
+        _ => return None,
+    }
+    Some(wishes)
 }
 
 /// Draws how long a claim is used: some are given up at once, some outlive the run.

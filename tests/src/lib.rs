@@ -13,5 +13,4 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;
-pub mod objects;
 pub mod watch_log;

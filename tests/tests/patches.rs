@@ -78,7 +78,7 @@ fn fits(change: &Change, kind: Kind) -> bool {
 fn objects() -> impl Strategy<Value = Object> {
     prop_oneof![
         (metas(), claim_statuses()).prop_map(|(meta, status)| {
-            Object::Claim(Arc::new(Claim { meta, pool: "pool".into(), status }))
+            Object::Claim(Arc::new(Claim { meta, pool: "pool".into(), wishes: None, status }))
         }),
         (metas(), 0..5_u32, any::<bool>(), pool_statuses()).prop_map(|(meta, replicas, follows, status)| {
             let update = if follows { Update::Recreate } else { Update::OnReplenish };

@@ -1,11 +1,7 @@
-use alloc::vec::Vec;
-
-use super::{Branch, Verdict, patch};
-use crate::action::{Intent, Part};
+use super::{Branch, Verdict, record};
+use crate::action::Intent;
 use crate::agenda::TimeoutReason;
-use crate::id::{Kind, Text, Uid};
-use crate::names;
-use crate::patch::Change;
+use crate::id::Uid;
 use crate::state::ClaimEntry;
 use crate::time::Now;
 use crate::view::View;
@@ -29,11 +25,11 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let members = view.members(pool.meta.uid);
     if let Some(ready) = members.and_then(|members| members.ready.best()) {
         view.mark(Branch::AssignReady);
-        return record(view, oldest, Intent::RecordAssignment, ready);
+        return record_member(view, oldest, ready);
     }
     if let Some(reachable) = members.and_then(|members| members.reachable.best()) {
         view.mark(Branch::AssignReachable);
-        return record(view, oldest, Intent::RecordAssignment, reachable);
+        return record_member(view, oldest, reachable);
     }
     if view.template_of(pool).known().is_none() {
         view.mark(Branch::AssignNoTemplate);
@@ -54,28 +50,21 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     Verdict::Until(grace_ends, TimeoutReason::Grace)
 }
 
-fn record(view: &View<'_>, claim: &ClaimEntry, intent: Intent, member: Uid) -> Verdict {
+fn record_member(view: &View<'_>, claim: &ClaimEntry, member: Uid) -> Verdict {
     let Some(member) = view.sandbox(member) else { return Verdict::Quiet };
-    stamp(claim, intent, member.sandbox.meta.key.name.clone())
+    record(claim, Intent::RecordAssignment, member.sandbox.meta.key.name.clone())
 }
 
 fn record_cold_start(claim: &ClaimEntry) -> Verdict {
-    stamp(claim, Intent::RecordColdStart, claim.claim.meta.key.name.clone())
-}
-
-fn stamp(entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
-    let meta = &entry.claim.meta;
-    let mut changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox))]);
-    if meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
-        let seen = entry.seen.wall.rfc3339_micros().into();
-        changes.push(Change::Annotation(names::FIRST_OBSERVED_AT.into(), Some(seen)));
-    }
-    patch(intent, Kind::Claim, meta, Part::Main, changes)
+    record(claim, Intent::RecordColdStart, claim.claim.meta.key.name.clone())
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
+    use crate::id::Kind;
     use crate::rules::testing::check;
 
     #[test]
@@ -201,6 +190,33 @@ mod tests {
         ",
             &["RecordColdStart c1 records=c1"],
         );
+    }
+
+    /// INV-32: who cannot be served keeps nobody waiting, whichever came first, claim or template.
+    #[test]
+    fn a_claim_that_stands_apart_is_passed_over() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            r#"
+            claim c1 spec={"env":[{"name":"A","value":"1"}]}
+            claim c2
+            pool p
+            template tpl
+            sandbox s1 pool=p ready
+        "#,
+            &["RecordAssignment c2 records=s1"],
+        );
+    }
+
+    /// CLD-003: a template that is wrong takes its claims out of the queue, and one that is right puts them back.
+    #[test]
+    fn a_template_decides_who_stands_in_the_queue() {
+        let wrong = r#"template tpl spec={"volumeClaimTemplates":[{"spec":{}}]}"#;
+        let world = "claim c1\npool p\nsandbox s1 pool=p ready\n";
+        check(assign_waiting, Kind::Pool, &format!("{world}{wrong}"), &[]);
+        let mended = format!("{world}{wrong}\ntemplate tpl");
+        check(assign_waiting, Kind::Pool, &mended, &["RecordAssignment c1 records=s1"]);
     }
 
     #[test]

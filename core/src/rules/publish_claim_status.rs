@@ -5,13 +5,16 @@ use super::{Branch, Verdict, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
-use crate::make::{sandbox_status, set_condition};
+use crate::make::{objection, sandbox_status, set_condition};
 use crate::names;
-use crate::object::{Bound, Claim, ClaimStatus, Truth};
+use crate::object::{Bound, Claim, ClaimStatus, Template, Truth};
 use crate::patch::Change;
 use crate::state::SandboxEntry;
 use crate::time::Now;
 use crate::view::{Holder, View};
+
+/// Reason and message while a claim waits that was told something else before.
+const MISSING: (&str, &str) = ("SandboxMissing", "Sandbox does not exist");
 
 /// Tells a claim's user which sandbox it has, and whether it can be used.
 ///
@@ -92,7 +95,7 @@ fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verd
     let mut status = claim.status.clone();
     status.sandbox = None;
     status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
-    let told = (Truth::False, "SandboxMissing".into(), "Sandbox does not exist".into());
+    let told = (Truth::False, MISSING.0.into(), MISSING.1.into());
     set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
     publish(claim, status)
 }
@@ -109,12 +112,23 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
         Holder::Unseen => return look(view, Kind::Pool, pool_key),
     };
     match view.template_of(pool) {
-        Holder::Is(_) => Verdict::Quiet,
+        Holder::Is(template) => publish_objection(claim, template, now),
         Holder::Nobody => {
             let message = format!("SandboxTemplate {:?} not found", &*pool.template);
             publish_not_ready(claim, "TemplateNotFound", message.into(), now)
         }
         Holder::Unseen => look(view, Kind::Template, pool_key.sibling(pool.template.clone())),
+    }
+}
+
+/// Who asks for what it cannot have is told so. Once it can, what was told is taken back, since clients take it for final.
+fn publish_objection(claim: &Claim, template: &Template, now: Now) -> Verdict {
+    match objection(claim, template) {
+        Some(objection) => publish_not_ready(claim, objection.reason, objection.message, now),
+        None if claim.status.condition(names::READY).is_none_or(|ready| &*ready.reason == MISSING.0) => {
+            Verdict::Quiet
+        }
+        None => publish_not_ready(claim, MISSING.0, MISSING.1.into(), now),
     }
 }
 
@@ -236,6 +250,55 @@ mod tests {
             absent pool p
         ",
             &["SetClaimStatus c1 Ready=False WarmPoolNotFound"],
+        );
+    }
+
+    /// CND-015, CND-017, CND-018, CON-018, INV-26: told before anything is recorded.
+    #[test]
+    fn a_claim_that_asks_for_what_it_cannot_have_is_told_so() {
+        for (claim, reason) in [
+            (r#"{"env":[{"name":"A","value":"1"}]}"#, "EnvVarsInjectionRejected"),
+            (r#"{"volumeClaimTemplates":[{"metadata":{"name":"data"}}]}"#, "VolumeClaimTemplatesError"),
+        ] {
+            check(
+                publish_claim_status,
+                Kind::Claim,
+                &format!("template tpl\npool p\nsandbox s1 pool=p ready\nclaim c1 spec={claim}"),
+                &[&format!("SetClaimStatus c1 Ready=False {reason}")],
+            );
+        }
+    }
+
+    /// CLD-003, INV-32: nobody waits for a template that can serve nobody.
+    #[test]
+    fn a_template_that_is_wrong_is_told_to_every_claim() {
+        let world = r#"
+            template tpl spec={"volumeClaimTemplates":[{"spec":{}}]}
+            pool p
+            claim c1
+        "#;
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            world,
+            &["SetClaimStatus c1 Ready=False VolumeClaimTemplatesError"],
+        );
+        check(crate::rules::assign_waiting::assign_waiting, Kind::Pool, world, &[]);
+    }
+
+    /// CON-018: clients take what was told for final.
+    #[test]
+    fn what_is_not_so_any_more_is_taken_back() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            claim c1 told=TemplateNotFound
+            claim c2 told=SandboxMissing
+        ",
+            &["SetClaimStatus c1 Ready=False SandboxMissing"],
         );
     }
 

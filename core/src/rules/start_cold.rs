@@ -35,8 +35,9 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let Some(template) = view.pool_of(claim).known().and_then(|pool| view.template_of(pool).known()) else {
         return Verdict::Quiet;
     };
+    // What the claim cannot have is told by its status.
+    let Ok(sandbox) = make::cold_sandbox(claim, template) else { return Verdict::Quiet };
     view.mark(Branch::ColdCreate);
-    let sandbox = make::cold_sandbox(claim, template);
     Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
 }
 

@@ -1,12 +1,13 @@
 //! Small worlds as text, for the tests of rules: one line an object, then what the rule says of each subject.
 //!
 //! ```text
-//! template tpl  make=a                  (or: unmanaged, labelled, terminating; again: a successor of that name)
+//! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
+//!                                        blanks; again: a successor of that name)
 //! policy tpl-network-policy template=tpl (or: open)
 //! pool p        replicas=1 template=tpl recreate
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1;
 //!                                        make=a from=tpl mark=h)
-//! claim c1      pool=p age=9s records=s1 shows=s1 isready
+//! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON, spec=, terminating)
 //! absent sandbox s1                     (the server itself said so)
 //! held s1                               (a write to it is not answered)
 //! leaving s1                            (its deletion is not answered)
@@ -27,8 +28,8 @@ use crate::ledger::{Hold, Purpose};
 use crate::make;
 use crate::names;
 use crate::object::{
-    Blueprint, Bound, Claim, ClaimStatus, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod,
-    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
+    Bound, Claim, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool, PoolStatus,
+    Sandbox, SandboxStatus, Template, Truth, Update,
 };
 use crate::patch::Change;
 use crate::rules::{Run, Verdict};
@@ -233,29 +234,40 @@ fn meta(name: &str) -> Meta {
     Meta::draft(key(name))
 }
 
-/// What is made: a Pod spec in which nothing but the make counts.
+/// What is made: a Pod spec in which nothing but the make counts, or that of a plain template.
 fn json(words: &[&str]) -> Json {
-    let text = format!("{{\"make\":{:?}}}", value(words, "make").unwrap_or("a"));
-    Json::new(serde_json::value::RawValue::from_string(text).unwrap())
+    match value(words, "make") {
+        Some(make) => Json::from(&serde_json::json!({ "make": make })),
+        None => template("tpl", &[]).blueprint.pod_spec.clone(),
+    }
 }
 
 fn template(name: &str, words: &[&str]) -> Template {
-    let blueprint = Blueprint {
-        pod: PodMetadata::default(),
-        pod_spec: json(words),
-        volume_claims: None,
-        service: None,
-        hash: format!("mark of {}", value(words, "make").unwrap_or("a")).into(),
-        pod_hash: "p".into(),
-    };
+    let spec = serde_json::json!({ "podTemplate": { "spec": { "containers": [{ "name": "main" }] } } });
+    let Object::Template(template) = decoded(Kind::Template, name, spec, words) else { unreachable!() };
     let is_unmanaged = words.contains(&"unmanaged");
     let network = if is_unmanaged { Network::Unmanaged } else { Network::Secure };
-    let mut template = Template { meta: meta(name), blueprint: Arc::new(blueprint), network };
+    let mut template = Template { meta: meta(name), network, ..(*template).clone() };
+    if let Some(make) = value(words, "make") {
+        let blueprint = Arc::make_mut(&mut template.blueprint);
+        (blueprint.pod_spec, blueprint.hash) = (json(words), format!("mark of {make}").into());
+    }
     template.meta.terminating = words.contains(&"terminating");
     if words.contains(&"labelled") {
         template.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), names::name_hash(name));
     }
     template
+}
+
+/// Reads an object as from the server, with what `spec=` says in place of what is given.
+fn decoded(kind: Kind, name: &str, mut spec: serde_json::Value, words: &[&str]) -> Object {
+    if let Some(given) = value(words, "spec") {
+        let given: serde_json::Map<_, _> = serde_json::from_str(given).unwrap();
+        spec.as_object_mut().unwrap().extend(given);
+    }
+    let metadata = serde_json::json!({ "name": name, "namespace": "ns", "uid": "", "resourceVersion": "0" });
+    let text = serde_json::json!({ "metadata": metadata, "spec": spec }).to_string();
+    crate::wire::decode(kind, &text).unwrap()
 }
 
 fn pool(name: &str, words: &[&str]) -> Pool {
@@ -271,11 +283,10 @@ fn pool(name: &str, words: &[&str]) -> Pool {
 }
 
 fn claim(name: &str, words: &[&str]) -> Claim {
-    let mut claim = Claim {
-        meta: meta(name),
-        pool: value(words, "pool").unwrap_or("p").into(),
-        status: ClaimStatus::default(),
-    };
+    let pool = value(words, "pool").unwrap_or("p");
+    let spec = serde_json::json!({ "warmPoolRef": { "name": pool } });
+    let Object::Claim(claim) = decoded(Kind::Claim, name, spec, words) else { unreachable!() };
+    let mut claim = Claim { meta: meta(name), ..(*claim).clone() };
     claim.meta.terminating = words.contains(&"terminating");
     if let Some(recorded) = value(words, "records") {
         claim.meta.annotations.insert(names::SANDBOX_NAME.into(), recorded.into());
@@ -283,6 +294,10 @@ fn claim(name: &str, words: &[&str]) -> Claim {
     if let Some(shown) = value(words, "shows") {
         claim.status.sandbox =
             Some(Bound { name: shown.into(), pod_ips: Vec::from([Text::from("10.0.0.1")]) });
+    }
+    if let Some(reason) = value(words, "told") {
+        let told = (Truth::False, reason.into(), "".into());
+        make::set_condition(&mut claim.status.conditions, names::READY, told, 1, Wall::default());
     }
     if words.contains(&"isready") {
         let told = (Truth::True, "DependenciesReady".into(), "Pod is Ready".into());

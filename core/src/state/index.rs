@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{State, assignment, is_ready, order, range};
 use crate::id::{Key, Kind, Uid};
 use crate::members::{Place, Standing};
-use crate::object::{Blueprint, Sandbox, Update};
+use crate::object::{Blueprint, Claim, Sandbox, Template, Update};
 use crate::same;
 
 impl State {
@@ -96,6 +96,7 @@ impl State {
             && !claim.meta.terminating
             && self.child(uid, Kind::Sandbox).is_none()
             && !self.ledger.holds.contains_key(&uid);
+        let waits = waits && !self.stands_apart(&claim);
         let queued = waits.then(|| pool.clone());
         if waits {
             self.waiting.entry(pool.clone()).or_default().insert(order(&claim));
@@ -104,6 +105,49 @@ impl State {
         self.claims_by_pool.insert((pool, uid));
         if let Some(entry) = self.claims.get_mut(&uid) {
             (entry.queued, entry.reserves) = (queued, reserves);
+        }
+    }
+
+    /// Returns whether no member may be given to a claim: it asks for what only a sandbox of its own can have, or for
+    /// what nobody can. Such a claim stands in no queue, so that it keeps nobody waiting (INV-32).
+    fn stands_apart(&self, claim: &Claim) -> bool {
+        claim.needs_own_sandbox() || self.template_for(claim).is_some_and(|template| template.flaw.is_some())
+    }
+
+    /// Returns the template of the pool that a claim refers to, where both are known.
+    fn template_for(&self, claim: &Claim) -> Option<&Template> {
+        let key = claim.meta.key.sibling(claim.pool.clone());
+        let pool = &self.pools.get(self.names.get(&(Kind::Pool, key.clone()))?)?.pool;
+        let template = self.names.get(&(Kind::Template, key.sibling(pool.template.clone())))?;
+        self.templates.get(template).map(|template| &**template)
+    }
+
+    /// Puts those into the queue, or takes those out, for whom a change of their pool or template decides that.
+    pub(super) fn requeue(&mut self, kind: Kind, key: &Key) {
+        let pools: Vec<Key> = match kind {
+            Kind::Pool => Vec::from([key.clone()]),
+            Kind::Template => {
+                let pools = range(&self.pools_by_template, key);
+                pools.filter_map(|uid| Some(self.pools.get(&uid)?.pool.meta.key.clone())).collect()
+            }
+            Kind::Claim
+            | Kind::Sandbox
+            | Kind::Pod
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => return,
+        };
+        for pool in pools {
+            let waiting: Vec<Uid> = range(&self.claims_by_pool, &pool).collect();
+            for uid in waiting {
+                let Some(entry) = self.claims.get(&uid).filter(|entry| entry.reserves.is_none()) else {
+                    continue;
+                };
+                if entry.queued.is_some() == self.stands_apart(&entry.claim) {
+                    self.unlink_claim(uid);
+                    self.link_claim(uid);
+                }
+            }
         }
     }
 

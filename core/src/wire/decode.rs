@@ -11,13 +11,16 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::wishes::{WireClaimSpec, filled};
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::names;
 use crate::object::{
     Blueprint, Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Network, Object, Owner,
     OwnerKind, Phase, Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth, Update,
 };
+use crate::outfit;
 use crate::time::Wall;
+use crate::wishes::Policy;
 
 /// A JSON text that is no object of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,9 +197,9 @@ fn conditions(list: Option<Vec<WireCondition>>) -> Vec<Condition> {
 }
 
 #[derive(Deserialize)]
-struct WireName {
+pub(super) struct WireName {
     #[serde(default)]
-    name: String,
+    pub(super) name: String,
 }
 
 #[derive(Deserialize)]
@@ -206,12 +209,6 @@ struct WireClaim {
     spec: WireClaimSpec,
     #[serde(default)]
     status: Option<WireClaimStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireClaimSpec {
-    warm_pool_ref: WireName,
 }
 
 #[derive(Default, Deserialize)]
@@ -239,7 +236,8 @@ impl WireClaim {
         });
         Ok(Claim {
             meta: self.metadata.read()?,
-            pool: self.spec.warm_pool_ref.name.into(),
+            pool: self.spec.warm_pool_ref.name.as_str().into(),
+            wishes: self.spec.wishes()?.map(Arc::new),
             status: ClaimStatus { sandbox, conditions: conditions(status.conditions) },
         })
     }
@@ -306,15 +304,20 @@ struct WirePodTemplate {
 }
 
 #[derive(Default, Deserialize)]
-struct WirePodMetadata {
+pub(super) struct WirePodMetadata {
     labels: Option<BTreeMap<String, String>>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
 impl WirePodTemplate {
     fn read(self) -> (PodMetadata, Box<RawValue>) {
-        let metadata = self.metadata.unwrap_or_default();
-        (PodMetadata { labels: texts(metadata.labels), annotations: texts(metadata.annotations) }, self.spec)
+        (self.metadata.unwrap_or_default().read(), self.spec)
+    }
+}
+
+impl WirePodMetadata {
+    pub(super) fn read(self) -> PodMetadata {
+        PodMetadata { labels: texts(self.labels), annotations: texts(self.annotations) }
     }
 }
 
@@ -335,6 +338,10 @@ struct WireTemplateSpec {
     network_policy: Option<Box<RawValue>>,
     #[serde(default)]
     network_policy_management: Option<String>,
+    #[serde(default)]
+    env_vars_injection_policy: Option<String>,
+    #[serde(default)]
+    volume_claim_templates_policy: Option<String>,
 }
 
 impl WireTemplate {
@@ -347,7 +354,9 @@ impl WireTemplate {
             Some(rules) => Network::Custom(Json::new(rules)),
         };
         let open_dns = network == Network::Secure;
-        let volume_claims = self.spec.volume_claim_templates.map(Json::new);
+        let volume_claims = filled(self.spec.volume_claim_templates)?;
+        let flaw = volume_claims.as_ref().and_then(outfit::flaw_of_template).map(Text::from);
+        let policy = |text: Option<String>| Policy::parse(&text.unwrap_or_default());
         let spec = with_secure_defaults(serde_json::from_str(pod_spec.get())?, open_dns);
         // What the network policy does to the resolvers is part of what is made, so it counts (WPL-055).
         let content = alloc::format!("{spec}{pod:?}");
@@ -357,7 +366,14 @@ impl WireTemplate {
         let pod_spec = Json::new(serde_json::value::to_raw_value(&spec)?);
         let blueprint =
             Blueprint { pod, pod_spec, volume_claims, service: self.spec.service, hash, pod_hash };
-        Ok(Template { meta: self.metadata.read()?, blueprint: Arc::new(blueprint), network })
+        Ok(Template {
+            meta: self.metadata.read()?,
+            blueprint: Arc::new(blueprint),
+            network,
+            env_policy: policy(self.spec.env_vars_injection_policy),
+            volume_claims_policy: policy(self.spec.volume_claim_templates_policy),
+            flaw,
+        })
     }
 }
 

@@ -1,10 +1,11 @@
 //! Objects → the JSON that the API server stores: bodies of creates, and what the simulator's server answers.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use serde_json::{Map, Value, json};
 
+use super::wishes::claim_spec;
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
     ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata, Pool,
@@ -19,9 +20,7 @@ pub fn encode(object: &Object) -> Value {
     body.insert("kind".into(), kind.name().into());
     body.insert("metadata".into(), meta(object.meta()));
     let (spec, status) = match object {
-        Object::Claim(claim) => {
-            (json!({ "warmPoolRef": { "name": claim.pool } }), claim_status(&claim.status))
-        }
+        Object::Claim(claim) => (claim_spec(claim), claim_status(&claim.status)),
         Object::Pool(pool) => (pool_spec(pool), pool_status(&pool.status)),
         Object::Template(template) => {
             let blueprint = &template.blueprint;
@@ -31,6 +30,8 @@ pub fn encode(object: &Object) -> Value {
                 blueprint.volume_claims.as_ref(),
                 blueprint.service,
             );
+            spec["envVarsInjectionPolicy"] = template.env_policy.as_str().into();
+            spec["volumeClaimTemplatesPolicy"] = template.volume_claims_policy.as_str().into();
             match &template.network {
                 Network::Unmanaged => spec["networkPolicyManagement"] = "Unmanaged".into(),
                 Network::Secure => {}
@@ -103,14 +104,20 @@ pub(super) fn owner(owner: &Owner) -> Value {
     })
 }
 
-fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, service: Option<bool>) -> Value {
-    let mut template = Map::new();
+/// Writes what a Pod template says of labels and annotations.
+pub(super) fn pod_metadata(pod: &PodMetadata) -> Map<String, Value> {
     let mut metadata = Map::new();
     for (field, labels) in [("labels", &pod.labels), ("annotations", &pod.annotations)] {
         if !labels.is_empty() {
             metadata.insert(field.into(), label_map(labels));
         }
     }
+    metadata
+}
+
+fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, service: Option<bool>) -> Value {
+    let mut template = Map::new();
+    let metadata = pod_metadata(pod);
     if !metadata.is_empty() {
         template.insert("metadata".into(), Value::Object(metadata));
     }

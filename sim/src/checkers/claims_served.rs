@@ -1,9 +1,10 @@
 //! In the end every claim has what it asked for.
 
 use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object};
 
-use super::{Checker, Class, Judgement, Property};
+use super::{Checker, Class, Judgement, Property, as_pool};
 use crate::store::Store;
 
 /// INV-12: when the trouble is over, nobody waits.
@@ -14,7 +15,7 @@ impl Checker for ClaimsServed {
     fn property(&self) -> Property {
         Property {
             name: "claims-served",
-            about: "after the trouble every claim is Ready with a sandbox of its own",
+            about: "after the trouble every claim is Ready with a sandbox of its own, or says what it cannot have",
             class: Class::Liveness,
         }
     }
@@ -32,6 +33,12 @@ impl Checker for ClaimsServed {
 
 /// Returns what a claim lacks.
 fn lack(claim: &Claim, store: &Store) -> Option<String> {
+    if let Some(reason) = refusal(claim, store) {
+        let told = claim.status.condition(names::READY).map(|ready| &*ready.reason);
+        let got = claim.status.sandbox.as_ref().map(|bound| &*bound.name);
+        let is_right = told == Some(reason) && got.is_none();
+        return (!is_right).then(|| format!("cannot be served, has {got:?} and says {told:?}, not {reason}"));
+    }
     let Some(bound) = claim.status.sandbox.as_ref().filter(|_| claim.status.is_ready()) else {
         let conditions = claim.status.conditions.iter();
         let said: Vec<_> =
@@ -42,4 +49,19 @@ fn lack(claim: &Claim, store: &Store) -> Option<String> {
     let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()));
     let owned = sandbox.is_some_and(|sandbox| sandbox.meta().is_owned_by(claim.meta.uid));
     (!owned).then(|| format!("names sandbox {}, which it does not own", bound.name))
+}
+
+/// Returns the reason that a claim must give, if it asks for what it cannot have.
+fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
+    let wishes = claim.wishes.as_ref()?;
+    let pool = as_pool(store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())))?;
+    let template = store.get(Kind::Template, &claim.meta.key.sibling(pool.template.clone()))?;
+    let Object::Template(template) = template else { return None };
+    let spec: serde_json::Value = serde_json::from_str(template.blueprint.pod_spec.text()).ok()?;
+    let has = |name: &str| {
+        let containers = spec["containers"].as_array();
+        containers.is_some_and(|containers| containers.iter().any(|container| container["name"] == name))
+    };
+    let lost = wishes.env.iter().any(|variable| !variable.container.is_empty() && !has(&variable.container));
+    lost.then_some("ReconcilerError")
 }

@@ -88,6 +88,15 @@ fn a_name_that_is_dropped_while_the_sandbox_is_there_is_noticed() {
 }
 
 #[test]
+fn a_claim_that_is_ready_without_what_it_asked_for_is_noticed() {
+    let text = r#"{"metadata":{"name":"a","namespace":"default","uid":"","resourceVersion":"1","annotations":{"agents.x-k8s.io/sandbox-name":"s"}},"spec":{"warmPoolRef":{"name":"p"},"env":[{"name":"A","value":"1"}]}}"#;
+    let mut claim = agent_sandbox_core::wire::decode(Kind::Claim, text).expect("the text is a claim");
+    claim.meta_mut().uid = Uid::from_bits(1);
+    let lines = [claim.clone(), owned("s", 3, 'c', 1), pod("s", 4, 3), ready(claim, "s", "10.0.0.4")];
+    assert_eq!(broken(lines), ["wishes-granted"]);
+}
+
+#[test]
 fn a_controller_that_deletes_a_sandbox_in_use_is_noticed() {
     let mut store = Store::default();
     let mut claim = claim("a", 1, Some("s"));
