@@ -157,6 +157,7 @@ fn two_dashes(arg: OsString) -> OsString {
 mod tests {
     use super::*;
 
+    /// OPS-062, OPS-063.
     #[test]
     fn the_defaults_are_the_originals() {
         let args = parse("").unwrap();
@@ -164,6 +165,7 @@ mod tests {
         assert_eq!((&*args.metrics_bind_address, &*args.health_probe_bind_address), (":8080", ":8081"));
     }
 
+    /// OPS-060.
     #[test]
     fn a_flag_is_written_as_in_go() {
         for line in ["--extensions", "-extensions", "--extensions=true", "-extensions=true"] {
@@ -175,6 +177,7 @@ mod tests {
         }
     }
 
+    /// OPS-060.
     #[test]
     fn what_is_no_flag_or_no_value_is_refused() {
         for line in ["--extension", "--extensions=maybe", "--leader-elect false", "--in-flight-max=0", "run"]
@@ -183,6 +186,7 @@ mod tests {
         }
     }
 
+    /// CON-072.
     #[test]
     fn flags_for_what_does_not_exist_here_change_nothing() {
         let line = "--sandbox-concurrent-workers 400 -separate-watch-connection --extensions";

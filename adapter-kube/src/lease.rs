@@ -291,6 +291,7 @@ mod tests {
         }
     }
 
+    /// OPS-051.
     #[test]
     fn a_lease_that_does_not_change_is_taken_after_its_duration() {
         let mut elector = candidate();
@@ -301,6 +302,7 @@ mod tests {
         assert_eq!(elector.poll(at(115)), Ask::Write(Write::Take { transitions: 1 }));
     }
 
+    /// OPS-052.
     #[test]
     fn a_released_lease_is_taken_at_once() {
         let mut elector = candidate();
@@ -319,6 +321,7 @@ mod tests {
         assert!(!elector.is_leading());
     }
 
+    /// OPS-051.
     #[test]
     fn a_leader_without_confirmed_renewals_stops_at_the_deadline() {
         let mut elector = leader();

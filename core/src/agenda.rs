@@ -2,10 +2,10 @@
 //!
 //! An entry names a subject, never a decision. What to do is decided when its turn comes, from the view of that moment.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::id::{Key, Kind, Uid};
-use crate::rules::RuleId;
+use crate::rules::{RuleId, RuleSet};
 use crate::shared::Shared;
 use crate::time::Mono;
 
@@ -50,16 +50,44 @@ pub enum TimeoutReason {
     Repeat,
 }
 
+impl Urgency {
+    /// Every urgency, the highest first, in the order of their discriminants.
+    const ALL: [Self; 3] = [Self::Claim, Self::Refill, Self::Background];
+}
+
 /// Items by urgency, each once, and those that wait for their time.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
-    /// Shape: (urgency, arrival) → item.
-    queue: Shared<BTreeMap<(Urgency, u64), Item>>,
-    places: Shared<BTreeMap<Item, (Urgency, u64)>>,
-    arrivals: u64,
-    timers: Shared<BTreeMap<Item, (Mono, TimeoutReason)>>,
-    due: Shared<BTreeSet<(Mono, Item)>>,
+    waiting: Shared<Waiting>,
+    timers: Shared<Timers>,
     turns: u32,
+}
+
+/// Items that wait for their turn.
+///
+/// All rules of an object that are as urgent come together and stand as one: most of what happens makes all rules of a
+/// few objects run.
+#[derive(Clone, Debug, Default)]
+struct Waiting {
+    /// Shape: by urgency, in the order of arrival. What became more urgent since stands in two queues, and counts in
+    /// the one that `rules` and `others` name.
+    queues: [VecDeque<Turn>; 3],
+    /// Shape: object → its rules that wait, by urgency. Never without any.
+    rules: BTreeMap<Uid, [RuleSet; 3]>,
+    others: BTreeMap<Item, Urgency>,
+}
+
+/// A place in a queue: some rules of one object, or something else.
+#[derive(Clone, Debug)]
+enum Turn {
+    Rules(Uid, RuleSet),
+    Other(Item),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Timers {
+    by_item: BTreeMap<Item, (Mono, TimeoutReason)>,
+    due: BTreeSet<(Mono, Item)>,
 }
 
 /// Every this many turns, the least urgent item is looked at first, so that background work cannot starve.
@@ -68,33 +96,41 @@ const BACKGROUND_SHARE: u32 = 8;
 impl Agenda {
     /// Adds an item, or makes it more urgent.
     pub(crate) fn add(&mut self, item: Item, urgency: Urgency) {
-        if let Some(&(known, arrival)) = self.places.get(&item) {
-            if known <= urgency {
-                return;
+        match item {
+            Item::Rule(rule, uid) => self.add_rules(uid, RuleSet::of(rule), urgency),
+            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) | Item::Notice => {
+                if self.waiting.others.get(&item).is_none_or(|known| *known > urgency) {
+                    let waiting = &mut *self.waiting;
+                    waiting.others.insert(item.clone(), urgency);
+                    waiting.queues[urgency as usize].push_back(Turn::Other(item));
+                }
             }
-            self.queue.remove(&(known, arrival));
         }
-        let arrival = self.arrivals;
-        self.arrivals += 1;
-        self.places.insert(item.clone(), (urgency, arrival));
-        self.queue.insert((urgency, arrival), item);
+    }
+
+    /// Adds rules of one object, or makes them more urgent.
+    pub(crate) fn add_rules(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
+        let waiting = &mut *self.waiting;
+        let known = waiting.rules.entry(uid).or_default();
+        let (as_urgent, less_urgent) = known.split_at_mut(urgency as usize + 1);
+        let new = as_urgent.iter().fold(rules, |new, known| new.without(*known));
+        if new.is_empty() {
+            return;
+        }
+        less_urgent.iter_mut().for_each(|rules| *rules = rules.without(new));
+        as_urgent[urgency as usize] = as_urgent[urgency as usize].with(new);
+        waiting.queues[urgency as usize].push_back(Turn::Rules(uid, new));
     }
 
     /// Takes the next item.
     pub(crate) fn next(&mut self) -> Option<(Item, Urgency)> {
-        let owed = if self.turns >= BACKGROUND_SHARE {
-            self.queue.range((Urgency::Background, 0)..).next()
-        } else {
-            None
-        };
-        let Some((&(urgency, arrival), _)) = owed.or_else(|| self.queue.first_key_value()) else {
+        if self.waiting.is_empty() {
             // Nobody is kept waiting, so nobody is owed a turn.
             self.turns = 0;
             return None;
-        };
-        let item = self.queue.remove(&(urgency, arrival))?;
-        self.places.remove(&item);
-        Some((item, urgency))
+        }
+        let owed = if self.turns >= BACKGROUND_SHARE { self.waiting.take(Urgency::Background) } else { None };
+        owed.or_else(|| Urgency::ALL.into_iter().find_map(|urgency| self.waiting.take(urgency)))
     }
 
     /// Notes that an action of this urgency was handed out.
@@ -105,42 +141,135 @@ impl Agenda {
     /// Wakes an item at a time; replaces its earlier timer.
     pub(crate) fn arm(&mut self, item: Item, at: Mono, reason: TimeoutReason) {
         self.disarm(&item);
-        self.due.insert((at, item.clone()));
-        self.timers.insert(item, (at, reason));
+        self.timers.due.insert((at, item.clone()));
+        self.timers.by_item.insert(item, (at, reason));
     }
 
     /// Takes an item's timer away.
     pub(crate) fn disarm(&mut self, item: &Item) {
-        if let Some((at, _)) = self.timers.remove(item) {
-            self.due.remove(&(at, item.clone()));
+        if self.timers.by_item.contains_key(item)
+            && let Some((at, _)) = self.timers.by_item.remove(item)
+        {
+            self.timers.due.remove(&(at, item.clone()));
         }
     }
 
     /// Takes an item whose time has come.
     pub(crate) fn due(&mut self, now: Mono) -> Option<Item> {
-        let (_, item) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
+        let (_, item) = self.timers.due.first().filter(|(at, _)| *at <= now)?.clone();
         self.disarm(&item);
         Some(item)
     }
 
     /// Returns the earliest timer.
     pub(crate) fn timeout(&self) -> Option<(Mono, TimeoutReason)> {
-        let (at, item) = self.due.first()?;
-        Some((*at, self.timers.get(item)?.1))
+        let (at, item) = self.timers.due.first()?;
+        Some((*at, self.timers.by_item.get(item)?.1))
     }
 
     /// Returns every timer, earliest first.
     pub(crate) fn timers(&self) -> impl Iterator<Item = &(Mono, Item)> {
-        self.due.iter()
+        self.timers.due.iter()
     }
 
     /// Returns what is to be looked at, in order.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Item> {
-        self.queue.values()
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Item> {
+        Urgency::ALL.into_iter().flat_map(|urgency| self.waiting.of(urgency))
     }
 
     /// Forgets what is to be looked at, and all timers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.others.is_empty()
+    }
+
+    /// Takes the item that waits longest with this urgency.
+    fn take(&mut self, urgency: Urgency) -> Option<(Item, Urgency)> {
+        let queue = &mut self.queues[urgency as usize];
+        while let Some(turn) = queue.front_mut() {
+            if let Turn::Rules(uid, rules) = turn
+                && let Some(waiting) = self.rules.get_mut(uid)
+                && let Some(rule) = waiting[urgency as usize].and(*rules).first()
+            {
+                let (uid, taken) = (*uid, RuleSet::of(rule));
+                *rules = rules.without(taken);
+                waiting[urgency as usize] = waiting[urgency as usize].without(taken);
+                if waiting.iter().all(|rules| rules.is_empty()) {
+                    self.rules.remove(&uid);
+                }
+                if rules.is_empty() {
+                    queue.pop_front();
+                }
+                return Some((Item::Rule(rule, uid), urgency));
+            }
+            if let Some(Turn::Other(item)) = queue.pop_front()
+                && self.others.get(&item) == Some(&urgency)
+            {
+                self.others.remove(&item);
+                return Some((item, urgency));
+            }
+        }
+        None
+    }
+
+    /// Returns what waits with this urgency, in order.
+    fn of(&self, urgency: Urgency) -> impl Iterator<Item = Item> {
+        self.queues[urgency as usize].iter().flat_map(move |turn| {
+            let (uid, rules, other) = match turn {
+                Turn::Rules(uid, rules) => {
+                    let waiting = self.rules.get(uid).map_or(RuleSet::default(), |all| all[urgency as usize]);
+                    (*uid, waiting.and(*rules), None)
+                }
+                Turn::Other(item) => {
+                    let is_here = self.others.get(item) == Some(&urgency);
+                    (Uid::UNSET, RuleSet::default(), is_here.then(|| item.clone()))
+                }
+            };
+            rules.iter().map(move |rule| Item::Rule(rule, uid)).chain(other)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const A: Uid = Uid::from_bits(1);
+    const B: Uid = Uid::from_bits(2);
+
+    #[test]
+    fn the_rules_of_an_object_run_one_after_the_other_and_again_behind_those_who_wait() {
+        let mut agenda = Agenda::default();
+        agenda.add_rules(A, RuleSet::of(RuleId::Replenish).with(RuleSet::of(RuleId::Trim)), Urgency::Refill);
+        agenda.add(Item::RepeatWrite(B), Urgency::Refill);
+        assert_eq!(agenda.next(), Some((Item::Rule(RuleId::Replenish, A), Urgency::Refill)));
+        agenda.add(Item::Rule(RuleId::Replenish, A), Urgency::Refill);
+        let rest: Vec<Item> = agenda.waiting().collect();
+        let expected = [Item::Rule(RuleId::Trim, A), Item::RepeatWrite(B), Item::Rule(RuleId::Replenish, A)];
+        assert_eq!(rest, expected);
+        let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn what_becomes_more_urgent_comes_earlier_and_once() {
+        for item in [Item::Rule(RuleId::StartPod, A), Item::Look(Kind::Pod, Key::new("n", "a"))] {
+            let mut agenda = Agenda::default();
+            agenda.add(Item::Rule(RuleId::StartPod, B), Urgency::Refill);
+            agenda.add(item.clone(), Urgency::Background);
+            agenda.add(item.clone(), Urgency::Claim);
+            agenda.add(item.clone(), Urgency::Background);
+            let expected = [item, Item::Rule(RuleId::StartPod, B)];
+            assert_eq!(agenda.waiting().collect::<Vec<_>>(), expected);
+            let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
+            assert_eq!(taken, expected);
+        }
     }
 }

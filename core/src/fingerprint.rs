@@ -453,7 +453,7 @@ impl Machine {
             walk.item(item);
         });
         for item in self.agenda().waiting() {
-            walk.item(item);
+            walk.item(&item);
         }
         for (rule, uid, failures, until) in self.cooling() {
             walk.number(rule as u64 | u64::from(failures) << 32);

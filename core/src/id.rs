@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use core::cmp::Ordering;
 use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -199,7 +200,9 @@ impl fmt::Display for Version {
 }
 
 /// The place of an object among those of its kind. One object at a time holds it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// Ordered by namespace, then by name.
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// `metadata.namespace`.
     pub namespace: Text,
@@ -217,6 +220,32 @@ impl Key {
     pub fn sibling(&self, name: impl Into<Text>) -> Self {
         Self { namespace: self.namespace.clone(), name: name.into() }
     }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.name, &other.name) && is_same(&self.namespace, &other.namespace)
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.namespace, &other.namespace) {
+            return self.name.cmp(&other.name);
+        }
+        self.namespace.cmp(&other.namespace).then_with(|| self.name.cmp(&other.name))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// Most keys that meet share their texts, so that these need not be read.
+fn is_same(a: &Text, b: &Text) -> bool {
+    Arc::ptr_eq(a, b) || a == b
 }
 
 impl fmt::Display for Key {

@@ -45,6 +45,7 @@ pub mod machine;
 pub mod event;
 pub mod action;
 pub mod object;
+mod labels;
 pub mod wishes;
 pub mod patch;
 pub mod id;

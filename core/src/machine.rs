@@ -12,7 +12,7 @@ use crate::id::{Kind, Text, Uid};
 use crate::ledger::{Hold, Purpose, held};
 use crate::names;
 use crate::patch::Change;
-use crate::rules::{For, RULES, RuleId, Verdict};
+use crate::rules::{For, RuleId, RuleSet, Verdict};
 use crate::shared::Shared;
 use crate::state::State;
 use crate::time::{Mono, Now};
@@ -202,19 +202,18 @@ impl Machine {
         touched.sort_unstable();
         touched.dedup();
         for (kind, uid) in touched {
-            for (_, rule, who, _) in RULES.iter().filter(|(of, ..)| *of == kind) {
-                self.agenda.add(Item::Rule(*rule, uid), self.urgency_of(*who, uid));
+            for who in For::ALL {
+                let rules = RuleSet::of_kind(kind, who);
+                if !rules.is_empty() {
+                    self.agenda.add_rules(uid, rules, self.urgency_of(who, uid));
+                }
             }
         }
     }
 
     fn urgency(&self, item: &Item) -> Urgency {
         match item {
-            Item::Rule(rule, uid) => {
-                let who =
-                    RULES.iter().find(|(_, id, ..)| id == rule).map_or(For::Nobody, |(_, _, who, _)| *who);
-                self.urgency_of(who, *uid)
-            }
+            Item::Rule(rule, uid) => self.urgency_of(rule.who(), *uid),
             Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) => Urgency::Claim,
             Item::Notice => Urgency::Background,
         }
@@ -263,14 +262,13 @@ impl Machine {
             self.agenda.arm(item, cooling.until, TimeoutReason::Backoff);
             return None;
         }
-        let (_, _, _, run) = RULES.iter().find(|(_, id, ..)| *id == rule)?;
         let reached = Cell::new(self.reached);
         let view = View::new(&self.state, &self.config, self.naming(), &reached);
-        let verdict = run(&view, uid, self.now);
+        let verdict = rule.run()(&view, uid, self.now);
         self.reached = reached.get();
         match verdict {
             Verdict::Quiet => {
-                if self.state.kind_of(uid).is_none() {
+                if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {
                     self.cooling.remove(&(rule, uid));
                 }
                 None
@@ -310,11 +308,13 @@ impl Machine {
                 if patch.target.kind == Kind::Claim {
                     self.state.promise(uid, recorded(patch));
                 } else {
-                    self.state.hold_changed(uid);
+                    self.state.hold_changed(patch.target.kind, uid);
                 }
                 self.note_status_sent(intent, uid);
             }
-            Operation::Delete { target, .. } => self.state.hold_changed(target.uid.unwrap_or(subject)),
+            Operation::Delete { target, .. } => {
+                self.state.hold_changed(target.kind, target.uid.unwrap_or(subject));
+            }
             Operation::Get { .. } | Operation::Notify(_) => {}
         }
         self.schedule_touched();

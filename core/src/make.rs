@@ -31,7 +31,7 @@ pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
         &[(names::LAUNCH_TYPE, "warm".into()), (names::CREATED_BY, "controller".into())],
     );
     put(&mut sandbox.pod.labels, &shared);
-    sandbox.pod.annotations.entry(names::SAFE_TO_EVICT.into()).or_insert_with(|| "true".into());
+    sandbox.pod.annotations.insert_if_absent(names::SAFE_TO_EVICT, "true");
     sandbox
 }
 
@@ -120,7 +120,10 @@ pub(crate) fn adopted_pod_metadata(
 }
 
 fn put(labels: &mut Labels, pairs: &[(&str, Text)]) {
-    labels.extend(pairs.iter().map(|(key, value)| (Text::from(*key), value.clone())));
+    let is_new = |(key, value): &&(&str, Text)| labels.get(key) != Some(value);
+    let new: Vec<_> =
+        pairs.iter().filter(is_new).map(|(key, value)| (Text::from(*key), value.clone())).collect();
+    labels.extend(new);
 }
 
 // ----- Pods -----

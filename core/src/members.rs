@@ -186,6 +186,7 @@ fn victim(standing: &Standing) -> Victim {
 mod tests {
     use super::*;
 
+    /// QUE-020.
     #[test]
     fn the_node_with_the_most_candidates_gives_its_oldest() {
         let mut candidates = Candidates::default();
@@ -197,6 +198,7 @@ mod tests {
         assert_eq!(candidates.best(), Some(Uid::from_bits(1)), "equal nodes: the older one");
     }
 
+    /// QUE-020.
     #[test]
     fn a_candidate_without_a_node_is_the_last_resort() {
         let mut candidates = Candidates::default();
@@ -206,6 +208,7 @@ mod tests {
         assert_eq!(candidates.best(), Some(Uid::from_bits(2)));
     }
 
+    /// WPL-037.
     #[test]
     fn a_smaller_pool_lets_the_unready_go_first_and_then_the_youngest() {
         let mut members = Members::default();

@@ -111,6 +111,7 @@ fn letters(mut value: u64, count: usize) -> String {
 mod tests {
     use super::*;
 
+    /// HSH-001.
     #[test]
     fn the_hash_of_a_name_is_the_one_that_clients_know() {
         for (name, hash) in [
@@ -124,6 +125,7 @@ mod tests {
         }
     }
 
+    /// WPL-043, CON-040.
     #[test]
     fn a_member_keeps_its_pools_name_as_a_prefix_and_fits_a_pod_name() {
         let name = member_name(Uid::from_bits(7), "pool", 1, 0);
@@ -132,6 +134,7 @@ mod tests {
         assert_eq!(member_name(Uid::from_bits(7), &long, 1, 0).len(), 63);
     }
 
+    /// WPL-043.
     #[test]
     fn two_processes_choose_different_names() {
         let name = |term, counter| member_name(Uid::from_bits(7), "pool", term, counter);

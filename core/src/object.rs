@@ -4,7 +4,6 @@
 //! were, because a typed copy would drop the fields of the next Kubernetes version.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,17 +16,16 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::time::Wall;
 use crate::wishes::{Policy, Wishes};
 
-/// Labels or annotations: key → value, in key order.
-pub type Labels = BTreeMap<Text, Text>;
+pub use crate::labels::Labels;
 
 /// Labels and annotations of the Pods made from a template.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PodMetadata {
     /// `spec.podTemplate.metadata.labels`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
     /// `spec.podTemplate.metadata.annotations`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub annotations: Labels,
 }
 
@@ -84,10 +82,10 @@ pub struct Meta {
     /// Whether `metadata.deletionTimestamp` is set.
     pub terminating: bool,
     /// `metadata.labels`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub labels: Labels,
     /// `metadata.annotations`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
     pub annotations: Labels,
     /// The owner reference with `controller: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

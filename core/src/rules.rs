@@ -85,6 +85,11 @@ pub(crate) enum For {
     Nobody,
 }
 
+impl For {
+    /// Everybody, in the order of the discriminants.
+    pub(crate) const ALL: [Self; 4] = [Self::Claims, Self::Pools, Self::SandboxOwner, Self::Nobody];
+}
+
 /// The rules of each kind, in the order in which they look at an object.
 pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::AdoptRecorded, For::Claims, adopt_recorded::adopt_recorded),
@@ -110,6 +115,87 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Template, RuleId::LabelTemplate, For::Nobody, label_template::label_template),
     (Kind::Template, RuleId::IsolateTemplate, For::Pools, isolate_template::isolate_template),
 ];
+
+/// The place of each rule in [`RULES`], by its id.
+const PLACES: [u8; RULES.len()] = {
+    let mut places = [0; RULES.len()];
+    let mut place = 0;
+    while place < RULES.len() {
+        places[RULES[place].1 as usize] = place as u8;
+        place += 1;
+    }
+    places
+};
+
+/// The rules of each kind, by who waits for them: [`Kind::index`], then [`For`].
+const SETS: [[RuleSet; For::ALL.len()]; Kind::ALL.len()] = {
+    let mut sets = [[RuleSet(0); For::ALL.len()]; Kind::ALL.len()];
+    let mut place = 0;
+    while place < RULES.len() {
+        let (kind, _, who, _) = RULES[place];
+        sets[kind.index()][who as usize].0 |= 1 << place;
+        place += 1;
+    }
+    sets
+};
+
+impl RuleId {
+    /// Returns who waits for it.
+    pub(crate) fn who(self) -> For {
+        RULES[usize::from(PLACES[self as usize])].2
+    }
+
+    /// Returns what it does.
+    pub(crate) fn run(self) -> Run {
+        RULES[usize::from(PLACES[self as usize])].3
+    }
+}
+
+/// Some rules, in the order of [`RULES`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RuleSet(u64);
+
+impl RuleSet {
+    /// Returns the set of this one.
+    pub(crate) const fn of(rule: RuleId) -> Self {
+        Self(1 << PLACES[rule as usize])
+    }
+
+    /// Returns the rules of a kind that somebody waits for.
+    pub(crate) const fn of_kind(kind: Kind, who: For) -> Self {
+        SETS[kind.index()][who as usize]
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Returns the first rule.
+    pub(crate) fn first(self) -> Option<RuleId> {
+        RULES.get(self.0.trailing_zeros() as usize).map(|(_, rule, ..)| *rule)
+    }
+
+    /// Returns the rules in order.
+    pub(crate) fn iter(mut self) -> impl Iterator<Item = RuleId> {
+        core::iter::from_fn(move || {
+            let first = self.first()?;
+            self.0 &= self.0 - 1;
+            Some(first)
+        })
+    }
+}
 
 macro_rules! branches {
     ($($(#[$about:meta])* $name:ident = $text:literal,)*) => {
@@ -200,7 +286,7 @@ fn target(kind: Kind, meta: &Meta) -> Target {
 
 /// Returns the changes that make `to` of `from`.
 fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Change) -> Vec<Change> {
-    let removed = from.keys().filter(|key| !to.contains_key(*key)).map(|key| change(key.clone(), None));
-    let set = to.iter().filter(|(key, value)| from.get(*key) != Some(*value));
+    let removed = from.keys().filter(|key| !to.contains_key(key)).map(|key| change(key.clone(), None));
+    let set = to.iter().filter(|(key, value)| from.get(key) != Some(*value));
     removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()
 }

@@ -32,13 +32,23 @@ impl<T: Clone> DerefMut for Shared<T> {
     }
 }
 
+impl<T> Shared<T> {
+    /// Returns whether a write would copy the value.
+    fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
 impl<K: Ord + Clone, V: Clone> Shared<BTreeMap<K, V>> {
     /// As the map's own, but an absent key is no write.
     pub(crate) fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
     {
-        if self.0.contains_key(key) { Arc::make_mut(&mut self.0).remove(key) } else { None }
+        if self.is_shared() && !self.0.contains_key(key) {
+            return None;
+        }
+        Arc::make_mut(&mut self.0).remove(key)
     }
 
     /// As the map's own, but an absent key is no write.
@@ -46,18 +56,21 @@ impl<K: Ord + Clone, V: Clone> Shared<BTreeMap<K, V>> {
     where
         K: Borrow<Q>,
     {
-        if self.0.contains_key(key) { Arc::make_mut(&mut self.0).get_mut(key) } else { None }
+        if self.is_shared() && !self.0.contains_key(key) {
+            return None;
+        }
+        Arc::make_mut(&mut self.0).get_mut(key)
     }
 }
 
 impl<T: Ord + Clone> Shared<BTreeSet<T>> {
     /// As the set's own, but an absent value is no write.
     pub(crate) fn remove(&mut self, value: &T) -> bool {
-        self.0.contains(value) && Arc::make_mut(&mut self.0).remove(value)
+        (!self.is_shared() || self.0.contains(value)) && Arc::make_mut(&mut self.0).remove(value)
     }
 
     /// As the set's own, but a value that is there is no write.
     pub(crate) fn insert(&mut self, value: T) -> bool {
-        !self.0.contains(&value) && Arc::make_mut(&mut self.0).insert(value)
+        (!self.is_shared() || !self.0.contains(&value)) && Arc::make_mut(&mut self.0).insert(value)
     }
 }

@@ -6,7 +6,9 @@
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::replace;
 
+use self::holders::Holders;
 use crate::action::Notice;
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
@@ -16,6 +18,7 @@ use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template
 use crate::shared::Shared;
 use crate::time::Now;
 
+mod holders;
 mod index;
 mod touch;
 
@@ -37,10 +40,25 @@ pub(crate) struct ClaimEntry {
     pub(crate) seen: Now,
     /// The record that is on its way to the server.
     pub(crate) promised: Option<Text>,
-    /// The pool in whose queue it stands.
-    queued: Option<Key>,
+    place: ClaimPlace,
+}
+
+/// Where a claim stands in the indexes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct ClaimPlace {
+    /// The pool that it refers to.
+    pool: Option<Key>,
+    /// Whether it stands in that pool's queue.
+    waits: bool,
     /// The sandbox that it has recorded, or that is being recorded.
     reserves: Option<Key>,
+}
+
+impl ClaimPlace {
+    /// Returns the pool in whose queue it stands.
+    fn queue(&self) -> Option<&Key> {
+        self.pool.as_ref().filter(|_| self.waits)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +119,7 @@ pub(crate) struct State {
     pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
     /// Services, volume claims and network policies.
     pub(crate) dependents: Shared<BTreeMap<Uid, Object>>,
-    pub(crate) names: Shared<BTreeMap<(Kind, Key), Uid>>,
+    pub(crate) names: Holders,
     pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
     pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
@@ -135,10 +153,9 @@ impl State {
         {
             return false;
         }
-        let slot = (kind, object.key().clone());
-        if let Some(&holder) = self.names.get(&slot)
-            && holder != uid
-        {
+        let key = object.key();
+        let holder = self.names.get(kind, key);
+        if let Some(holder) = holder.filter(|holder| *holder != uid) {
             if self.version(kind, holder).is_some_and(|known| known > version) {
                 // The name has passed on: this is the late report of a predecessor.
                 self.entomb(kind, uid, version, None);
@@ -152,14 +169,14 @@ impl State {
                 let new = object.meta();
                 (known.generation, known.terminating) == (new.generation, new.terminating)
             });
+        let slot = (kind, key.clone());
         self.absent.remove(&slot);
-        if self.names.get(&slot) != Some(&uid) {
-            self.names.insert(slot.clone(), uid);
+        if holder != Some(uid) {
+            self.names.insert(kind, slot.1.clone(), uid);
         }
-        self.unlink(kind, uid);
-        self.store(object.clone(), now);
-        self.link(kind, uid);
-        self.settle_hold(uid, version);
+        let former = self.store(object.clone(), now);
+        self.relink(kind, uid, former.as_ref());
+        self.settle_hold(kind, uid, version);
         self.settle_draft(&slot);
         if is_only_status {
             self.touch(kind, uid);
@@ -194,8 +211,8 @@ impl State {
         self.unlink(kind, uid);
         let Some(key) = self.discard(kind, uid) else { return };
         let slot = (kind, key);
-        if self.names.get(&slot) == Some(&uid) {
-            self.names.remove(&slot);
+        if self.names.get(kind, &slot.1) == Some(uid) {
+            self.names.remove(kind, &slot.1);
             if kind == Kind::Sandbox {
                 self.confirmed.remove(&slot.1);
             }
@@ -239,7 +256,7 @@ impl State {
             }
         }
         let feed = &mut self.feeds[kind.index()];
-        let was_lost = core::mem::replace(feed, Feed { listed: true, lost: false, ..*feed }).lost;
+        let was_lost = replace(feed, Feed { listed: true, lost: false, ..*feed }).lost;
         self.progress(kind, at);
         self.touch_all(kind);
         if was_lost {
@@ -267,7 +284,7 @@ impl State {
     /// Takes in that the server itself found nobody under this name.
     pub(crate) fn note_absence(&mut self, kind: Kind, key: &Key) {
         let slot = (kind, key.clone());
-        if !self.names.contains_key(&slot) && self.is_referred_to(kind, key) {
+        if self.names.get(kind, key).is_none() && self.is_referred_to(kind, key) {
             self.absent.insert(slot);
             self.touch_referrers(kind, key);
         }
@@ -280,15 +297,13 @@ impl State {
     fn is_never_reused(&self, slot: &(Kind, Key)) -> bool {
         let (kind, key) = slot;
         *kind == Kind::Sandbox
-            && !self.names.contains_key(&(Kind::Claim, key.clone()))
+            && self.names.get(Kind::Claim, key).is_none()
             && !self.ledger.drafts.contains_key(slot)
     }
 
     /// Takes in that the server itself found this sandbox under its name.
     pub(crate) fn note_presence(&mut self, key: &Key, uid: Uid) {
-        if self.names.get(&(Kind::Sandbox, key.clone())) == Some(&uid)
-            && self.is_referred_to(Kind::Sandbox, key)
-        {
+        if self.names.get(Kind::Sandbox, key) == Some(uid) && self.is_referred_to(Kind::Sandbox, key) {
             self.confirmed.insert(key.clone(), uid);
             self.touch_referrers(Kind::Sandbox, key);
         }
@@ -296,24 +311,23 @@ impl State {
 
     /// Notes what a claim is about to record.
     pub(crate) fn promise(&mut self, claim: Uid, sandbox: Option<Text>) {
-        self.unlink(Kind::Claim, claim);
-        if let Some(entry) = self.claims.get_mut(&claim) {
-            entry.promised = sandbox;
-        }
-        self.link(Kind::Claim, claim);
+        let Some(entry) = self.claims.get_mut(&claim) else { return };
+        entry.promised = sandbox;
+        self.realign(Kind::Claim, claim);
         self.touch_neighbours(Kind::Claim, claim);
     }
 
     /// Brings the indexes in line after a change of the ledger's holds or drafts.
-    pub(crate) fn hold_changed(&mut self, uid: Uid) {
-        let Some(kind) = self.kind_of(uid) else { return };
+    pub(crate) fn hold_changed(&mut self, kind: Kind, uid: Uid) {
+        if self.version(kind, uid).is_none() {
+            return;
+        }
         if kind == Kind::Pool {
             // Nobody but its own rules asks whether a pool is being written.
             self.touch(kind, uid);
             return;
         }
-        self.unlink(kind, uid);
-        self.link(kind, uid);
+        self.realign(kind, uid);
         self.touch_neighbours(kind, uid);
     }
 
@@ -323,7 +337,7 @@ impl State {
     /// is gone, so it counts.
     fn recount_drafts(&mut self, pool: Uid) {
         let is_member = |slot: &(Kind, Key)| {
-            let holder = self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid));
+            let holder = self.names.get(slot.0, &slot.1).and_then(|uid| self.meta(slot.0, uid));
             holder.is_some_and(|meta| meta.is_owned_by(pool))
         };
         let drafts = self.ledger.drafts.iter().filter(|(_, draft)| draft.purpose.subject == pool);
@@ -380,29 +394,29 @@ impl State {
         }
     }
 
-    fn store(&mut self, object: Object, now: Now) {
+    /// Takes an object for what is known, and returns what was known before.
+    fn store(&mut self, object: Object, now: Now) -> Option<Object> {
+        let uid = object.uid();
         match object {
-            Object::Claim(claim) => match self.claims.get_mut(&claim.meta.uid) {
-                Some(entry) => entry.claim = claim,
+            Object::Claim(claim) => match self.claims.get_mut(&uid) {
+                Some(entry) => Some(Object::Claim(replace(&mut entry.claim, claim))),
                 None => {
-                    let uid = claim.meta.uid;
-                    let entry = ClaimEntry { claim, seen: now, promised: None, queued: None, reserves: None };
+                    let entry = ClaimEntry { claim, seen: now, promised: None, place: ClaimPlace::default() };
                     self.claims.insert(uid, entry.into());
+                    None
                 }
             },
-            Object::Pool(pool) => match self.pools.get_mut(&pool.meta.uid) {
-                Some(entry) => entry.pool = pool,
+            Object::Pool(pool) => match self.pools.get_mut(&uid) {
+                Some(entry) => Some(Object::Pool(replace(&mut entry.pool, pool))),
                 None => {
-                    self.pools.insert(pool.meta.uid, PoolEntry { pool, status_sent: None, judges: false });
+                    self.pools.insert(uid, PoolEntry { pool, status_sent: None, judges: false });
+                    None
                 }
             },
-            Object::Template(template) => {
-                self.templates.insert(template.meta.uid, template);
-            }
-            Object::Sandbox(sandbox) => match self.sandboxes.get_mut(&sandbox.meta.uid) {
-                Some(entry) => entry.sandbox = sandbox,
+            Object::Template(template) => self.templates.insert(uid, template).map(Object::Template),
+            Object::Sandbox(sandbox) => match self.sandboxes.get_mut(&uid) {
+                Some(entry) => Some(Object::Sandbox(replace(&mut entry.sandbox, sandbox))),
                 None => {
-                    let uid = sandbox.meta.uid;
                     let entry = SandboxEntry {
                         sandbox,
                         seen: now,
@@ -411,13 +425,12 @@ impl State {
                         standing: None,
                     };
                     self.sandboxes.insert(uid, entry.into());
+                    None
                 }
             },
-            Object::Pod(pod) => {
-                self.pods.insert(pod.meta.uid, pod);
-            }
+            Object::Pod(pod) => self.pods.insert(uid, pod).map(Object::Pod),
             Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {
-                self.dependents.insert(object.uid(), object);
+                self.dependents.insert(uid, object)
             }
         }
     }
@@ -442,7 +455,7 @@ impl State {
     // ----- Settling -----
 
     /// A newer version than the one a write was locked to: the write has landed, or never can.
-    fn settle_hold(&mut self, uid: Uid, version: Version) {
+    fn settle_hold(&mut self, kind: Kind, uid: Uid, version: Version) {
         let base = match self.ledger.holds.get(&uid) {
             Some(Hold::Stale(base)) => Some(*base),
             Some(Hold::Unsettled(lost)) => {
@@ -455,17 +468,17 @@ impl State {
             if let Some(entry) = self.claims.get_mut(&uid) {
                 entry.promised = None;
             }
-            if let Some(kind) = self.kind_of(uid) {
-                self.unlink(kind, uid);
-                self.link(kind, uid);
-            }
+            self.realign(kind, uid);
         }
     }
 
     /// Somebody holds the name of a create: a lost attempt has landed, or somebody else was first.
     fn settle_draft(&mut self, slot: &(Kind, Key)) {
-        let owner =
-            self.names.get(slot).and_then(|uid| self.meta(slot.0, *uid)).and_then(|meta| meta.owner.clone());
+        if !self.ledger.drafts.contains_key(slot) {
+            return;
+        }
+        let holder = self.names.get(slot.0, &slot.1).and_then(|uid| self.meta(slot.0, uid));
+        let owner = holder.and_then(|meta| meta.owner.clone());
         let Some(draft) = self.ledger.drafts.get_mut(slot) else { return };
         match draft.stage {
             Stage::Unsettled(_) => {

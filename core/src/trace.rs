@@ -254,8 +254,9 @@ fn redact_change(change: &mut Change) {
 }
 
 fn redact_labels(annotations: &mut Labels) {
-    if let Some(value) = annotations.get_mut(LAST_APPLIED) {
-        *value = hashed(value).into();
+    if let Some(value) = annotations.get(LAST_APPLIED) {
+        let hashed = hashed(value);
+        annotations.insert(LAST_APPLIED.into(), hashed.into());
     }
 }
 

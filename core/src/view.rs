@@ -93,10 +93,9 @@ impl<'a> View<'a> {
     }
 
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
-        let slot = (kind, key.clone());
-        match self.state.names.get(&slot) {
-            Some(&uid) => Holder::Is(uid),
-            None if self.state.absent.contains(&slot) => Holder::Nobody,
+        match self.state.names.get(kind, key) {
+            Some(uid) => Holder::Is(uid),
+            None if self.state.absent.contains(&(kind, key.clone())) => Holder::Nobody,
             None => Holder::Unseen,
         }
     }

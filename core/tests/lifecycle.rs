@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Intent, Operation, Part};
 use agent_sandbox_core::config::Config;
-use agent_sandbox_core::event::{Event, Outcome};
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
@@ -18,6 +18,7 @@ use agent_sandbox_core::object::{
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::Policy;
 
+/// WPL-027, CON-060, CON-061.
 #[test]
 fn a_pool_fills_to_its_replicas_and_says_so() {
     let mut world = World::with_pool(3);
@@ -27,6 +28,7 @@ fn a_pool_fills_to_its_replicas_and_says_so() {
     assert_eq!(world.pool().status, PoolStatus { replicas: 3, ready: 3, selector, observed: 1 });
 }
 
+/// ADP-031, ADP-035, KEY-005, KEY-009, CON-031, CON-043.
 #[test]
 fn the_labels_that_clients_read_are_there() {
     let mut world = World::with_pool(1);
@@ -41,6 +43,7 @@ fn the_labels_that_clients_read_are_there() {
     assert!(adopted.meta.label(names::CLAIM_UID).is_some());
 }
 
+/// ADP-020, ADP-030, ADP-041, STS-004, CON-012, CON-013.
 #[test]
 fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     let mut world = World::with_pool(1);
@@ -59,6 +62,7 @@ fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// CLD-001, CON-041, RES-021.
 #[test]
 fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     let mut world = World::with_pool(0);
@@ -70,6 +74,7 @@ fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     assert_eq!(world.sandboxes().len(), 1);
 }
 
+/// CON-045, INV-01, INV-02.
 #[test]
 fn more_claims_than_members_are_all_served_with_different_sandboxes() {
     let mut world = World::with_pool(2);
@@ -85,6 +90,7 @@ fn more_claims_than_members_are_all_served_with_different_sandboxes() {
     assert_eq!(world.sandboxes().len(), 7);
 }
 
+/// RES-020, RES-022.
 #[test]
 fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
     let mut world = World::with_pool(1);
@@ -98,6 +104,7 @@ fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
     assert_ne!(&*world.get_claim("claim").status.sandbox.unwrap().name, "claim");
 }
 
+/// RES-020, DEF-030: woken when the time is over, by a clock of its own.
 #[test]
 fn a_claim_waits_at_most_two_seconds() {
     let mut world = World::with_pool(1);
@@ -112,6 +119,7 @@ fn a_claim_waits_at_most_two_seconds() {
     assert!(world.sent.contains(&Intent::RecordColdStart));
 }
 
+/// WPL-036, WPL-038.
 #[test]
 fn a_smaller_pool_deletes_what_is_too_much() {
     let mut world = World::with_pool(4);
@@ -122,6 +130,7 @@ fn a_smaller_pool_deletes_what_is_too_much() {
     assert_eq!(world.pool().status.replicas, 1);
 }
 
+/// CND-021, INV-35.
 #[test]
 fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     let mut world = World::with_pool(1);
@@ -137,6 +146,7 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
 }
 
+/// INV-31, INV-34.
 #[test]
 fn a_lost_answer_is_settled_by_repeating_the_same_write() {
     for intent in [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus] {
@@ -152,6 +162,7 @@ fn a_lost_answer_is_settled_by_repeating_the_same_write() {
     }
 }
 
+/// WPL-043, GAP-001, INV-34.
 #[test]
 fn a_create_whose_answer_is_lost_makes_one_object() {
     for intent in [Intent::CreateMember, Intent::CreatePod] {
@@ -165,6 +176,7 @@ fn a_create_whose_answer_is_lost_makes_one_object() {
     }
 }
 
+/// KEY-012, RES-001, RES-002, INV-31.
 #[test]
 fn a_new_process_finishes_what_the_old_one_had_recorded() {
     for cut in 0..12 {
@@ -259,6 +271,7 @@ fn an_answer_that_arrives_after_the_deletion_revives_nothing() {
     assert_eq!(next.intent, Intent::CreateMember);
 }
 
+/// SBX-078, INV-23.
 #[test]
 fn a_pod_that_is_deleted_comes_back() {
     let mut world = World::with_pool(0);
@@ -269,6 +282,7 @@ fn a_pod_that_is_deleted_comes_back() {
     assert!(world.get_claim("claim").status.is_ready());
 }
 
+/// CND-011, CON-016.
 #[test]
 fn a_claim_for_a_missing_pool_says_so_and_recovers() {
     let mut world = World::with_pool(1);
@@ -304,6 +318,7 @@ fn a_process_that_leads_again_settles_what_it_had_left_unsettled() {
     }
 }
 
+/// INV-31.
 #[test]
 fn a_standby_writes_nothing() {
     let mut world = World::with_pool(1);
@@ -331,6 +346,76 @@ fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
     world.delete(Kind::Sandbox, "owned");
     world.drain();
     assert!(world.sent.contains(&Intent::RecordAssignment), "{:?}", world.sent);
+}
+
+/// DEF-001, DEF-002, WPL-038: the lock of the delete fails, and the pool neither waits for its effect nor repeats it.
+#[test]
+fn a_member_that_is_adopted_first_survives_its_pools_delete_and_the_pool_goes_on() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(0);
+    let delete = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::DeleteMember)
+        .unwrap();
+    // A claim of another process has taken the member.
+    let mut adopted = (*world.sandboxes()[0]).clone();
+    adopted.meta.owner = None;
+    let name = adopted.meta.key.name.to_string();
+    let object = world.put(Object::Sandbox(Arc::new(adopted)));
+    let outcome = world.answer(&delete);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: delete.id, outcome }, world.now());
+    world.machine.handle_event(Event::Applied(object), world.now());
+    world.replicas(2);
+    world.settle();
+    assert!(world.objects.contains_key(&(Kind::Sandbox, name)));
+    assert_eq!((world.sandboxes().len(), world.pool().status.ready), (3, 2));
+}
+
+/// DEF-008, INV-18.
+#[test]
+fn a_pool_whose_members_are_refused_still_says_what_it_has() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(3);
+    while let Some(action) = world.machine.poll_action() {
+        let outcome = if action.intent == Intent::CreateMember {
+            Outcome::Refused(Refusal::Forbidden("quota".into()))
+        } else {
+            world.execute(&action.operation)
+        };
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    let status = world.pool().status;
+    assert_eq!((status.replicas, status.ready, status.observed), (1, 1, world.pool().meta.generation));
+}
+
+/// DEF-011.
+#[test]
+fn a_member_that_was_recorded_in_vain_serves_the_next_claim() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim("first");
+    world.drain_at_most(1);
+    assert_eq!(world.get_claim("first").meta.annotation(names::SANDBOX_NAME), Some(&member));
+    world.delete(Kind::Claim, "first");
+    world.claim("second");
+    world.settle();
+    assert_eq!(world.get_claim("second").status.sandbox.unwrap().name, member);
+}
+
+/// DEF-035, INV-12.
+#[test]
+fn a_claim_named_like_a_member_is_served() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim(&member);
+    world.settle();
+    let claim = world.get_claim(&member);
+    assert!(claim.status.is_ready());
+    assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
 /// A server that answers at once, and its watches.

@@ -58,6 +58,8 @@ enum Command {
     ///
     /// The same core and the same API server as everywhere, breadth first, so that the story of a violation is the
     /// shortest. A space is closed when nothing is left to visit. What the search leaves out is listed.
+    ///
+    /// Without flags: two claims, a pool of one, one leader, and nothing goes wrong.
     Explore(ExploreArgs),
     /// Feeds the events of a trace to the core of this build and demands the same actions.
     ///

@@ -168,7 +168,7 @@ fn values() -> impl Strategy<Value = Text> {
 }
 
 fn labels() -> impl Strategy<Value = Labels> {
-    btree_map(keys(), values(), 0..3)
+    btree_map(keys(), values(), 0..3).prop_map(Labels::from_iter)
 }
 
 fn conditions() -> impl Strategy<Value = Vec<Condition>> {

@@ -132,7 +132,7 @@ impl Machine {
         if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_))) {
             self.state.promise(uid, None);
         }
-        self.state.hold_changed(uid);
+        self.state.hold_changed(kind, uid);
     }
 
     /// Keeps a write whose answer was lost, unless evidence has settled it meanwhile.
@@ -202,13 +202,13 @@ impl Machine {
             }
             self.state.draft_changed(slot, subject);
         }
-        let Some(&holder) = self.state.names.get(slot) else { return };
+        let Some(holder) = self.state.names.get(slot.0, &slot.1) else { return };
         let Some(Hold::Stale(base)) = self.state.ledger.holds.get(&holder) else { return };
         match found {
             // The server refused our version and shows the same one: it was busy, not newer. Decide again.
             Some((uid, version)) if uid == holder && version == *base => {
                 self.state.ledger.holds.remove(&holder);
-                self.state.hold_changed(holder);
+                self.state.hold_changed(slot.0, holder);
             }
             // It was there when we wrote, and is not there now.
             None => self.state.bury(slot.0, holder, None),

@@ -51,8 +51,8 @@ impl Machine {
     pub(super) fn look(&mut self, kind: Kind, key: Key, urgency: Urgency) -> Option<Action> {
         let slot = (kind, key);
         let ledger = &self.state.ledger;
-        let holder = self.state.names.get(&slot);
-        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(uid), Some(Hold::Stale(_))));
+        let holder = self.state.names.get(slot.0, &slot.1);
+        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(&uid), Some(Hold::Stale(_))));
         let is_taken = ledger.drafts.get(&slot).is_some_and(|draft| draft.stage == Stage::Taken);
         let pending = ledger.looks.get(&slot).copied();
         if pending.is_some_and(|look| look.is_sent) {
@@ -63,7 +63,7 @@ impl Machine {
             self.state.ledger.looks.remove(&slot);
             return None;
         }
-        let subject = holder.copied().unwrap_or_default();
+        let subject = holder.unwrap_or_default();
         let urgency = pending.and_then(|look| look.urgency).unwrap_or(urgency);
         let (kind, key) = slot;
         let operation = Operation::Get { kind, key }.into();
@@ -81,7 +81,7 @@ impl Machine {
         if matches!(&*lost.purpose.operation, Operation::Patch(patch) if patch.part == Part::Status) {
             // What is true by now is told instead: locked to the same version, at most one of the two can land.
             self.state.ledger.holds.remove(&uid);
-            self.state.hold_changed(uid);
+            self.state.hold_changed(lost.purpose.operation.kind(), uid);
             self.schedule_touched();
             return None;
         }

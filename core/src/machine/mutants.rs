@@ -34,6 +34,9 @@ impl Machine {
     #[cfg(feature = "mutants")]
     pub(super) fn mutate(&self, intent: Intent, operation: Arc<Operation>) -> Arc<Operation> {
         use crate::mutant::Mutant;
+        if self.config.mutant.is_none() {
+            return operation;
+        }
         let mut changed = (*operation).clone();
         match (&mut changed, intent) {
             (Operation::Delete { target, version }, _)

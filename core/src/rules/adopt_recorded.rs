@@ -5,7 +5,7 @@ use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::make;
 use crate::names;
-use crate::object::{Claim, Owner, Sandbox, Template};
+use crate::object::{Claim, Owner, OwnerKind, Sandbox, Template};
 use crate::patch::Change;
 use crate::time::Now;
 use crate::view::{Holder, View};
@@ -16,20 +16,21 @@ use crate::view::{Holder, View};
 /// Emits: [`Intent::AdoptSandbox`], one patch locked to the version on which the pool is the owner; [`Intent::Look`]
 /// where the pool is not known.
 /// Never: before the record is stored; from a pool that is gone or going; a second sandbox for the claim.
-/// Source: ADP-030 to ADP-041, RES-004; INV-01, INV-03, INV-15.
+/// Source: ADP-030 to ADP-041, RES-004, DEF-035; INV-01, INV-03, INV-15.
 pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     if claim.meta.terminating || view.is_held(claim.meta.uid) || view.has_sandbox(claim.meta.uid) {
         return Verdict::Quiet;
     }
-    let Some(name) = view.assignment(claim).filter(|name| **name != claim.meta.key.name) else {
-        return Verdict::Quiet;
-    };
+    let Some(name) = view.assignment(claim) else { return Verdict::Quiet };
     let key = claim.meta.key.sibling(name.clone());
     let Some(sandbox) = view.sandbox_named(&key).known().filter(|sandbox| !sandbox.meta.terminating) else {
         return Verdict::Quiet;
     };
-    if sandbox.meta.owner_of_kind(Kind::Pool).is_none() {
+    let owner = sandbox.meta.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Known(Kind::Pool));
+    let Some(owner) = owner else { return Verdict::Quiet };
+    // A claim that has recorded its own name starts cold, unless a member that may serve it is called like that.
+    if *name == claim.meta.key.name && (owner.name != claim.pool || claim.needs_own_sandbox()) {
         return Verdict::Quiet;
     }
     if view.is_held(sandbox.meta.uid) {
@@ -45,7 +46,6 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict 
         }
         Holder::Nobody => Verdict::Quiet,
         Holder::Unseen => {
-            let Some(owner) = &sandbox.meta.owner else { return Verdict::Quiet };
             let key = key.sibling(owner.name.clone());
             if view.is_looked_up(Kind::Pool, &key) {
                 return Verdict::Quiet;
@@ -90,6 +90,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// ADP-032, ADP-035, KEY-005, KEY-007.
     #[test]
     fn a_recorded_member_changes_hands() {
         check(
@@ -105,6 +106,46 @@ mod tests {
         );
     }
 
+    /// DEF-035: the record of its own name is a cold start's, but here the name is a member's.
+    #[test]
+    fn a_claim_named_like_a_member_can_have_it() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim s1 records=s1
+        ",
+            &["AdoptSandbox s1 owner=s1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+        );
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl
+            pool p
+            pool q
+            sandbox s1 pool=q ready
+            claim s1 records=s1
+        ",
+            &[],
+        );
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            r#"
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim s1 records=s1 spec={"env":[{"name":"A","value":"1"}]}
+        "#,
+            &[],
+        );
+    }
+
+    /// ADP-020, INV-03.
     #[test]
     fn nothing_changes_hands_before_the_record_is_stored() {
         check(
@@ -120,6 +161,7 @@ mod tests {
         );
     }
 
+    /// RES-004.
     #[test]
     fn a_member_of_a_dying_pool_is_left_alone() {
         check(

@@ -67,6 +67,7 @@ mod tests {
     use crate::id::Kind;
     use crate::rules::testing::check;
 
+    /// ADP-014, INV-32.
     #[test]
     fn the_older_of_two_claims_gets_the_only_ready_member() {
         check(
@@ -83,6 +84,7 @@ mod tests {
         );
     }
 
+    /// ADP-014, ADP-017.
     #[test]
     fn a_ready_member_beats_an_older_one_that_is_not() {
         check(
@@ -99,6 +101,7 @@ mod tests {
         );
     }
 
+    /// ADP-015, ADP-017.
     #[test]
     fn a_member_with_an_address_beats_waiting() {
         check(
@@ -115,6 +118,7 @@ mod tests {
         );
     }
 
+    /// ADP-006.
     #[test]
     fn a_member_that_another_claim_has_recorded_is_taken() {
         check(
@@ -131,6 +135,57 @@ mod tests {
         );
     }
 
+    /// DEF-003.
+    #[test]
+    fn a_claim_that_has_recorded_a_cold_start_takes_no_member() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            claim c1 records=c1
+        ",
+            &[],
+        );
+    }
+
+    /// DEF-025, INV-15.
+    #[test]
+    fn what_a_pool_of_the_same_name_has_left_serves_nobody() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            sandbox s1 pool=p ready
+            pool p
+            claim c1
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
+
+    /// DEF-006.
+    #[test]
+    fn two_claims_wait_while_a_member_starts_for_each() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+            sandbox s2 pool=p starting
+            claim c1
+            claim c2
+        ",
+            &["until 2s Grace"],
+        );
+    }
+
+    /// ADP-013, RES-020.
     #[test]
     fn a_claim_waits_while_a_member_starts_for_it() {
         check(
@@ -146,6 +201,7 @@ mod tests {
         );
     }
 
+    /// RES-020.
     #[test]
     fn a_claim_waits_two_seconds_at_most() {
         check(
@@ -161,6 +217,7 @@ mod tests {
         );
     }
 
+    /// RES-021.
     #[test]
     fn the_youngest_starts_cold_when_more_wait_than_members_start() {
         check(
@@ -177,6 +234,7 @@ mod tests {
         );
     }
 
+    /// DEF-016.
     #[test]
     fn a_member_whose_pod_has_ended_serves_nobody() {
         check(

@@ -81,6 +81,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// RES-008.
     #[test]
     fn a_member_that_is_gone_for_certain_is_given_up() {
         check(
@@ -95,6 +96,7 @@ mod tests {
         );
     }
 
+    /// RES-008, DEF-010.
     #[test]
     fn a_member_that_no_watch_has_shown_is_looked_up_first() {
         check(
@@ -108,6 +110,7 @@ mod tests {
         );
     }
 
+    /// RES-006.
     #[test]
     fn a_member_of_another_claim_is_given_up() {
         check(
@@ -123,6 +126,22 @@ mod tests {
         );
     }
 
+    /// DEF-027.
+    #[test]
+    fn a_sandbox_that_nobody_owns_is_given_up() {
+        check(
+            give_up_assignment,
+            Kind::Claim,
+            "
+            pool p
+            sandbox s1 ready
+            claim c1 records=s1
+        ",
+            &["ClearAssignment c1 records=nothing"],
+        );
+    }
+
+    /// ADP-056.
     #[test]
     fn a_member_that_still_belongs_to_its_pool_is_kept() {
         check(
@@ -151,6 +170,7 @@ mod tests {
         );
     }
 
+    /// INV-35.
     #[test]
     fn the_user_is_told_first() {
         check(

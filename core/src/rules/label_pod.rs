@@ -32,6 +32,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// META-020, SBX-074, GAP-021.
     #[test]
     fn a_pod_that_lost_its_label_gets_it_back() {
         check(
@@ -42,6 +43,7 @@ mod tests {
         );
     }
 
+    /// SBX-075.
     #[test]
     fn a_pod_in_line_is_left_alone() {
         check(label_pod, Kind::Sandbox, "sandbox s1 ready", &[]);

@@ -31,11 +31,13 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// META-040, SBX-076, CON-031.
     #[test]
     fn a_sandbox_that_a_user_made_learns_the_name_of_its_pod() {
         check(name_pod, Kind::Sandbox, "sandbox s1 ready", &["NamePod s1"]);
     }
 
+    /// META-040.
     #[test]
     fn a_name_that_is_there_stays() {
         check(name_pod, Kind::Sandbox, "sandbox s1 ready named", &[]);

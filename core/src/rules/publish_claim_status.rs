@@ -160,6 +160,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// STS-004, CON-011.
     #[test]
     fn a_ready_sandbox_is_told_at_once() {
         check(
@@ -188,6 +189,7 @@ mod tests {
         );
     }
 
+    /// INV-35.
     #[test]
     fn another_address_is_not_ready_first() {
         check(
@@ -202,6 +204,7 @@ mod tests {
         );
     }
 
+    /// CND-021, INV-35.
     #[test]
     fn a_sandbox_that_vanished_is_looked_up_and_then_told() {
         check(
@@ -225,6 +228,7 @@ mod tests {
         );
     }
 
+    /// CON-010, INV-17.
     #[test]
     fn a_view_that_lags_does_not_take_a_sandbox_away() {
         check(
@@ -239,6 +243,7 @@ mod tests {
         );
     }
 
+    /// CND-011, CON-016, CON-017.
     #[test]
     fn a_missing_pool_is_looked_up_and_then_told() {
         check(publish_claim_status, Kind::Claim, "claim c1", &["Look p"]);
@@ -302,6 +307,7 @@ mod tests {
         );
     }
 
+    /// RES-022.
     #[test]
     fn a_claim_that_only_waits_says_nothing() {
         check(

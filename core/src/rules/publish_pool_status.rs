@@ -49,6 +49,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// WPL-027.
     #[test]
     fn a_pool_counts_its_members() {
         check(
@@ -63,6 +64,7 @@ mod tests {
         );
     }
 
+    /// WPL-027, INV-18.
     #[test]
     fn an_empty_pool_says_so_too() {
         check(publish_pool_status, Kind::Pool, "pool p replicas=0", &["SetPoolStatus p 0 there, 0 ready"]);

@@ -47,6 +47,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-110.
     #[test]
     fn a_pod_that_is_ready_is_told_at_once() {
         check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 reachable", &["until 1s Settle"]);
@@ -61,6 +62,7 @@ mod tests {
         );
     }
 
+    /// SBX-110, INV-28.
     #[test]
     fn a_status_that_is_true_is_not_written_again() {
         check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 ready", &[]);

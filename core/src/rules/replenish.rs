@@ -34,6 +34,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// WPL-026, WPL-030.
     #[test]
     fn a_pool_that_is_short_gets_a_member() {
         check(
@@ -48,6 +49,7 @@ mod tests {
         );
     }
 
+    /// WPL-013, WPL-026, WPL-035, INV-08.
     #[test]
     fn a_member_that_is_leaving_still_counts() {
         check(
@@ -63,6 +65,7 @@ mod tests {
         );
     }
 
+    /// WPL-026.
     #[test]
     fn an_adopted_sandbox_counts_no_more() {
         check(
@@ -78,6 +81,7 @@ mod tests {
         );
     }
 
+    /// WPL-002, WPL-042.
     #[test]
     fn nothing_is_made_without_a_template_or_for_a_dying_pool() {
         check(replenish, Kind::Pool, "pool p", &[]);

@@ -30,11 +30,13 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// FRB-005, KEY-015, CON-075.
     #[test]
     fn a_claim_is_stamped_when_its_status_says_ready() {
         check(stamp_first_ready, Kind::Claim, "claim c1 shows=s1 isready", &["StampFirstReady c1"]);
     }
 
+    /// FRB-005.
     #[test]
     fn a_claim_that_is_not_ready_is_not_stamped() {
         check(stamp_first_ready, Kind::Claim, "claim c1 shows=s1", &[]);

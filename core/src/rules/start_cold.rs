@@ -46,6 +46,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// CLD-001, CON-041.
     #[test]
     fn a_recorded_cold_start_is_made_under_the_claims_name() {
         check(
@@ -60,6 +61,7 @@ mod tests {
         );
     }
 
+    /// KEY-012, INV-03.
     #[test]
     fn nothing_is_made_before_the_record_is_stored() {
         check(
@@ -74,6 +76,7 @@ mod tests {
         );
     }
 
+    /// CLD-013, RES-009.
     #[test]
     fn a_name_that_somebody_holds_is_waited_for() {
         check(
@@ -89,6 +92,7 @@ mod tests {
         );
     }
 
+    /// INV-35.
     #[test]
     fn a_claim_that_still_shows_a_sandbox_gets_no_other() {
         check(

@@ -29,6 +29,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-079, CON-032.
     #[test]
     fn a_sandbox_without_a_pod_gets_one_of_its_name() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod", &["CreatePod s1"]);
@@ -39,6 +40,7 @@ mod tests {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod\nleaving s1", &[]);
     }
 
+    /// SBX-073, SBX-078, INV-04.
     #[test]
     fn a_sandbox_with_a_pod_gets_no_other() {
         check(

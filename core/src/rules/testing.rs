@@ -86,7 +86,7 @@ impl World {
             "held" => {
                 let uid = self.uid(name);
                 self.state.ledger.holds.insert(uid, Hold::Sent(ActionId(0)));
-                self.state.hold_changed(uid);
+                self.state.hold_changed(self.state.kind_of(uid).unwrap(), uid);
             }
             "leaving" => {
                 let uid = self.uid(name);
@@ -95,7 +95,7 @@ impl World {
                 let (intent, urgency) = (Intent::DeleteMember, Urgency::Background);
                 let purpose = Purpose { rule: None, subject: uid, intent, operation, urgency };
                 self.state.ledger.send(purpose, 0);
-                self.state.hold_changed(uid);
+                self.state.hold_changed(Kind::Sandbox, uid);
             }
             other => panic!("no line begins with {other:?}"),
         }
@@ -153,7 +153,7 @@ impl World {
     }
 
     fn find(&self, name: &str) -> Option<Uid> {
-        Kind::ALL.into_iter().find_map(|kind| self.state.names.get(&(kind, key(name))).copied())
+        Kind::ALL.into_iter().find_map(|kind| self.state.names.get(kind, &key(name)))
     }
 
     #[track_caller]
@@ -162,8 +162,7 @@ impl World {
     }
 
     fn subjects(&self, kind: Kind) -> Vec<Uid> {
-        let mut uids: Vec<Uid> =
-            self.state.names.iter().filter(|((of, _), _)| *of == kind).map(|(_, uid)| *uid).collect();
+        let mut uids: Vec<Uid> = self.state.names.of(kind).collect();
         uids.sort_unstable();
         uids
     }

@@ -30,6 +30,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// WPL-036, WPL-037.
     #[test]
     fn the_unready_goes_first_and_then_the_youngest() {
         check(
@@ -54,6 +55,7 @@ mod tests {
         );
     }
 
+    /// WPL-037, INV-06.
     #[test]
     fn a_stale_member_goes_before_any_other() {
         check(

@@ -1,111 +1,129 @@
-//! The indexes, kept in line with the objects: an object is unlinked as it was known, and linked as it is known.
+//! The indexes, kept in line with the objects: each object moves from where it was known to be to where it belongs.
+//!
+//! Most changes of an object move it in no index, so only what differs is written, and touched.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::replace;
 
-use super::{State, assignment, is_ready, order, range};
+use super::{ClaimPlace, State, assignment, is_ready, order, range};
 use crate::id::{Key, Kind, Uid};
 use crate::members::{Place, Standing};
-use crate::object::{Blueprint, Claim, Sandbox, Template, Update};
+use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Update};
 use crate::same;
 
 impl State {
-    /// Takes an object out of the indexes, as it is known.
-    pub(super) fn unlink(&mut self, kind: Kind, uid: Uid) {
+    /// Brings the indexes in line with an object as it is known; `former` is how it was known before.
+    pub(super) fn relink(&mut self, kind: Kind, uid: Uid, former: Option<&Object>) {
+        let from = former.and_then(|former| parent(kind, former.meta()));
+        let to = self.meta(kind, uid).and_then(|meta| parent(kind, meta));
+        self.move_child(kind, uid, from, to);
         match kind {
-            Kind::Claim => self.unlink_claim(uid),
+            Kind::Claim => self.relink_claim(uid),
             Kind::Pool => {
-                if let Some(entry) = self.pools.get(&uid) {
-                    let template = entry.pool.meta.key.sibling(entry.pool.template.clone());
-                    self.pools_by_template.remove(&(template.clone(), uid));
-                    self.unsure.push((Kind::Template, template));
-                }
+                let from =
+                    if let Some(Object::Pool(former)) = former { Some(template(former)) } else { None };
+                let to = self.pools.get(&uid).map(|entry| template(&entry.pool));
+                self.refer_to_template(uid, from, to);
             }
-            Kind::Template => {}
+            Kind::Sandbox => {
+                if let Some(Object::Sandbox(former)) = former
+                    && from != to
+                {
+                    self.touch_owner(former);
+                    self.relink_owning_claim(former);
+                }
+                self.realign(kind, uid);
+            }
+            Kind::Pod => {
+                if from != to {
+                    from.into_iter().for_each(|sandbox| self.restand(sandbox));
+                }
+                to.into_iter().for_each(|sandbox| self.restand(sandbox));
+            }
+            Kind::Template | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {}
+        }
+    }
+
+    /// Takes an object out of the indexes.
+    pub(super) fn unlink(&mut self, kind: Kind, uid: Uid) {
+        let from = self.meta(kind, uid).and_then(|meta| parent(kind, meta));
+        self.move_child(kind, uid, from, None);
+        match kind {
+            Kind::Claim => self.move_claim(uid, ClaimPlace::default()),
+            Kind::Pool => {
+                let from = self.pools.get(&uid).map(|entry| template(&entry.pool));
+                self.refer_to_template(uid, from, None);
+            }
             Kind::Sandbox => {
                 let Some(entry) = self.sandboxes.get(&uid) else { return };
                 let sandbox = entry.sandbox.clone();
-                if let Some(owner) = &sandbox.meta.owner {
-                    self.children.remove(&(owner.uid, kind, uid));
-                }
                 self.touch_owner(&sandbox);
                 self.stand(uid, None);
                 self.relink_owning_claim(&sandbox);
             }
-            Kind::Pod => {
-                if let Some(owner) = self.pods.get(&uid).and_then(|pod| pod.meta.owner_of_kind(Kind::Sandbox))
-                {
-                    self.children.remove(&(owner, kind, uid));
-                    self.restand(owner);
-                }
-            }
-            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
-                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
-                    self.children.remove(&(owner.uid, kind, uid));
-                }
-            }
+            Kind::Pod => from.into_iter().for_each(|sandbox| self.restand(sandbox)),
+            Kind::Template | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {}
         }
     }
 
-    /// Puts an object into the indexes, as it is known.
-    pub(super) fn link(&mut self, kind: Kind, uid: Uid) {
+    /// Brings the indexes in line after a change of what else decides where an object stands: its children, what is
+    /// promised to it, and the writes under way.
+    pub(super) fn realign(&mut self, kind: Kind, uid: Uid) {
         match kind {
-            Kind::Claim => self.link_claim(uid),
-            Kind::Pool => {
-                if let Some(entry) = self.pools.get(&uid) {
-                    let template = entry.pool.meta.key.sibling(entry.pool.template.clone());
-                    self.pools_by_template.insert((template, uid));
-                }
-            }
-            Kind::Template => {}
+            Kind::Claim => self.relink_claim(uid),
             Kind::Sandbox => {
                 let Some(entry) = self.sandboxes.get(&uid) else { return };
                 let sandbox = entry.sandbox.clone();
-                if let Some(owner) = &sandbox.meta.owner {
-                    self.children.insert((owner.uid, kind, uid));
-                }
                 self.restand(uid);
                 self.relink_owning_claim(&sandbox);
             }
-            Kind::Pod => {
-                if let Some(owner) = self.pods.get(&uid).and_then(|pod| pod.meta.owner_of_kind(Kind::Sandbox))
-                {
-                    self.children.insert((owner, kind, uid));
-                    self.restand(owner);
-                }
-            }
-            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
-                if let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) {
-                    self.children.insert((owner.uid, kind, uid));
-                }
-            }
+            Kind::Pool
+            | Kind::Template
+            | Kind::Pod
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => {}
         }
     }
 
-    pub(super) fn link_claim(&mut self, uid: Uid) {
-        let Some(entry) = self.claims.get(&uid) else { return };
-        let (claim, recorded) =
-            (entry.claim.clone(), entry.promised.as_ref().or(assignment(&entry.claim)).cloned());
-        let pool = claim.meta.key.sibling(claim.pool.clone());
-        let reserves = recorded.map(|name| claim.meta.key.sibling(name));
-        if let Some(key) = &reserves {
-            self.reserved.insert((key.clone(), uid));
-            self.restand_name(key);
+    fn move_child(&mut self, kind: Kind, uid: Uid, from: Option<Uid>, to: Option<Uid>) {
+        if from == to {
+            return;
         }
+        if let Some(parent) = from {
+            self.children.remove(&(parent, kind, uid));
+        }
+        if let Some(parent) = to {
+            self.children.insert((parent, kind, uid));
+        }
+    }
+
+    fn refer_to_template(&mut self, pool: Uid, from: Option<Key>, to: Option<Key>) {
+        if from == to {
+            return;
+        }
+        if let Some(template) = from {
+            self.pools_by_template.remove(&(template.clone(), pool));
+            self.unsure.push((Kind::Template, template));
+        }
+        if let Some(template) = to {
+            self.pools_by_template.insert((template, pool));
+        }
+    }
+
+    fn relink_claim(&mut self, uid: Uid) {
+        let Some(entry) = self.claims.get(&uid) else { return };
+        let claim = &entry.claim;
+        let recorded = entry.promised.as_ref().or(assignment(claim));
+        let reserves = recorded.map(|name| claim.meta.key.sibling(name.clone()));
         let waits = reserves.is_none()
             && !claim.meta.terminating
             && self.child(uid, Kind::Sandbox).is_none()
-            && !self.ledger.holds.contains_key(&uid);
-        let waits = waits && !self.stands_apart(&claim);
-        let queued = waits.then(|| pool.clone());
-        if waits {
-            self.waiting.entry(pool.clone()).or_default().insert(order(&claim));
-            self.touch_name(Kind::Pool, &pool);
-        }
-        self.claims_by_pool.insert((pool, uid));
-        if let Some(entry) = self.claims.get_mut(&uid) {
-            (entry.queued, entry.reserves) = (queued, reserves);
-        }
+            && !self.ledger.holds.contains_key(&uid)
+            && !self.stands_apart(claim);
+        let pool = Some(claim.meta.key.sibling(claim.pool.clone()));
+        self.move_claim(uid, ClaimPlace { pool, waits, reserves });
     }
 
     /// Returns whether no member may be given to a claim: it asks for what only a sandbox of its own can have, or for
@@ -117,9 +135,9 @@ impl State {
     /// Returns the template of the pool that a claim refers to, where both are known.
     fn template_for(&self, claim: &Claim) -> Option<&Template> {
         let key = claim.meta.key.sibling(claim.pool.clone());
-        let pool = &self.pools.get(self.names.get(&(Kind::Pool, key.clone()))?)?.pool;
-        let template = self.names.get(&(Kind::Template, key.sibling(pool.template.clone())))?;
-        self.templates.get(template).map(|template| &**template)
+        let pool = &self.pools.get(&self.names.get(Kind::Pool, &key)?)?.pool;
+        let template = self.names.get(Kind::Template, &key.sibling(pool.template.clone()))?;
+        self.templates.get(&template).map(|template| &**template)
     }
 
     /// Puts those into the queue, or takes those out, for whom a change of their pool or template decides that.
@@ -138,47 +156,69 @@ impl State {
             | Kind::NetworkPolicy => return,
         };
         for pool in pools {
-            let waiting: Vec<Uid> = range(&self.claims_by_pool, &pool).collect();
-            for uid in waiting {
-                let Some(entry) = self.claims.get(&uid).filter(|entry| entry.reserves.is_none()) else {
-                    continue;
-                };
-                if entry.queued.is_some() == self.stands_apart(&entry.claim) {
-                    self.unlink_claim(uid);
-                    self.link_claim(uid);
+            let claims: Vec<Uid> = range(&self.claims_by_pool, &pool).collect();
+            for uid in claims {
+                if self.claims.get(&uid).is_some_and(|entry| entry.place.reserves.is_none()) {
+                    self.relink_claim(uid);
                 }
             }
         }
     }
 
-    pub(super) fn unlink_claim(&mut self, uid: Uid) {
+    fn move_claim(&mut self, uid: Uid, to: ClaimPlace) {
+        let Some(entry) = self.claims.get(&uid) else { return };
+        if let Some(key) = entry.place.reserves.clone() {
+            self.forget_sandbox(&key, uid);
+        }
+        let Some(entry) = self.claims.get(&uid).filter(|entry| entry.place != to) else { return };
+        let order = order(&entry.claim);
         let Some(entry) = self.claims.get_mut(&uid) else { return };
-        let (claim, queued, reserves) = (entry.claim.clone(), entry.queued.take(), entry.reserves.take());
-        let pool = claim.meta.key.sibling(claim.pool.clone());
-        self.claims_by_pool.remove(&(pool.clone(), uid));
-        if let Some(queue) = queued {
-            self.touch_name(Kind::Pool, &queue);
-            if let Some(waiting) = self.waiting.get_mut(&queue) {
-                waiting.remove(&order(&claim));
-                if waiting.is_empty() {
-                    self.waiting.remove(&queue);
+        let from = replace(&mut entry.place, to.clone());
+        if from.queue() != to.queue() {
+            if let Some(pool) = from.queue() {
+                self.touch_name(Kind::Pool, pool);
+                if let Some(waiting) = self.waiting.get_mut(pool) {
+                    waiting.remove(&order);
+                    if waiting.is_empty() {
+                        self.waiting.remove(pool);
+                    }
                 }
             }
+            if let Some(pool) = to.queue() {
+                self.touch_name(Kind::Pool, pool);
+                self.waiting.entry(pool.clone()).or_default().insert(order);
+            }
         }
-        if let Some(key) = reserves {
-            self.reserved.remove(&(key.clone(), uid));
-            self.restand_name(&key);
-            self.forget_sandbox(key);
+        if from.pool != to.pool {
+            if let Some(pool) = from.pool {
+                self.claims_by_pool.remove(&(pool.clone(), uid));
+                self.unsure.push((Kind::Pool, pool));
+            }
+            if let Some(pool) = to.pool {
+                self.claims_by_pool.insert((pool, uid));
+            }
         }
-        self.unsure.push((Kind::Pool, pool));
+        if from.reserves != to.reserves {
+            if let Some(key) = from.reserves {
+                self.reserved.remove(&(key.clone(), uid));
+                self.restand_name(&key);
+            }
+            if let Some(key) = to.reserves {
+                self.reserved.insert((key.clone(), uid));
+                self.restand_name(&key);
+            }
+        }
     }
 
-    /// Drops what is known of a sandbox's name when a claim that has recorded it changes: what the server said before
+    /// Drops what is known of a sandbox's name when the claim that has recorded it changes: what the server said before
     /// is no evidence about what the claim says now.
-    fn forget_sandbox(&mut self, key: Key) {
-        if !self.is_referred_to(Kind::Sandbox, &key) {
-            self.confirmed.remove(&key);
-            self.absent.remove(&(Kind::Sandbox, key));
+    fn forget_sandbox(&mut self, key: &Key, claim: Uid) {
+        if self.confirmed.is_empty() && self.absent.is_empty() {
+            return;
+        }
+        if range(&self.reserved, key).all(|uid| uid == claim) {
+            self.confirmed.remove(key);
+            self.absent.remove(&(Kind::Sandbox, key.clone()));
         }
     }
 
@@ -195,13 +235,12 @@ impl State {
     /// A claim stops or starts to wait when it gets or loses a sandbox.
     pub(super) fn relink_owning_claim(&mut self, sandbox: &Sandbox) {
         if let Some(claim) = sandbox.meta.owner_of_kind(Kind::Claim) {
-            self.unlink_claim(claim);
-            self.link_claim(claim);
+            self.relink_claim(claim);
         }
     }
 
     pub(super) fn restand_name(&mut self, sandbox: &Key) {
-        if let Some(&uid) = self.names.get(&(Kind::Sandbox, sandbox.clone())) {
+        if let Some(uid) = self.names.get(Kind::Sandbox, sandbox) {
             self.restand(uid);
         }
     }
@@ -246,7 +285,7 @@ impl State {
     fn judge_members(&mut self, pool: Uid) {
         let Some(entry) = self.pools.get_mut(&pool) else { return };
         let judges = entry.pool.update == Update::Recreate;
-        if !core::mem::replace(&mut entry.judges, judges) && !judges {
+        if !replace(&mut entry.judges, judges) && !judges {
             return;
         }
         let range = (pool, Kind::Sandbox, Uid::UNSET)..=(pool, Kind::Sandbox, Uid::from_bits(u128::MAX));
@@ -266,7 +305,7 @@ impl State {
             return None;
         }
         let key = pool.meta.key.sibling(pool.template.clone());
-        let template = self.names.get(&(Kind::Template, key)).and_then(|uid| self.templates.get(uid));
+        let template = self.names.get(Kind::Template, &key).and_then(|uid| self.templates.get(&uid));
         let Some(template) = template.cloned() else { return Some(Place::Unjudged) };
         let is_current = same::names_template(sandbox, &template)
             && (same::bears_mark(sandbox, &template.blueprint)
@@ -316,7 +355,7 @@ impl State {
         if entry.standing == standing {
             return;
         }
-        let before = core::mem::replace(&mut entry.standing, standing.clone());
+        let before = replace(&mut entry.standing, standing.clone());
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {
@@ -339,4 +378,16 @@ impl State {
         let range = (owner, kind, Uid::UNSET)..=(owner, kind, Uid::from_bits(u128::MAX));
         self.children.range(range).next().map(|(_, _, child)| *child)
     }
+}
+
+/// Returns the object that owns another, where that matters: a sandbox has one Pod, a claim one sandbox.
+fn parent(kind: Kind, meta: &Meta) -> Option<Uid> {
+    if kind == Kind::Pod {
+        return meta.owner_of_kind(Kind::Sandbox);
+    }
+    meta.owner.as_ref().map(|owner| owner.uid)
+}
+
+fn template(pool: &Pool) -> Key {
+    pool.meta.key.sibling(pool.template.clone())
 }

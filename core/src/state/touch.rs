@@ -54,15 +54,18 @@ impl State {
             }
             Kind::Sandbox => {
                 if let Some(entry) = self.sandboxes.get(&uid) {
-                    let sandbox = entry.sandbox.clone();
-                    self.touch_owner(&sandbox);
-                    self.touch_referrers(Kind::Sandbox, &sandbox.meta.key);
+                    self.touched.extend(owner(&entry.sandbox));
+                    let key = entry.sandbox.meta.key.clone();
+                    self.touch_referrers(Kind::Sandbox, &key);
                 }
             }
             Kind::Pod => {
                 if let Some(pod) = self.pods.get(&uid).cloned() {
-                    if let Some(owner) = pod.meta.owner_of_kind(Kind::Sandbox) {
-                        self.restand(owner);
+                    if let Some(sandbox) = pod.meta.owner_of_kind(Kind::Sandbox)
+                        && let Some(entry) = self.sandboxes.get(&sandbox)
+                    {
+                        self.touched.extend(owner(&entry.sandbox));
+                        self.touch(Kind::Sandbox, sandbox);
                     }
                     self.touch_name_wanters(kind, &pod.meta.key);
                 }
@@ -79,11 +82,7 @@ impl State {
     }
 
     pub(super) fn touch_owner(&mut self, sandbox: &Sandbox) {
-        for kind in [Kind::Claim, Kind::Pool] {
-            if let Some(owner) = sandbox.meta.owner_of_kind(kind) {
-                self.touch(kind, owner);
-            }
-        }
+        self.touched.extend(owner(sandbox));
     }
 
     /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
@@ -106,7 +105,7 @@ impl State {
     }
 
     pub(super) fn touch_name(&mut self, kind: Kind, key: &Key) {
-        if let Some(&uid) = self.names.get(&(kind, key.clone())) {
+        if let Some(uid) = self.names.get(kind, key) {
             self.touch(kind, uid);
         }
     }
@@ -141,4 +140,10 @@ impl State {
             Kind::Claim | Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
+}
+
+/// Returns the claim or the pool that owns a sandbox.
+fn owner(sandbox: &Sandbox) -> Option<(Kind, Uid)> {
+    let of_kind = |kind| sandbox.meta.owner_of_kind(kind).map(|uid| (kind, uid));
+    of_kind(Kind::Claim).or_else(|| of_kind(Kind::Pool))
 }

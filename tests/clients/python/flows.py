@@ -8,7 +8,8 @@ import asyncio, concurrent.futures, importlib.metadata, logging, sys, time, trac
 
 from k8s_agent_sandbox import SandboxClient
 from k8s_agent_sandbox.exceptions import (
-    SandboxMetadataError, SandboxNotFoundError, SandboxTemplateNotFoundError, SandboxWarmPoolNotFoundError,
+    SandboxClaimFailedError, SandboxMetadataError, SandboxNotFoundError, SandboxTemplateNotFoundError,
+    SandboxWarmPoolNotFoundError,
 )
 from kubernetes import client, config, watch
 
@@ -233,6 +234,34 @@ def scales_a_pool(w):
 
 
 @flow
+def gives_its_sandbox_variables(w):
+    """A claim with variables is started cold with them, and leaves the ready member to others (CON-003)."""
+    w.pool(1, policies={"envVarsInjectionPolicy": "Allowed"})
+    sandbox = w.client.create_sandbox("pool", w.namespace, env={"COLOUR": "blue"})
+    assert sandbox.sandbox_id == sandbox.claim_name
+    [container] = w.pod(sandbox.sandbox_id).spec.containers
+    assert [(e.name, e.value) for e in container.env] == [("COLOUR", "blue")], container.env
+    w.full("pool", 1)
+    assert len(w.sandboxes()) == 2, w.sandboxes()
+
+
+@flow
+def is_told_what_its_template_forbids(w):
+    """What a template does not allow is a failure of its own, at once, and leaves no claim behind (CON-018)."""
+    w.pool(1)
+    volume = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    for reason, wish in [
+        ("EnvVarsInjectionRejected", {"env": {"COLOUR": "blue"}}),
+        ("VolumeClaimTemplatesError", {"volume_claim_templates": [volume]}),
+    ]:
+        error = timed(TOLD_WITHIN, lambda: raises(
+            SandboxClaimFailedError, lambda: w.client.create_sandbox("pool", w.namespace, **wish)))
+        assert reason in str(error), error
+    w.until("the client has deleted its claims", lambda: w.client.list_all_sandboxes(w.namespace) == [])
+    w.full("pool", 1)
+
+
+@flow
 def creates_lists_and_deletes_without_threads(w):
     """The asynchronous client does the same."""
     w.pool(1)
@@ -276,11 +305,11 @@ class World:
     def new_client(self):
         return SandboxClient()
 
-    def pool(self, replicas, name="pool", template="template", **pod):
+    def pool(self, replicas, name="pool", template="template", policies={}, **pod):
         """Makes a pool with its template, and waits until it is full."""
         if template:
             spec = {"containers": [{"name": "main", "image": "debian"}], **pod}
-            self.create("SandboxTemplate", template, {"podTemplate": {"spec": spec}})
+            self.create("SandboxTemplate", template, {"podTemplate": {"spec": spec}, **policies})
         self.create("SandboxWarmPool", name, {"replicas": replicas, "sandboxTemplateRef": {"name": template or "template"}})
         if template:
             self.full(name, replicas)
