@@ -20,7 +20,7 @@ finish() {
     echo "the controller's last warnings:"
     grep -E '"level":"(WARN|ERROR)"' "$dir.log" | tail -n 20 || true
   fi
-  "$programs/control-plane" down --dir "$dir" || true
+  [ ! -e "$dir/kubeconfig" ] || "$programs/control-plane" down --dir "$dir" || true
   rm -rf "$dir" "$dir.log"
 }
 trap finish EXIT

@@ -19,7 +19,7 @@ use agent_sandbox_core::time::Mono;
 
 use crate::choices::Choices;
 use crate::controller::Controller;
-use crate::faults::{Fault, Options, Rates};
+use crate::faults::{Fault, Faults, Options, Rates};
 use crate::scene::{self, Scene};
 use crate::step::{Fact, Step};
 use crate::workload::Workload;
@@ -122,6 +122,22 @@ impl<C: Controller> Timed<C> {
     pub fn new(options: &Options, controller: C::Setup, mut choices: Choices) -> Self {
         let rates = Rates::draw(options.faults, &mut choices);
         let workload = Workload::draw(options, &rates, &mut choices);
+        Self::of(&workload, rates, options.duration, controller, choices)
+    }
+
+    /// Plans a workload that is given, without trouble.
+    pub fn scripted(workload: &Workload, controller: C::Setup, mut choices: Choices) -> Self {
+        let rates = Rates::draw(Faults::NONE, &mut choices);
+        Self::of(workload, rates, Duration::ZERO, controller, choices)
+    }
+
+    fn of(
+        workload: &Workload,
+        rates: Rates,
+        trouble: Duration,
+        controller: C::Setup,
+        choices: Choices,
+    ) -> Self {
         let last = workload.times.iter().copied().max().unwrap_or_default();
         let script = workload.script.clone();
         let scene = Scene { controller, processes: PLACES, script, epoch: scene::epoch() };
@@ -133,7 +149,7 @@ impl<C: Controller> Timed<C> {
             planned: 0,
             lanes: vec![Lane::default(); usize::from(PLACES)],
             struck: [0; Fault::ALL.len()],
-            heals_at: (Mono::default() + options.duration).max(last),
+            heals_at: (Mono::default() + trouble).max(last),
             facts: Vec::new(),
         };
         timed.plan(Mono::default(), What::Step(Step::Start(0)));
@@ -148,7 +164,7 @@ impl<C: Controller> Timed<C> {
                 timed.plan(Mono::default() + BOOKMARK_EVERY, What::Bookmark(process, kind));
             }
         }
-        timed.plan_trouble(&workload);
+        timed.plan_trouble(workload);
         timed
     }
 

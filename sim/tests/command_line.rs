@@ -19,6 +19,15 @@ fn a_trace_is_replayed_to_the_same_actions() {
 }
 
 #[test]
+fn a_run_says_whether_there_was_trouble() {
+    let (code, told, _) = sim(SMALL);
+    assert_eq!(code, 0, "{told}");
+    assert!(told.contains("a pool of 2, 1m00s without trouble, then rest\n"), "{told}");
+    let (_, told, _) = sim(&["run", "--seed", "5", "--claims", "2", "--for", "20s", "--faults", "crash"]);
+    assert!(told.contains(" of trouble, then healing and rest\n"), "{told}");
+}
+
+#[test]
 fn a_changed_action_is_shown_with_its_step_and_field() {
     let place = Place::new("changed");
     let trace = place.record();

@@ -13,4 +13,5 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;
+pub mod objects;
 pub mod watch_log;

@@ -3,22 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{env, fs, iter};
+use std::{env, fs};
 
 use agent_sandbox_core::id::{Kind, Uid};
-use agent_sandbox_core::machine::Machine;
-use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object, Sandbox, Truth};
-use agent_sandbox_core::trace::{self, Damage, Step};
+use agent_sandbox_core::trace::Damage;
 use agent_sandbox_sim::checkers::Log;
+use agent_sandbox_sim::replay::{End, replay};
 use agent_sandbox_sim::store::Store;
 use agent_sandbox_tests::cluster::{Namespace, block_on};
 use agent_sandbox_tests::control_plane::{self, ControlPlane};
 use agent_sandbox_tests::controller::Controller;
+use agent_sandbox_tests::objects::{claims, create_claim, create_pool, is_done, ready};
 use agent_sandbox_tests::watch_log::WatchLog;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
-use serde_json::{Value, json};
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 /// Members of the pool.
@@ -69,9 +68,8 @@ async fn race(plane: &ControlPlane, namespace: &Namespace<'_>, dir: &Path, log: 
     };
     let mut leader = elected(1);
     leader.leads().await;
-    create(namespace, "SandboxTemplate", "template", template()).await;
-    create(namespace, "SandboxWarmPool", "pool", pool()).await;
-    log.until("the pool is full", PATIENCE, is_done).await;
+    create_pool(namespace, POOL).await;
+    log.until("the pool is full", PATIENCE, |store| is_done(store, POOL)).await;
     // It believes to lead, as a process does that was suspended while its Lease went to another.
     let mut rival = start(plane, dir, "rival", &["--leader-elect=false"]);
     rival.leads().await;
@@ -87,7 +85,7 @@ async fn race(plane: &ControlPlane, namespace: &Namespace<'_>, dir: &Path, log: 
         leader.leads().await;
     }
     traces.push(rival.stop().await);
-    log.until("every claim is Ready and the pool is full", PATIENCE, is_done).await;
+    log.until("every claim is Ready and the pool is full", PATIENCE, |store| is_done(store, POOL)).await;
     traces.push(leader.stop().await);
     traces
 }
@@ -106,19 +104,9 @@ async fn free_lease(namespace: &Namespace<'_>) {
 }
 
 async fn burst(namespace: &Namespace<'_>) {
-    let mut creates = JoinSet::new();
-    for number in 0..CLAIMS {
-        let claims = api(namespace, "SandboxClaim");
-        let claim = object(
-            "SandboxClaim",
-            &format!("claim-{number:02}"),
-            json!({ "warmPoolRef": { "name": "pool" } }),
-        );
-        creates.spawn(async move { claims.create(&PostParams::default(), &claim).await });
-    }
-    for created in creates.join_all().await {
-        created.expect("the server takes the claim");
-    }
+    let creates: JoinSet<()> =
+        (0..CLAIMS).map(|number| create_claim(namespace, &format!("claim-{number:02}"))).collect();
+    creates.join_all().await;
 }
 
 fn each_claim_has_a_sandbox_of_its_own(store: &Store) {
@@ -162,59 +150,17 @@ fn the_simulators_checkers_find_nothing(log: &WatchLog) {
 
 /// Feeds a recording to the core of this build, and demands the actions that were recorded.
 fn the_core_does_again_what_it_did(trace: &Path) {
-    let text = fs::read_to_string(trace).expect("the controller has written its recording");
-    let (header, steps) = trace::read(&text).unwrap_or_else(|damage| panic!("{}: {damage}", trace.display()));
-    let mut machine = Machine::new(header.config, header.started);
-    let mut actions = 0;
-    for (step, line) in steps.zip(2..) {
-        let step = match step {
-            Ok(step) => step,
-            // A process that is killed does not finish its line.
-            Err(Damage::CutOff { .. }) => break,
-            Err(damage) => panic!("{}: {damage}", trace.display()),
-        };
-        let mut again = Step { actions: Vec::new(), ..step.clone() };
-        match step.event.clone() {
-            Some(event) => machine.handle_event(event, step.now),
-            None => machine.handle_timeout(step.now),
+    let name = trace.display();
+    let text = fs::read(trace).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let replayed = replay(&*text, None).unwrap_or_else(|why| panic!("{name}: {why}"));
+    match replayed.end {
+        // A process that is killed does not finish its line.
+        End::Complete | End::Damaged(Damage::CutOff { .. }) => {}
+        End::Limit | End::Damaged(_) | End::Differs(_) | End::Crashed { .. } => {
+            panic!("{name}: after {} steps: {:#?}", replayed.steps, replayed.end)
         }
-        again.actions.extend(iter::from_fn(|| machine.poll_action()));
-        assert_eq!(
-            again.redacted().actions,
-            step.actions,
-            "{} line {line}: {:?}",
-            trace.display(),
-            step.event
-        );
-        actions += step.actions.len();
     }
-    assert!(actions > 0, "{} shows no action", trace.display());
-}
-
-fn is_done(store: &Store) -> bool {
-    let mut pools = store.list(Kind::Pool).iter().filter_map(Object::as_pool);
-    let told = pools.all(|pool| pool.status.ready as usize == POOL && pool.status.replicas as usize == POOL);
-    told && claims(store).all(|claim| claim.status.is_ready())
-        && members(store) == POOL
-        && store.list(Kind::Pod).len() == store.list(Kind::Sandbox).len()
-}
-
-fn ready(store: &Store) -> usize {
-    claims(store).filter(|claim| claim.status.is_ready()).count()
-}
-
-fn claims(store: &Store) -> impl Iterator<Item = &Claim> {
-    store.list(Kind::Claim).iter().filter_map(Object::as_claim)
-}
-
-fn members(store: &Store) -> usize {
-    let is_member = |sandbox: &&Sandbox| {
-        let ready = sandbox.status.condition(names::READY);
-        sandbox.meta.owner_of_kind(Kind::Pool).is_some()
-            && ready.is_some_and(|ready| ready.status == Truth::True)
-    };
-    let sandboxes = store.list(Kind::Sandbox).iter().filter_map(Object::as_sandbox);
-    sandboxes.filter(is_member).count()
+    assert!(replayed.actions.iter().sum::<u64>() > 0, "{name} shows no action");
 }
 
 fn fresh_dir(name: &str) -> PathBuf {
@@ -222,29 +168,4 @@ fn fresh_dir(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).expect("the target folder is writable");
     dir
-}
-
-async fn create(namespace: &Namespace<'_>, kind: &str, name: &str, spec: Value) {
-    let created = api(namespace, kind).create(&PostParams::default(), &object(kind, name, spec)).await;
-    created.expect("the server takes the object");
-}
-
-fn api(namespace: &Namespace<'_>, kind: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(namespace.client().clone(), namespace.name(), &resource(kind))
-}
-
-fn resource(kind: &str) -> ApiResource {
-    ApiResource::from_gvk(&GroupVersionKind::gvk("extensions.agents.x-k8s.io", "v1beta1", kind))
-}
-
-fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
-    DynamicObject::new(name, &resource(kind)).data(json!({ "spec": spec }))
-}
-
-fn template() -> Value {
-    json!({ "podTemplate": { "spec": { "containers": [{ "name": "main", "image": "debian" }] } } })
-}
-
-fn pool() -> Value {
-    json!({ "replicas": POOL, "sandboxTemplateRef": { "name": "template" } })
 }

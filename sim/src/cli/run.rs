@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
-use agent_sandbox_sim::faults::{Fault, Options};
+use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
 use agent_sandbox_sim::shrink::shrink;
 use agent_sandbox_sim::stats::Stats;
@@ -112,10 +112,11 @@ fn numbered(base: &Path, number: usize) -> PathBuf {
 fn tell(args: &RunArgs, report: &Report, real: Duration) {
     let stats = &report.stats;
     let RunArgs { claims, pool, duration, .. } = args;
-    say!(
-        "simulated       {claims} claims, a pool of {pool}, {} of trouble, then healing and rest",
-        span(*duration)
-    );
+    let then = match args.faults {
+        Faults::NONE => "without trouble, then rest",
+        _ => "of trouble, then healing and rest",
+    };
+    say!("simulated       {claims} claims, a pool of {pool}, {} {then}", span(*duration));
     if let Some(mutant) = args.mutant {
         say!("defect          {}: {}", mutant.name(), mutant.about());
     }
