@@ -30,6 +30,11 @@ pub struct Args {
         num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
     pub disable_claim_events: bool,
 
+    /// Do not note on SandboxClaims when they were first seen.
+    #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Behaviour")]
+    pub disable_claim_observability_annotations: bool,
+
     /// Read only the Pods that carry a controller's label. Takes less memory where many other Pods run; a foreign
     /// Pod that has a Sandbox's name is then found late.
     #[arg(long, value_name = "BOOL", default_value_t = false, action = ArgAction::Set,

@@ -15,6 +15,7 @@ pub mod built;
 pub mod clock;
 pub mod connect;
 pub mod crd;
+pub mod domains;
 pub mod driver;
 pub mod elect;
 pub mod floor;

@@ -1,6 +1,7 @@
 //! The wiring: which task knows which, and how a run ends.
 
 use std::convert::Infallible;
+use std::path::Path;
 use std::sync::Arc;
 
 use agent_sandbox_core::config::Config;
@@ -18,6 +19,7 @@ use crate::args::Args;
 use crate::built;
 use crate::clock::Clock;
 use crate::connect::{Clients, ConnectError};
+use crate::domains;
 use crate::driver::{Driver, Observers, Stopped};
 use crate::elect::{Election, Farewell, LEASE};
 use crate::floor::Floor;
@@ -46,6 +48,9 @@ pub enum RunError {
     /// An address cannot be used.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The file of label domains is there and cannot be read.
+    #[error("{file}: {0}", file = domains::FILE)]
+    Domains(#[source] std::io::Error),
     /// Nobody said where the Lease is.
     #[error("--leader-election-namespace is needed outside a cluster (or --leader-elect=false)")]
     NoNamespace,
@@ -129,6 +134,8 @@ impl World {
             extensions: args.extensions,
             in_flight_max: args.in_flight_max.into(),
             claim_events: !args.disable_claim_events,
+            claim_annotations: !args.disable_claim_observability_annotations,
+            label_domains: domains::read(Path::new(domains::FILE)).map_err(RunError::Domains)?,
             ..Config::default()
         };
         let started = self.clock.now();

@@ -33,6 +33,8 @@ pub enum Intent {
     AdoptSandbox,
     /// Make a sandbox for one claim.
     CreateClaimSandbox,
+    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim.
+    LabelSandbox,
     /// Tell the claim's user.
     SetClaimStatus,
     /// Note on the claim when it was first ready.
@@ -67,12 +69,13 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
         Self::AdoptSandbox,
         Self::CreateClaimSandbox,
+        Self::LabelSandbox,
         Self::SetClaimStatus,
         Self::StampFirstReady,
         Self::CreateMember,

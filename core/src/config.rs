@@ -1,8 +1,11 @@
 //! Limits and delays, each with its reason.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::id::Text;
 
 /// How a machine is set up. The same for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,12 +30,23 @@ pub struct Config {
     pub backoff_min: Duration,
     /// The longest delay after failures.
     pub backoff_max: Duration,
+    /// The domains of labels that claims may put on their Pods, with all that lie below; where it is empty,
+    /// `sandbox.users.io` alone.
+    #[serde(default)]
+    pub label_domains: Vec<Text>,
+    /// Whether to note on claims when they were first seen.
+    #[serde(default = "yes")]
+    pub claim_annotations: bool,
     /// Whether to write Kubernetes Events about claims.
     pub claim_events: bool,
     /// The one defect to have, for the simulator to find.
     #[cfg(feature = "mutants")]
     #[serde(skip)]
     pub mutant: Option<crate::mutant::Mutant>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Default for Config {
@@ -47,6 +61,8 @@ impl Default for Config {
             write_margin: Duration::from_secs(5),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(30),
+            label_domains: Vec::new(),
+            claim_annotations: true,
             claim_events: true,
             #[cfg(feature = "mutants")]
             mutant: None,

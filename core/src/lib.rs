@@ -61,6 +61,7 @@ mod rules;
 mod same;
 mod make;
 mod outfit;
+mod metadata;
 pub mod names;
 pub mod wire;
 pub mod trace;

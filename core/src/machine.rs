@@ -55,8 +55,8 @@ impl Machine {
     /// Returns a machine that knows nothing and does not lead.
     pub fn new(config: Config, now: Now) -> Self {
         Self {
+            state: State::new(&config),
             config: config.into(),
-            state: State::default(),
             agenda: Agenda::default(),
             cooling: Shared::default(),
             now,

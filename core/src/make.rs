@@ -5,6 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{Key, Kind, Text};
+use crate::metadata;
 use crate::names;
 use crate::object::{
     Claim, Condition, Labels, Meta, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool, Sandbox, SandboxStatus,
@@ -36,7 +37,16 @@ pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
 }
 
 /// Returns a sandbox made for one claim, or why there can be none (CLD-001, CLD-002).
-pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Result<Sandbox, Objection> {
+///
+/// `domains` are those of [`Config::label_domains`](crate::config::Config::label_domains).
+pub(crate) fn cold_sandbox(
+    claim: &Claim,
+    template: &Template,
+    domains: &[Text],
+) -> Result<Sandbox, Objection> {
+    if let Some(objection) = invalid_metadata(claim, domains) {
+        return Err(objection);
+    }
     let wishes = claim.wishes.as_deref();
     let mut sandbox = from_template(template, claim.meta.key.clone(), Owner::new(Kind::Claim, &claim.meta));
     sandbox.volume_claims = outfit::volume_claims(wishes, template)?;
@@ -57,16 +67,28 @@ pub(crate) fn cold_sandbox(claim: &Claim, template: &Template) -> Result<Sandbox
     if let Some(context) = claim.meta.annotations.get(names::TRACE_CONTEXT) {
         put(&mut sandbox.meta.annotations, &[(names::TRACE_CONTEXT, context.clone())]);
     }
+    join_metadata(&mut sandbox.pod, claim)?;
     sandbox.pod_spec = outfit::pod_spec(wishes, template)?;
     Ok(sandbox)
 }
 
 /// Returns why a claim cannot have a sandbox of this template, neither a member nor one of its own.
-pub(crate) fn objection(claim: &Claim, template: &Template) -> Option<Objection> {
+pub(crate) fn objection(claim: &Claim, template: &Template, domains: &[Text]) -> Option<Objection> {
     if claim.wishes.is_none() && template.flaw.is_none() {
         return None;
     }
-    cold_sandbox(claim, template).err()
+    cold_sandbox(claim, template, domains).err()
+}
+
+/// Returns why no sandbox whatever can have the metadata that a claim asks for (CLM-030).
+pub(crate) fn invalid_metadata(claim: &Claim, domains: &[Text]) -> Option<Objection> {
+    let wanted = claim.wishes.as_ref().filter(|wishes| wishes.name_metadata())?;
+    metadata::fault(&wanted.pod, domains).map(|fault| Objection::of_metadata(&fault))
+}
+
+fn join_metadata(pod: &mut PodMetadata, claim: &Claim) -> Result<(), Objection> {
+    let Some(wishes) = &claim.wishes else { return Ok(()) };
+    metadata::join(pod, &wishes.pod).map_err(|clash| Objection::other(&clash))
 }
 
 fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
@@ -89,13 +111,15 @@ fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
     }
 }
 
-/// Returns the pod metadata that an adopted member must have (ADP-035 to ADP-039): the template's and the system's,
-/// or its own without what belongs to the pool when the template is gone.
+/// Returns the pod metadata that a claim's sandbox must have (ADP-035 to ADP-040, PMD-010): the template's, the system's
+/// and the claim's, or its own without what belongs to the pool when the template is gone. What the claim cannot have is
+/// left out, and comes back as an objection.
 pub(crate) fn adopted_pod_metadata(
     claim: &Claim,
     sandbox: &Sandbox,
     template: Option<&Template>,
-) -> PodMetadata {
+    domains: &[Text],
+) -> (PodMetadata, Option<Objection>) {
     let mut pod = template.map_or_else(|| sandbox.pod.clone(), |template| template.blueprint.pod.clone());
     if template.is_none() && pod.annotations.get(names::SAFE_TO_EVICT).is_some_and(|value| &**value == "true")
     {
@@ -116,7 +140,9 @@ pub(crate) fn adopted_pod_metadata(
             pod.labels.remove(names::CREATED_BY);
         }
     }
-    pod
+    let objection = invalid_metadata(claim, domains).or_else(|| join_metadata(&mut pod, claim).err());
+    // What is there without a template may be what the claim asked for before.
+    (pod, objection.filter(|objection| template.is_some() || objection.is_of_metadata()))
 }
 
 fn put(labels: &mut Labels, pairs: &[(&str, Text)]) {

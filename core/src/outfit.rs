@@ -23,6 +23,15 @@ pub(crate) struct Objection {
 }
 
 impl Objection {
+    pub(crate) fn of_metadata(detail: &str) -> Self {
+        let message = format!("invalid additionalPodMetadata: {detail}").into();
+        Self { reason: "InvalidMetadata", message }
+    }
+
+    pub(crate) fn is_of_metadata(&self) -> bool {
+        self.reason == "InvalidMetadata"
+    }
+
     fn of_volumes(detail: &str) -> Self {
         Self { reason: "VolumeClaimTemplatesError", message: detail.into() }
     }
@@ -32,7 +41,7 @@ impl Objection {
         Self { reason: "EnvVarsInjectionRejected", message }
     }
 
-    fn other(detail: &str) -> Self {
+    pub(crate) fn other(detail: &str) -> Self {
         Self { reason: "ReconcilerError", message: format!("Error seen: {detail}").into() }
     }
 }
@@ -408,7 +417,7 @@ mod tests {
         else {
             unreachable!()
         };
-        make::cold_sandbox(&claim, &template).map_err(|said| format!("{} {}", said.reason, said.message))
+        make::cold_sandbox(&claim, &template, &[]).map_err(|said| format!("{} {}", said.reason, said.message))
     }
 
     fn read(kind: Kind, spec: &Value) -> Object {

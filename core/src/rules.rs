@@ -32,6 +32,7 @@ mod replenish;
 mod stamp_first_ready;
 mod start_cold;
 mod start_pod;
+mod sync_metadata;
 #[cfg(test)]
 mod testing;
 mod trim;
@@ -58,6 +59,7 @@ pub(crate) enum RuleId {
     StartCold,
     PublishClaimStatus,
     StampFirstReady,
+    SyncMetadata,
     AssignOwn,
     AssignWaiting,
     ReplaceStale,
@@ -98,6 +100,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::PublishClaimStatus, For::Claims, publish_claim_status::publish_claim_status),
     (Kind::Claim, RuleId::GiveUpAssignment, For::Claims, give_up_assignment::give_up_assignment),
     (Kind::Claim, RuleId::StampFirstReady, For::Nobody, stamp_first_ready::stamp_first_ready),
+    (Kind::Claim, RuleId::SyncMetadata, For::Nobody, sync_metadata::sync_metadata),
     (Kind::Pool, RuleId::AssignWaiting, For::Claims, assign_waiting::assign_waiting),
     (Kind::Pool, RuleId::ReplaceStale, For::Pools, replace_stale::replace_stale),
     (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
@@ -263,11 +266,12 @@ impl fmt::Display for Branch {
     }
 }
 
-/// Writes on a claim which sandbox it will get, before anything else happens to either (ADP-020).
-fn record(entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
+/// Writes on a claim which sandbox it will get, before anything else happens to either (ADP-020); and, unless that is
+/// switched off, when it was first seen (KEY-014, CFG-010, DEF-031).
+fn record(view: &View<'_>, entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
     let meta = &entry.claim.meta;
     let mut changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox))]);
-    if meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
+    if view.config.claim_annotations && meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
         let seen = entry.seen.wall.rfc3339_micros().into();
         changes.push(Change::Annotation(names::FIRST_OBSERVED_AT.into(), Some(seen)));
     }

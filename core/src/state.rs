@@ -10,6 +10,7 @@ use core::mem::replace;
 
 use self::holders::Holders;
 use crate::action::Notice;
+use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
@@ -134,6 +135,10 @@ pub(crate) struct State {
     pub(crate) reserved: Shared<BTreeSet<(Key, Uid)>>,
     pub(crate) claims_by_pool: Shared<BTreeSet<(Key, Uid)>>,
     pub(crate) pools_by_template: Shared<BTreeSet<(Key, Uid)>>,
+    /// Shape: (template, a claim's sandbox that was made from it).
+    made_from: Shared<BTreeSet<(Key, Uid)>>,
+    /// [`Config::label_domains`](crate::config::Config::label_domains).
+    pub(crate) label_domains: Arc<[Text]>,
     pub(crate) notices: Shared<VecDeque<Notice>>,
     /// Subjects whose rules must run, as the transitions found them.
     touched: Vec<(Kind, Uid)>,
@@ -144,6 +149,10 @@ pub(crate) struct State {
 }
 
 impl State {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self { label_domains: config.label_domains.clone().into(), ..Self::default() }
+    }
+
     // ----- What enters -----
 
     /// Takes in a state of an object, unless a newer one is known. Returns whether the view changed.
@@ -512,6 +521,12 @@ impl State {
             self.touch(kind, subject);
         }
     }
+}
+
+/// Returns the template that a claim's sandbox was made from.
+fn origin(sandbox: &Sandbox) -> Option<Key> {
+    sandbox.meta.owner_of_kind(Kind::Claim)?;
+    sandbox.meta.annotation(names::TEMPLATE_REF).map(|name| sandbox.meta.key.sibling(name.clone()))
 }
 
 /// Returns the sandbox that a claim has recorded: by annotation, or by a status from before there was one.

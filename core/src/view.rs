@@ -112,6 +112,15 @@ impl<'a> View<'a> {
         self.holder(Kind::Template, &key).map(|uid| &self.state.templates[&uid])
     }
 
+    /// Returns the template that a claim's sandbox was made from; the pool's where the sandbox does not say.
+    pub(crate) fn template_of_sandbox(&self, claim: &Claim, sandbox: &Sandbox) -> Option<&'a Arc<Template>> {
+        let Some(name) = sandbox.meta.annotation(names::TEMPLATE_REF) else {
+            return self.pool_of(claim).known().and_then(|pool| self.template_of(pool).known());
+        };
+        let key = sandbox.meta.key.sibling(name.clone());
+        self.holder(Kind::Template, &key).known().map(|uid| &self.state.templates[&uid])
+    }
+
     /// Returns the sandbox of this name.
     pub(crate) fn sandbox_named(&self, key: &Key) -> Holder<&'a Arc<Sandbox>> {
         self.holder(Kind::Sandbox, key).map(|uid| &self.state.sandboxes[&uid].sandbox)

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Json, Meta, Network, Object, Pool, PoolStatus, Update};
+use agent_sandbox_core::object::{
+    Claim, ClaimStatus, Json, Meta, Network, Object, PodMetadata, Pool, PoolStatus, Update,
+};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
 use agent_sandbox_core::wishes::Wishes;
@@ -53,6 +55,8 @@ pub enum Act {
     Scale(Key, u32),
     /// Give the object of this name this spec. Of a pool, the replicas stay.
     Edit(Object),
+    /// Set the labels and annotations that a claim asks for.
+    Label(Key, PodMetadata),
     /// Delete the n-th of all objects of a kind, counted round and round.
     DeleteAny(Kind, u32),
     /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.
@@ -103,6 +107,26 @@ pub fn volume_claims() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
+/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 it cannot have.
+pub fn metadata(number: u32) -> PodMetadata {
+    let mut metadata = PodMetadata::default();
+    let label = match number {
+        0 => Some(("sandbox.users.io/team", "a")),
+        1 => Some(("sandbox.users.io/tier", "sandbox")),
+        2 => Some(("team", "a")),
+        3 => Some(("sandbox.users.io/tier", "mine")),
+        _ => None,
+    };
+    metadata.labels.extend(label.map(|(key, value)| (key.into(), value.into())));
+    let note = match number {
+        0 | 1 => Some("note"),
+        4 => Some("agents.x-k8s.io/pod-name"),
+        _ => None,
+    };
+    metadata.annotations.extend(note.map(|key| (key.into(), "x".into())));
+    metadata
+}
+
 /// Returns a pool as a user would create it.
 pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
     pool_of(name, replicas, TEMPLATE, Update::OnReplenish)
@@ -127,7 +151,7 @@ pub fn template_of(name: &str, image: &str) -> Object {
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
         "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed",
-        "podTemplate":{{"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
+        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

@@ -50,6 +50,15 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
         Act::Edit(draft) => {
             world.server.update(draft.kind(), draft.key(), Writer::User, |object| edit(object, draft))
         }
+        Act::Label(key, metadata) => world.server.update(Kind::Claim, key, Writer::User, |object| {
+            let Object::Claim(claim) = object else { return };
+            let claim = Arc::make_mut(claim);
+            let wishes = claim.wishes.get_or_insert_default();
+            if wishes.pod != *metadata {
+                Arc::make_mut(wishes).pod = metadata.clone();
+                claim.meta.generation += 1;
+            }
+        }),
         Act::DeleteAny(kind, number) => {
             let all = world.server.store().list(*kind);
             let place = (*number as usize).checked_rem(all.len())?;

@@ -81,6 +81,14 @@ impl Workload {
                 let early = choices.chance(rates.of(Fault::ClaimDeleted));
                 deleted += u32::from(early);
                 let gone = at + lifetime(early, options, choices);
+                if wishes.is_none() && choices.below(16) == 15 {
+                    // Somebody gives the Pod a label while it is used, and may take it away again.
+                    let mut edited = at + choices.around(Duration::from_secs(5));
+                    for what in [0, 5].into_iter().take(1 + choices.below(2) as usize) {
+                        self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
+                        edited = edited + choices.around(Duration::from_secs(5));
+                    }
+                }
                 if gone >= end {
                     continue;
                 }
@@ -173,6 +181,7 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
         13 => wishes.env.push(variable("main")),
         14 => wishes.volume_claims = Some(scene::volume_claims()),
         15 => wishes.env.push(variable("nobody")),
+        11 | 12 => wishes.pod = scene::metadata(choices.below(6)),
         _ => return None,
     }
     Some(wishes)

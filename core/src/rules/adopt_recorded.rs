@@ -5,7 +5,7 @@ use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::make;
 use crate::names;
-use crate::object::{Claim, Owner, OwnerKind, Sandbox, Template};
+use crate::object::{Claim, Owner, OwnerKind, PodMetadata, Sandbox};
 use crate::patch::Change;
 use crate::time::Now;
 use crate::view::{Holder, View};
@@ -15,7 +15,8 @@ use crate::view::{Holder, View};
 /// Reads: the claim's record, the member and its pool.
 /// Emits: [`Intent::AdoptSandbox`], one patch locked to the version on which the pool is the owner; [`Intent::Look`]
 /// where the pool is not known.
-/// Never: before the record is stored; from a pool that is gone or going; a second sandbox for the claim.
+/// Never: before the record is stored; from a pool that is gone or going; a second sandbox for the claim. What the claim
+/// cannot have is left out (ADP-040).
 /// Source: ADP-030 to ADP-041, RES-004, DEF-035; INV-01, INV-03, INV-15.
 pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
@@ -38,10 +39,12 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict 
         return Verdict::Quiet;
     }
     match view.owning_pool(sandbox) {
-        Holder::Is(pool) => {
+        Holder::Is(_) => {
             view.mark(Branch::AdoptTransfer);
-            let template = view.template_of(pool).known();
-            let changes = transfer(claim, sandbox, template.map(|template| &**template));
+            let template = view.template_of_sandbox(claim, sandbox).map(|template| &**template);
+            let domains = &view.config.label_domains;
+            let (pod, _) = make::adopted_pod_metadata(claim, sandbox, template, domains);
+            let changes = transfer(claim, sandbox, &pod);
             patch(Intent::AdoptSandbox, Kind::Sandbox, &sandbox.meta, Part::Main, changes)
         }
         Holder::Nobody => Verdict::Quiet,
@@ -57,7 +60,7 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict 
 }
 
 /// Everything that changes hands, in one write.
-fn transfer(claim: &Claim, sandbox: &Sandbox, template: Option<&Template>) -> Vec<Change> {
+fn transfer(claim: &Claim, sandbox: &Sandbox, pod: &PodMetadata) -> Vec<Change> {
     let mut changes = Vec::from([Change::Owner(Owner::new(Kind::Claim, &claim.meta))]);
     let mut label = |key: &str, value: Option<Text>| {
         if sandbox.meta.labels.get(key) != value.as_ref() {
@@ -79,7 +82,6 @@ fn transfer(claim: &Claim, sandbox: &Sandbox, template: Option<&Template>) -> Ve
     if let Some(context) = claim.meta.annotations.get(names::TRACE_CONTEXT) {
         annotate(names::TRACE_CONTEXT, context);
     }
-    let pod = make::adopted_pod_metadata(claim, sandbox, template);
     changes.extend(differences(&sandbox.pod.labels, &pod.labels, Change::PodLabel));
     changes.extend(differences(&sandbox.pod.annotations, &pod.annotations, Change::PodAnnotation));
     changes
@@ -87,6 +89,9 @@ fn transfer(claim: &Claim, sandbox: &Sandbox, template: Option<&Template>) -> Ve
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+    use alloc::string::String;
+
     use super::*;
     use crate::rules::testing::check;
 
@@ -102,8 +107,26 @@ mod tests {
             sandbox s1 pool=p ready
             claim c1 records=s1
         ",
-            &["AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+            &["AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 \
+                pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=9d22159f"],
         );
+    }
+
+    /// ADP-038, ADP-040, PMD-005: what the claim asks for changes hands along with the rest, but for what it cannot have.
+    #[test]
+    fn the_pod_gets_what_the_claim_asks_for() {
+        let mut world = String::from(
+            r#"
+            template tpl spec={"podTemplate":{"metadata":{"labels":{"sandbox.users.io/x":"a"}},"spec":{}}}
+            pool p
+            sandbox s1 pool=p ready label:sandbox-template-ref-hash=h
+        "#,
+        );
+        let tail = "launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 \
+            pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=h";
+        world += r#"claim c1 records=s1 spec={"additionalPodMetadata":{"labels":{"sandbox.users.io/x":"b","sandbox.users.io/team":"a"}}}"#;
+        let said = format!("AdoptSandbox s1 owner=c1 {tail} pod:team=a pod:x=a");
+        check(adopt_recorded, Kind::Claim, &world, &[&said]);
     }
 
     /// DEF-035: the record of its own name is a cold start's, but here the name is a member's.
@@ -118,7 +141,8 @@ mod tests {
             sandbox s1 pool=p ready
             claim s1 records=s1
         ",
-            &["AdoptSandbox s1 owner=s1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+            &["AdoptSandbox s1 owner=s1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 \
+                pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=9d22159f"],
         );
         check(
             adopt_recorded,
@@ -217,7 +241,10 @@ mod tests {
             claim c1 records=s1
             template tpl make=b
         ",
-            &["AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005"],
+            &[concat!(
+                "AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 ",
+                "pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=9d22159f",
+            )],
         );
     }
 }

@@ -20,11 +20,12 @@ pub(super) fn assign_own(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let template = view.pool_of(claim).known().and_then(|pool| view.template_of(pool).known());
-    if template.is_none_or(|template| make::cold_sandbox(claim, template).is_err()) {
+    let domains = &view.config.label_domains;
+    if template.is_none_or(|template| make::cold_sandbox(claim, template, domains).is_err()) {
         return Verdict::Quiet;
     }
     view.mark(Branch::AssignOwn);
-    record(entry, Intent::RecordColdStart, claim.meta.key.name.clone())
+    record(view, entry, Intent::RecordColdStart, claim.meta.key.name.clone())
 }
 
 #[cfg(test)]

@@ -39,12 +39,12 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     if view.waiting_count(&pool.meta.key) > starting {
         view.mark(Branch::AssignCold);
         let Some(youngest) = view.youngest_waiting(&pool.meta.key) else { return Verdict::Quiet };
-        return record_cold_start(youngest);
+        return record_cold_start(view, youngest);
     }
     let grace_ends = oldest.seen.mono + view.config.adopt_grace;
     if now.mono >= grace_ends {
         view.mark(Branch::AssignGraceOver);
-        return record_cold_start(oldest);
+        return record_cold_start(view, oldest);
     }
     view.mark(Branch::AssignWait);
     Verdict::Until(grace_ends, TimeoutReason::Grace)
@@ -52,11 +52,11 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
 
 fn record_member(view: &View<'_>, claim: &ClaimEntry, member: Uid) -> Verdict {
     let Some(member) = view.sandbox(member) else { return Verdict::Quiet };
-    record(claim, Intent::RecordAssignment, member.sandbox.meta.key.name.clone())
+    record(view, claim, Intent::RecordAssignment, member.sandbox.meta.key.name.clone())
 }
 
-fn record_cold_start(claim: &ClaimEntry) -> Verdict {
-    record(claim, Intent::RecordColdStart, claim.claim.meta.key.name.clone())
+fn record_cold_start(view: &View<'_>, claim: &ClaimEntry) -> Verdict {
+    record(view, claim, Intent::RecordColdStart, claim.claim.meta.key.name.clone())
 }
 
 #[cfg(test)]
@@ -265,6 +265,29 @@ mod tests {
         "#,
             &["RecordAssignment c2 records=s1"],
         );
+    }
+
+    /// DEF-005, PMD-006: a clash is found before anything is recorded, so no member goes round.
+    #[test]
+    fn a_claim_whose_metadata_clashes_records_nothing() {
+        let template = r#"template tpl spec={"podTemplate":{"metadata":{"labels":{"sandbox.users.io/x":"a"}},"spec":{}}}"#;
+        for (wanted, said) in [("a", &["RecordAssignment c1 records=s1"][..]), ("b", &[])] {
+            let claim = format!(
+                r#"claim c1 spec={{"additionalPodMetadata":{{"labels":{{"sandbox.users.io/x":"{wanted}"}}}}}}"#
+            );
+            let world = format!("{claim}\npool p\nsandbox s1 pool=p ready\n{template}");
+            check(assign_waiting, Kind::Pool, &world, said);
+        }
+    }
+
+    /// DEF-005: whether it clashes shows only when the template is known.
+    #[test]
+    fn a_claim_with_metadata_waits_for_the_template() {
+        let claim = r#"claim c1 spec={"additionalPodMetadata":{"annotations":{"n":"x"}}}"#;
+        let world = format!("{claim}\npool p\nsandbox s1 pool=p ready");
+        check(assign_waiting, Kind::Pool, &world, &[]);
+        let known = format!("{world}\ntemplate tpl");
+        check(assign_waiting, Kind::Pool, &known, &["RecordAssignment c1 records=s1"]);
     }
 
     /// CLD-003: a template that is wrong takes its claims out of the queue, and one that is right puts them back.

@@ -5,9 +5,10 @@ use super::{Branch, Verdict, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
-use crate::make::{objection, sandbox_status, set_condition};
+use crate::make::{adopted_pod_metadata, invalid_metadata, objection, sandbox_status, set_condition};
 use crate::names;
-use crate::object::{Bound, Claim, ClaimStatus, Template, Truth};
+use crate::object::{Bound, Claim, ClaimStatus, Sandbox, Template, Truth};
+use crate::outfit::Objection;
 use crate::patch::Change;
 use crate::state::SandboxEntry;
 use crate::time::Now;
@@ -54,6 +55,10 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
         }
         _ => (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into(), now.wall),
     };
+    let told = match bound_objection(view, claim, sandbox) {
+        Some(objection) => (Truth::False, objection.reason.into(), objection.message, now.wall),
+        None => told,
+    };
     let observed = claim.meta.generation;
     set_condition(&mut status.conditions, names::READY, (told.0, told.1, told.2), observed, told.3);
     if is_replaced(&claim.status, &status) {
@@ -68,6 +73,13 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
         }
     }
     publish(claim, status)
+}
+
+/// Returns what a claim asks for since that its sandbox cannot have.
+fn bound_objection(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Option<Objection> {
+    claim.wishes.as_ref().filter(|wishes| wishes.name_metadata())?;
+    let template = view.template_of_sandbox(claim, sandbox).map(|template| &**template);
+    adopted_pod_metadata(claim, sandbox, template, &view.config.label_domains).1
 }
 
 /// Returns whether one ready status would follow another that is about something else.
@@ -102,6 +114,9 @@ fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verd
 
 /// A claim that waits says why only when waiting alone will not help.
 fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
+    if let Some(objection) = invalid_metadata(claim, &view.config.label_domains) {
+        return publish_not_ready(claim, objection.reason, objection.message, now);
+    }
     let pool_key = claim.meta.key.sibling(claim.pool.clone());
     let pool = match view.pool_of(claim) {
         Holder::Is(pool) => pool,
@@ -112,7 +127,7 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
         Holder::Unseen => return look(view, Kind::Pool, pool_key),
     };
     match view.template_of(pool) {
-        Holder::Is(template) => publish_objection(claim, template, now),
+        Holder::Is(template) => publish_objection(view, claim, template, now),
         Holder::Nobody => {
             let message = format!("SandboxTemplate {:?} not found", &*pool.template);
             publish_not_ready(claim, "TemplateNotFound", message.into(), now)
@@ -122,8 +137,8 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
 }
 
 /// Who asks for what it cannot have is told so. Once it can, what was told is taken back, since clients take it for final.
-fn publish_objection(claim: &Claim, template: &Template, now: Now) -> Verdict {
-    match objection(claim, template) {
+fn publish_objection(view: &View<'_>, claim: &Claim, template: &Template, now: Now) -> Verdict {
+    match objection(claim, template, &view.config.label_domains) {
         Some(objection) => publish_not_ready(claim, objection.reason, objection.message, now),
         None if claim.status.condition(names::READY).is_none_or(|ready| &*ready.reason == MISSING.0) => {
             Verdict::Quiet
@@ -272,6 +287,20 @@ mod tests {
                 &[&format!("SetClaimStatus c1 Ready=False {reason}")],
             );
         }
+    }
+
+    /// CLM-030, CND-014: said even where there is no pool.
+    #[test]
+    fn metadata_that_nobody_may_ask_for_is_told_first() {
+        check(
+            publish_claim_status,
+            Kind::Claim,
+            r#"
+            claim c1 spec={"additionalPodMetadata":{"labels":{"team":"a"}}}
+            absent pool p
+        "#,
+            &["SetClaimStatus c1 Ready=False InvalidMetadata"],
+        );
     }
 
     /// CLD-003, INV-32: nobody waits for a template that can serve nobody.

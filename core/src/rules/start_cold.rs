@@ -36,7 +36,9 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     // What the claim cannot have is told by its status.
-    let Ok(sandbox) = make::cold_sandbox(claim, template) else { return Verdict::Quiet };
+    let Ok(sandbox) = make::cold_sandbox(claim, template, &view.config.label_domains) else {
+        return Verdict::Quiet;
+    };
     view.mark(Branch::ColdCreate);
     Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
 }

@@ -118,6 +118,16 @@ impl World {
             sandbox.meta.generation = 1;
             sandbox.status = make::sandbox_status(&sandbox, pod.as_ref(), Wall::default());
         }
+        for (key, value) in words.iter().filter_map(|word| word.strip_prefix("label:")?.split_once('=')) {
+            sandbox.meta.labels.insert(format!("agents.x-k8s.io/{key}").into(), value.into());
+        }
+        for (key, value) in words.iter().filter_map(|word| word.strip_prefix("pod:")?.split_once('=')) {
+            let domain = if key == "old" { "" } else { "agents.x-k8s.io/" };
+            sandbox.pod.labels.insert(format!("{domain}{key}").into(), value.into());
+        }
+        if let Some(template) = value(words, "made-from") {
+            sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), template.into());
+        }
         if words.contains(&"named") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), name.into());
         }
@@ -201,7 +211,10 @@ fn describe(operation: &Operation) -> String {
             Change::Label(key, value) => {
                 text += &format!(" {}={}", short(key), value.as_deref().unwrap_or(""))
             }
-            Change::Annotation(..) | Change::PodLabel(..) | Change::PodAnnotation(..) | Change::Spec(_) => {}
+            Change::PodLabel(key, value) | Change::PodAnnotation(key, value) => {
+                text += &format!(" pod:{}={}", short(key), value.as_deref().unwrap_or(""))
+            }
+            Change::Annotation(..) | Change::Spec(_) => {}
         }
     }
     assert!(patch.version.is_some() && patch.target.uid.is_some(), "every write is locked");

@@ -6,8 +6,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::replace;
 
-use super::{ClaimPlace, State, assignment, is_ready, order, range};
+use super::{ClaimPlace, State, assignment, is_ready, order, origin, range};
 use crate::id::{Key, Kind, Uid};
+use crate::make;
 use crate::members::{Place, Standing};
 use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Update};
 use crate::same;
@@ -33,6 +34,9 @@ impl State {
                     self.touch_owner(former);
                     self.relink_owning_claim(former);
                 }
+                let was = if let Some(Object::Sandbox(former)) = former { origin(former) } else { None };
+                let is = self.sandboxes.get(&uid).and_then(|entry| origin(&entry.sandbox));
+                self.move_origin(uid, was, is);
                 self.realign(kind, uid);
             }
             Kind::Pod => {
@@ -58,6 +62,7 @@ impl State {
             Kind::Sandbox => {
                 let Some(entry) = self.sandboxes.get(&uid) else { return };
                 let sandbox = entry.sandbox.clone();
+                self.move_origin(uid, origin(&sandbox), None);
                 self.touch_owner(&sandbox);
                 self.stand(uid, None);
                 self.relink_owning_claim(&sandbox);
@@ -99,6 +104,18 @@ impl State {
         }
     }
 
+    fn move_origin(&mut self, sandbox: Uid, from: Option<Key>, to: Option<Key>) {
+        if from == to {
+            return;
+        }
+        if let Some(template) = from {
+            self.made_from.remove(&(template, sandbox));
+        }
+        if let Some(template) = to {
+            self.made_from.insert((template, sandbox));
+        }
+    }
+
     fn refer_to_template(&mut self, pool: Uid, from: Option<Key>, to: Option<Key>) {
         if from == to {
             return;
@@ -127,9 +144,17 @@ impl State {
     }
 
     /// Returns whether no member may be given to a claim: it asks for what only a sandbox of its own can have, or for
-    /// what nobody can. Such a claim stands in no queue, so that it keeps nobody waiting (INV-32).
+    /// what nobody can, as far as is known. Such a claim stands in no queue, so that it keeps nobody waiting (INV-32).
     fn stands_apart(&self, claim: &Claim) -> bool {
-        claim.needs_own_sandbox() || self.template_for(claim).is_some_and(|template| template.flaw.is_some())
+        if claim.needs_own_sandbox() {
+            return true;
+        }
+        let template = self.template_for(claim);
+        let wants_metadata = claim.wishes.as_ref().is_some_and(|wishes| wishes.name_metadata());
+        template.is_some_and(|template| template.flaw.is_some())
+            || wants_metadata
+                && template
+                    .is_none_or(|template| make::objection(claim, template, &self.label_domains).is_some())
     }
 
     /// Returns the template of the pool that a claim refers to, where both are known.

@@ -112,6 +112,9 @@ impl State {
 
     /// Touches those that name this object in their spec or record.
     pub(crate) fn touch_referrers(&mut self, kind: Kind, key: &Key) {
+        if kind == Kind::Template {
+            self.touch_owners_of_made(key);
+        }
         let (index, referrer) = match kind {
             Kind::Pool => (&self.claims_by_pool, Kind::Claim),
             Kind::Template => (&self.pools_by_template, Kind::Pool),
@@ -126,6 +129,16 @@ impl State {
             {
                 let pool = entry.pool.meta.key.clone();
                 self.touch_referrers(Kind::Pool, &pool);
+            }
+        }
+    }
+
+    /// Touches the claims whose sandboxes were made from a template.
+    fn touch_owners_of_made(&mut self, template: &Key) {
+        let made: Vec<Uid> = range(&self.made_from, template).collect();
+        for uid in made {
+            if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
+                self.touch_owner(&sandbox);
             }
         }
     }

@@ -58,6 +58,14 @@ fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
     let template = store.get(Kind::Template, &claim.meta.key.sibling(pool.template.clone()))?;
     let Object::Template(template) = template else { return None };
     let spec: serde_json::Value = serde_json::from_str(template.blueprint.pod_spec.text()).ok()?;
+    let (labels, annotations) = (&wishes.pod.labels, &wishes.pod.annotations);
+    if labels.keys().any(|key| !key.contains('/')) || annotations.contains_key(names::POD_NAME) {
+        return Some("InvalidMetadata");
+    }
+    let given = &template.blueprint.pod.labels;
+    if labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value)) {
+        return Some("ReconcilerError");
+    }
     let has = |name: &str| {
         let containers = spec["containers"].as_array();
         containers.is_some_and(|containers| containers.iter().any(|container| container["name"] == name))

@@ -15,7 +15,7 @@ impl Checker for WishesGranted {
     fn property(&self) -> Property {
         Property {
             name: "wishes-granted",
-            about: "a claim that is Ready has the variables and volumes that it asked for",
+            about: "a claim that is Ready has the variables, volumes and in the end the metadata that it asks for",
             class: Class::Safety,
         }
     }
@@ -34,6 +34,16 @@ impl Checker for WishesGranted {
         Judgement::unless_broken(lack.map(|(sandbox, lack)| {
             format!("claim {} is Ready with sandbox {} {lack}", claim.meta.key.name, sandbox.meta.key.name)
         }))
+    }
+
+    fn at_rest(&mut self, store: &Store) -> Judgement {
+        let claims = store.list(Kind::Claim).iter().filter_map(|object| as_claim(Some(object)));
+        let lack = claims.filter(|claim| claim.status.is_ready()).find_map(|claim| {
+            let bound = claim.status.sandbox.as_ref()?;
+            let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
+            lack_of_metadata(claim, as_sandbox(Some(sandbox))?, store)
+        });
+        Judgement::unless_broken(lack)
     }
 
     fn copy(&self) -> Box<dyn Checker> {
@@ -56,4 +66,18 @@ fn lack(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
         !has.contains(claims.text().trim_matches(['[', ']']))
     };
     wishes.volume_claims.as_ref().filter(is_missing).map(|_| "without its volumes".to_owned())
+}
+
+/// Returns what the Pod of a claim lacks, or has too much: in the end it has what the claim asks for by then.
+fn lack_of_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let pod = store.owned_by(Kind::Pod, sandbox.meta.uid).next()?.meta();
+    let wanted = claim.wishes.as_ref().map(|wishes| wishes.pod.clone()).unwrap_or_default();
+    let (name, team) = (&claim.meta.key.name, "sandbox.users.io/team");
+    for (wanted, has) in [(&wanted.labels, &pod.labels), (&wanted.annotations, &pod.annotations)] {
+        if let Some(key) = wanted.iter().find(|(key, value)| has.get(key) != Some(*value)) {
+            return Some(format!("the Pod of claim {name} lacks {}", key.0));
+        }
+    }
+    let is_left = pod.labels.contains_key(team) && !wanted.labels.contains_key(team);
+    is_left.then(|| format!("the Pod of claim {name} still has {team}"))
 }

@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 35] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -45,6 +45,7 @@ const NAMES: [&str; 34] = [
     "a user deletes a sandbox",
     "a user deletes in the foreground",
     "something else is collected",
+    "a user edits a claim",
     "a user edits a spec",
 ];
 
@@ -96,7 +97,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
             Some(Act::Scale(..)) => 29,
             Some(Act::DeleteAny(..)) => 30,
             Some(Act::TerminateAny(_)) => 31,
-            Some(Act::Edit(_)) => 33,
+            Some(Act::Label(..)) => 33,
+            Some(Act::Edit(_)) => 34,
         },
     }
 }
