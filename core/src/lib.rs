@@ -60,6 +60,7 @@ mod view;
 mod rules;
 mod same;
 mod make;
+mod status;
 mod outfit;
 mod metadata;
 pub mod names;

@@ -28,6 +28,7 @@ fn a_pool_fills_to_its_replicas_and_says_so() {
     assert_eq!(world.pool().status, PoolStatus { replicas: 3, ready: 3, selector, observed: 1 });
 }
 
+/// CON-042.
 /// ADP-031, ADP-035, KEY-005, KEY-009, CON-031, CON-043.
 #[test]
 fn the_labels_that_clients_read_are_there() {
@@ -176,6 +177,7 @@ fn a_create_whose_answer_is_lost_makes_one_object() {
     }
 }
 
+/// CRS-001, CRS-002, CRS-003.
 /// KEY-012, RES-001, RES-002, INV-31.
 #[test]
 fn a_new_process_finishes_what_the_old_one_had_recorded() {
@@ -348,6 +350,7 @@ fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
     assert!(world.sent.contains(&Intent::RecordAssignment), "{:?}", world.sent);
 }
 
+/// CRS-011.
 /// DEF-001, DEF-002, WPL-038: the lock of the delete fails, and the pool neither waits for its effect nor repeats it.
 #[test]
 fn a_member_that_is_adopted_first_survives_its_pools_delete_and_the_pool_goes_on() {

@@ -22,6 +22,7 @@ const NOW: &str = "2026-01-01T00:01:40.25Z";
 
 // ----- Members -----
 
+/// CON-047.
 /// WPL-043, WPL-044, KEY-001, KEY-002, KEY-003, KEY-004, KEY-005, KEY-006, KEY-008, KEY-009, KEY-011,
 /// HSH-001, HSH-009.
 #[test]
@@ -81,6 +82,7 @@ fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
 
 // ----- Claims -----
 
+/// CON-046.
 /// KEY-012, KEY-014, ADP-020, CON-075.
 #[test]
 fn a_record_is_a_locked_patch_and_says_when_the_claim_was_first_seen() {
@@ -98,6 +100,7 @@ fn a_record_is_a_locked_patch_and_says_when_the_claim_was_first_seen() {
     );
 }
 
+/// CON-044.
 /// ADP-030, ADP-031, ADP-032, ADP-033, ADP-034, ADP-035, ADP-037, ADP-038, KEY-005, KEY-007, HSH-009,
 /// CON-043.
 #[test]
@@ -153,6 +156,7 @@ fn a_transfer_without_a_template_takes_away_only_what_was_the_pools() {
     assert_eq!(patch["metadata"]["labels"]["agents.x-k8s.io/created-by"], Value::Null);
 }
 
+/// CON-042.
 /// CLD-001, KEY-005, KEY-006, KEY-007, KEY-008, KEY-009, KEY-010, CON-041, HSH-009.
 #[test]
 fn a_cold_sandbox_has_the_claims_name_and_says_whose_it_is() {
@@ -214,6 +218,7 @@ fn a_claim_shows_that_its_sandbox_has_finished() {
 
 // ----- Pods -----
 
+/// META-003, META-010, META-051, CON-080.
 /// SBX-079, META-020, META-022, META-023, META-024, META-030, META-031, META-033, META-034, META-050,
 /// META-053, CON-032.
 #[test]
@@ -310,6 +315,7 @@ fn a_pools_status_has_its_counts_and_its_selector() {
     );
 }
 
+/// META-015, CON-034.
 /// SBX-032, SBX-110, SCND-001, SCND-010, SCND-032, SCND-046, META-020.
 #[test]
 fn a_sandboxs_status_has_addresses_node_selector_and_conditions() {

@@ -59,6 +59,7 @@ fn a_deleted_namespace_goes_away_with_what_is_in_it() {
     });
 }
 
+/// CON-001.
 #[test]
 fn the_four_kinds_are_served() {
     let Some(plane) = control_plane::shared_or_skip("the_four_kinds_are_served") else { return };

@@ -9,7 +9,7 @@ use super::wishes::claim_spec;
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
     ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata, Pool,
-    PoolStatus, SandboxStatus, Update,
+    PoolStatus, Sandbox, SandboxStatus, ShutdownPolicy, Update,
 };
 
 /// Writes an object.
@@ -39,10 +39,7 @@ pub fn encode(object: &Object) -> Value {
             }
             (spec, Value::Null)
         }
-        Object::Sandbox(sandbox) => (
-            blueprint_spec(&sandbox.pod, &sandbox.pod_spec, sandbox.volume_claims.as_ref(), sandbox.service),
-            sandbox_status(&sandbox.status),
-        ),
+        Object::Sandbox(sandbox) => (sandbox_spec(sandbox), sandbox_status(&sandbox.status)),
         Object::Pod(pod) => (pod_spec(pod), pod_status(pod)),
         Object::Service(it) | Object::VolumeClaim(it) | Object::NetworkPolicy(it) => {
             (it.spec.value(), Value::Null)
@@ -137,6 +134,24 @@ fn pool_spec(pool: &Pool) -> Value {
     let mut spec = json!({ "replicas": pool.replicas, "sandboxTemplateRef": { "name": pool.template } });
     if pool.update == Update::Recreate {
         spec["updateStrategy"] = json!({ "type": "Recreate" });
+    }
+    spec
+}
+
+/// Leaves out what the server sets by default.
+fn sandbox_spec(sandbox: &Sandbox) -> Value {
+    let mut spec =
+        blueprint_spec(&sandbox.pod, &sandbox.pod_spec, sandbox.volume_claims.as_ref(), sandbox.service);
+    if sandbox.suspended {
+        spec["operatingMode"] = "Suspended".into();
+    }
+    if let Some(shutdown) = sandbox.shutdown {
+        spec["shutdownTime"] = shutdown.at.rfc3339().into();
+        spec["shutdownPolicy"] = match shutdown.policy {
+            ShutdownPolicy::Retain => "Retain",
+            ShutdownPolicy::Delete => "Delete",
+        }
+        .into();
     }
     spec
 }
