@@ -276,7 +276,6 @@ impl State {
         self.touch_owner(&sandbox);
         let standing = sandbox.meta.owner_of_kind(Kind::Pool).map(|pool| Standing {
             pool,
-            order: (sandbox.meta.created, sandbox.meta.key.name.clone(), uid),
             place: self.place(&sandbox),
             ready: is_ready(&sandbox),
         });
@@ -306,19 +305,19 @@ impl State {
     }
 
     pub(super) fn stand(&mut self, uid: Uid, standing: Option<Standing>) {
+        let Some(entry) = self.sandboxes.get(&uid).filter(|entry| entry.standing != standing) else { return };
+        let meta = &entry.sandbox.meta;
+        let order = (meta.created, meta.key.name.clone(), uid);
         let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
-        if entry.standing == standing {
-            return;
-        }
         let before = replace(&mut entry.standing, standing.clone());
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {
-            members.remove(&before);
+            members.remove(&before, order.clone());
             self.drop_members(before.pool);
         }
         if let Some(standing) = standing {
-            self.members.entry(standing.pool).or_default().add(&standing);
+            self.members.entry(standing.pool).or_default().add(&standing, order);
         }
     }
 
