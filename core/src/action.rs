@@ -47,12 +47,18 @@ pub enum Intent {
     SetPoolStatus,
     /// Start a sandbox's Pod.
     CreatePod,
+    /// Make a sandbox the owner of a Pod that was prepared for it.
+    AdoptPod,
+    /// Delete a Pod of a sandbox that is to have none.
+    DeletePod,
     /// Bring a Pod's labels and annotations in line with its sandbox.
     LabelPod,
     /// Note on the sandbox which Pod is its own.
     NamePod,
     /// Tell the sandbox's user.
     SetSandboxStatus,
+    /// Delete a sandbox that has expired.
+    DeleteSandbox,
     /// Label a template with the hash of its name.
     LabelTemplate,
     /// Close a template's sandboxes off from the cluster.
@@ -69,7 +75,7 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
@@ -82,9 +88,12 @@ impl Intent {
         Self::DeleteMember,
         Self::SetPoolStatus,
         Self::CreatePod,
+        Self::AdoptPod,
+        Self::DeletePod,
         Self::LabelPod,
         Self::NamePod,
         Self::SetSandboxStatus,
+        Self::DeleteSandbox,
         Self::LabelTemplate,
         Self::CreateNetworkPolicy,
         Self::SetNetworkPolicy,

@@ -44,6 +44,8 @@ pub enum TimeoutReason {
     Settle,
     /// A pool's status may be written again.
     StatusInterval,
+    /// A life is over.
+    Expiry,
     /// An action failed and may be tried again.
     Backoff,
     /// An answer was lost and the write may be repeated, or can no longer take effect.

@@ -16,6 +16,7 @@ use crate::machine::Machine;
 use crate::names;
 use crate::object::{
     ClaimStatus, Condition, Json, Labels, Meta, Network, Object, OwnerKind, PodMetadata, SandboxStatus,
+    Shutdown,
 };
 use crate::patch::Change;
 use crate::time::Mono;
@@ -166,6 +167,12 @@ impl Walk {
             }
             Object::Sandbox(sandbox) => {
                 self.pod_metadata(&sandbox.pod);
+                self.option(sandbox.suspended);
+                self.option(sandbox.shutdown.is_some());
+                if let Some(Shutdown { at, policy }) = sandbox.shutdown {
+                    self.number(at.micros() as u64);
+                    self.number(policy as u64);
+                }
                 self.text(sandbox.pod_spec.text());
                 self.text(sandbox.volume_claims.as_ref().map_or("", Json::text));
                 self.sandbox_status(&sandbox.status);
@@ -280,6 +287,7 @@ impl Walk {
         self.conditions(&status.conditions);
         self.texts(&status.pod_ips);
         self.text(&status.node);
+        self.option(status.selector.is_empty());
     }
 
     /// Visits what an action asks for.

@@ -59,6 +59,7 @@ mod agenda;
 mod view;
 mod rules;
 mod make;
+mod status;
 mod outfit;
 mod metadata;
 pub mod names;

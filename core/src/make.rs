@@ -1,7 +1,6 @@
-//! What the core makes: sandboxes from templates, Pods from sandboxes, and the status that follows from a Pod.
+//! What the core makes: sandboxes from templates, and Pods from sandboxes.
 
 use alloc::format;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::id::{Key, Kind, Text};
@@ -107,6 +106,8 @@ fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
         pod_spec: blueprint.pod_spec.clone(),
         volume_claims: blueprint.volume_claims.clone(),
         service: blueprint.service,
+        suspended: false,
+        shutdown: None,
         status: SandboxStatus::default(),
     }
 }
@@ -236,79 +237,10 @@ fn system_labels(sandbox: &Sandbox) -> [(&'static str, Option<Text>); 3] {
     ]
 }
 
-// ----- Status -----
-
-/// Returns the status that a sandbox should show, given its Pod (SCND-001 to SCND-046, SBX-032).
-pub(crate) fn sandbox_status(sandbox: &Sandbox, pod: Option<&Arc<Pod>>, now: Wall) -> SandboxStatus {
-    let mut status = sandbox.status.clone();
-    let generation = sandbox.meta.generation;
-    let not_suspended = ("NotSuspended".into(), "Sandbox is not suspended".into());
-    set_condition(
-        &mut status.conditions,
-        names::SUSPENDED,
-        (Truth::False, not_suspended.0, not_suspended.1),
-        generation,
-        now,
-    );
-    match pod.and_then(|pod| finished(pod)) {
-        Some(told) => set_condition(&mut status.conditions, names::FINISHED, told, generation, now),
-        None => status.conditions.retain(|condition| &*condition.kind != names::FINISHED),
-    }
-    match pod.map(|pod| scheduled(pod)) {
-        Some(told) => set_condition(&mut status.conditions, names::POD_SCHEDULED, told, generation, now),
-        None => status.conditions.retain(|condition| &*condition.kind != names::POD_SCHEDULED),
-    }
-    set_condition(&mut status.conditions, names::READY, readiness(pod), generation, now);
-    status.pod_ips = pod.map(|pod| pod.ips.clone()).unwrap_or_default();
-    status.node = pod.map_or_else(|| "".into(), |pod| pod.node.clone());
-    if pod.is_some() {
-        status.selector =
-            format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name)).into();
-    }
-    status
-}
+// ----- Conditions -----
 
 /// Status, reason and message of a condition.
-type Told = (Truth, Text, Text);
-
-fn finished(pod: &Pod) -> Option<Told> {
-    match pod.phase {
-        Phase::Succeeded => Some((Truth::True, "PodSucceeded".into(), "Pod completed successfully".into())),
-        Phase::Failed => Some((Truth::True, "PodFailed".into(), "Pod failed".into())),
-        Phase::Pending | Phase::Running | Phase::Unknown => None,
-    }
-}
-
-fn scheduled(pod: &Pod) -> Told {
-    let Some((status, reason, message)) = &pod.scheduled else {
-        let message = "Pod has not reported a PodScheduled condition yet";
-        return (Truth::Unknown, "PodSchedulingUnknown".into(), message.into());
-    };
-    let reason = match (reason.is_empty(), status) {
-        (false, _) => reason.clone(),
-        (true, Truth::True) => "PodScheduled".into(),
-        (true, Truth::False | Truth::Unknown) => "PodSchedulingUnknown".into(),
-    };
-    (*status, reason, message.clone())
-}
-
-fn readiness(pod: Option<&Arc<Pod>>) -> Told {
-    let not_ready = |message: Text| (Truth::False, "DependenciesNotReady".into(), message);
-    let Some(pod) = pod else { return not_ready("Pod does not exist".into()) };
-    if let Some((_, reason, message)) = finished(pod) {
-        return (Truth::False, reason, message);
-    }
-    if pod.meta.terminating {
-        // A Pod that is going may still report Ready, but nobody should begin to use it (GAP-010).
-        return not_ready("Pod is terminating".into());
-    }
-    match (pod.phase, pod.ready, pod.ips.is_empty()) {
-        (Phase::Running, true, false) => (Truth::True, "DependenciesReady".into(), "Pod is Ready".into()),
-        (Phase::Running, true, true) => not_ready("Pod is Ready but has no podIPs yet".into()),
-        (Phase::Running, false, _) => not_ready("Pod is Running but not Ready".into()),
-        (phase, _, _) => not_ready(format!("Pod exists with phase: {}", phase.as_str()).into()),
-    }
-}
+pub(crate) type Told = (Truth, Text, Text);
 
 /// Sets a condition; the transition time moves only when the status does (SCND-002, CND-003).
 pub(crate) fn set_condition(list: &mut Vec<Condition>, kind: &str, told: Told, observed: i64, now: Wall) {

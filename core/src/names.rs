@@ -33,6 +33,8 @@ pub const FIRST_OBSERVED_AT: &str = "agents.x-k8s.io/controller-first-observed-a
 pub const FIRST_READY_AT: &str = "agents.x-k8s.io/claim-first-ready-at";
 /// Annotation: a W3C trace context, as JSON.
 pub const TRACE_CONTEXT: &str = "opentelemetry.io/trace-context";
+/// Label on a Pod that belongs to nobody: the sandbox that names it may have it.
+pub const ADOPTABLE: &str = "agents.x-k8s.io/adoptable";
 /// Annotation on a Pod: which labels came from its sandbox's pod template.
 pub const PROPAGATED_LABELS: &str = "agents.x-k8s.io/propagated-labels";
 /// Annotation on a Pod: which annotations came from its sandbox's pod template.
@@ -51,6 +53,11 @@ pub const SUSPENDED: &str = "Suspended";
 pub const POD_SCHEDULED: &str = "PodScheduled";
 /// Condition type: the Pod ran to its end.
 pub const FINISHED: &str = "Finished";
+
+/// Reason: the sandbox has reached its shutdown time.
+pub const EXPIRED: &str = "SandboxExpired";
+/// Reason: several Pods belong to one sandbox.
+pub const MULTIPLE_PODS: &str = "MultiplePods";
 
 /// The reporting controller of Events about claims.
 pub const CLAIM_REPORTER: &str = "sandboxclaim-controller";

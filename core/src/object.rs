@@ -315,8 +315,33 @@ pub struct Sandbox {
     pub volume_claims: Option<Json>,
     /// `spec.service`.
     pub service: Option<bool>,
+    /// `spec.operatingMode: Suspended`: it is to have no Pod.
+    #[serde(default)]
+    pub suspended: bool,
+    /// `spec.shutdownTime` and `spec.shutdownPolicy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shutdown: Option<Shutdown>,
     /// `status`.
     pub status: SandboxStatus,
+}
+
+/// When a sandbox ends, and what is left of it then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shutdown {
+    /// From this moment on it has expired.
+    pub at: Wall,
+    /// What then becomes of it.
+    pub policy: ShutdownPolicy,
+}
+
+/// What becomes of a sandbox that has expired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShutdownPolicy {
+    /// It stays, without its Pod and its Service, as a record.
+    #[default]
+    Retain,
+    /// It is deleted.
+    Delete,
 }
 
 /// What a sandbox's user reads.
@@ -505,7 +530,19 @@ impl Object {
     }
 }
 
+impl Sandbox {
+    /// Returns whether its time is over.
+    pub fn is_over(&self, now: Wall) -> bool {
+        self.shutdown.is_some_and(|shutdown| shutdown.at <= now)
+    }
+}
+
 impl SandboxStatus {
+    /// Returns whether the sandbox's user was told that it has expired.
+    pub fn is_expired(&self) -> bool {
+        self.condition(crate::names::READY).is_some_and(|ready| &*ready.reason == crate::names::EXPIRED)
+    }
+
     /// Returns the condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| &*condition.kind == kind)

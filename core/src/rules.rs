@@ -16,9 +16,11 @@ use crate::state::ClaimEntry;
 use crate::time::{Mono, Now};
 use crate::view::View;
 
+mod adopt_pod;
 mod adopt_recorded;
 mod assign_own;
 mod assign_waiting;
+mod end_sandbox;
 mod give_up_assignment;
 mod isolate_template;
 mod label_pod;
@@ -31,9 +33,10 @@ mod replenish;
 mod stamp_first_ready;
 mod start_cold;
 mod start_pod;
+mod stop_pod;
 mod sync_metadata;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod trim;
 
 /// What a rule says.
@@ -64,6 +67,9 @@ pub(crate) enum RuleId {
     Replenish,
     Trim,
     PublishPoolStatus,
+    StopPod,
+    EndSandbox,
+    AdoptPod,
     StartPod,
     PublishSandboxStatus,
     NamePod,
@@ -103,6 +109,9 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
     (Kind::Pool, RuleId::Trim, For::Nobody, trim::trim),
     (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),
+    (Kind::Sandbox, RuleId::StopPod, For::SandboxOwner, stop_pod::stop_pod),
+    (Kind::Sandbox, RuleId::EndSandbox, For::Nobody, end_sandbox::end_sandbox),
+    (Kind::Sandbox, RuleId::AdoptPod, For::SandboxOwner, adopt_pod::adopt_pod),
     (Kind::Sandbox, RuleId::StartPod, For::SandboxOwner, start_pod::start_pod),
     (
         Kind::Sandbox,

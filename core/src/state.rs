@@ -131,6 +131,8 @@ pub(crate) struct State {
     pub(crate) reserved: Shared<BTreeSet<(Key, Uid)>>,
     pub(crate) claims_by_pool: Shared<BTreeSet<(Key, Uid)>>,
     pub(crate) pools_by_template: Shared<BTreeSet<(Key, Uid)>>,
+    /// Shape: (Pod, the sandbox of another name that notes it).
+    pub(crate) noted: Shared<BTreeSet<(Key, Uid)>>,
     /// Shape: (template, a claim's sandbox that was made from it).
     made_from: Shared<BTreeSet<(Key, Uid)>>,
     /// [`Config::label_domains`](crate::config::Config::label_domains).
@@ -522,6 +524,12 @@ fn origin(sandbox: &Sandbox) -> Option<Key> {
 /// Returns the sandbox that a claim has recorded: by annotation, or by a status from before there was one.
 pub(crate) fn assignment(claim: &Claim) -> Option<&Text> {
     claim.meta.annotation(names::SANDBOX_NAME).or(claim.status.sandbox.as_ref().map(|sandbox| &sandbox.name))
+}
+
+/// Returns the Pod that a sandbox notes, if that has another name than its own.
+pub(crate) fn noted_pod(sandbox: &Sandbox) -> Option<Key> {
+    let noted = sandbox.meta.annotation(names::POD_NAME)?;
+    (*noted != sandbox.meta.key.name).then(|| sandbox.meta.key.sibling(noted.clone()))
 }
 
 fn order(claim: &Claim) -> Order {

@@ -172,8 +172,15 @@ impl fmt::Display for Wall {
 pub struct Now {
     /// For intervals: time limits, back-off, grace.
     pub mono: Mono,
-    /// For what users read: conditions and annotations.
+    /// For what users read and write: conditions, annotations, and when something ends.
     pub wall: Wall,
+}
+
+impl Now {
+    /// Returns when the process's own clock will show this moment of the calendar, if nobody sets the calendar meanwhile.
+    pub fn mono_at(self, at: Wall) -> Mono {
+        self.mono + (at - self.wall)
+    }
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@ use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::members::Members;
 use crate::names;
-use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, Template};
+use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, SandboxStatus, Template};
 use crate::rules::Branch;
-use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment};
+use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment, noted_pod};
+use crate::status::sandbox_status;
+use crate::time::Wall;
 
 /// Everything known, at one moment.
 pub(crate) struct View<'a> {
@@ -19,6 +21,55 @@ pub(crate) struct View<'a> {
     term: u64,
     names_given: u64,
     reached: &'a Cell<u64>,
+}
+
+/// What stands where a sandbox's Pod should be.
+pub(crate) enum Backing<'a> {
+    /// No Pod.
+    None,
+    /// No Pod yet, but a create of one may still land.
+    Coming,
+    /// A Pod of this name that will soon be gone, and was never the sandbox's own.
+    Leaving,
+    /// The sandbox notes a Pod of another name that is not there, as far as is known.
+    Elsewhere {
+        /// Its name.
+        noted: Key,
+        /// Whether the server itself said so.
+        is_absent: bool,
+    },
+    /// Its own, going or not.
+    Own(&'a Arc<Pod>),
+    /// Its own, so many.
+    Many(usize),
+    /// Not its own.
+    Other(&'a Arc<Pod>, Whose),
+}
+
+/// Whose a Pod is that is not the sandbox's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Nobody's, and marked for the sandbox to take.
+    Free,
+    /// Nobody's, without such a mark.
+    Unmarked,
+    /// Somebody else's.
+    Another,
+}
+
+impl<'a> Backing<'a> {
+    /// Returns the Pod, if it is the sandbox's own and the only one.
+    pub(crate) const fn own(&self) -> Option<&'a Arc<Pod>> {
+        match self {
+            Self::Own(pod) => Some(pod),
+            Self::None
+            | Self::Coming
+            | Self::Leaving
+            | Self::Elsewhere { .. }
+            | Self::Many(_)
+            | Self::Other(..) => None,
+        }
+    }
 }
 
 /// What is known about the holder of a name.
@@ -60,9 +111,57 @@ impl<'a> View<'a> {
         self.state.sandboxes.get(&uid).map(|entry| &**entry)
     }
 
-    /// Returns the Pod of a sandbox, going or not.
-    pub(crate) fn pod_of(&self, sandbox: Uid) -> Option<&'a Arc<Pod>> {
-        self.state.child(sandbox, Kind::Pod).and_then(|pod| self.state.pods.get(&pod))
+    /// Returns a sandbox's own Pods, going or not: one, save where somebody gave it more.
+    pub(crate) fn pods_of(&self, sandbox: Uid) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
+        let state = self.state;
+        state.children(sandbox, Kind::Pod).filter_map(|pod| state.pods.get(&pod))
+    }
+
+    /// Returns what stands where a sandbox's Pod should be. Owner uids decide; the name only says where to look for one
+    /// that it may adopt.
+    pub(crate) fn backing(&self, sandbox: &Sandbox) -> Backing<'a> {
+        let key = &sandbox.meta.key;
+        let mut own = self.pods_of(sandbox.meta.uid);
+        if let Some(first) = own.next() {
+            let more = own.count();
+            return if more == 0 { Backing::Own(first) } else { Backing::Many(more + 1) };
+        }
+        let noted = noted_pod(sandbox);
+        let holder = self.holder(Kind::Pod, noted.as_ref().unwrap_or(key));
+        let backing = match (holder, noted) {
+            (Holder::Is(uid), _) => Self::backing_by(sandbox, &self.state.pods[&uid]),
+            (Holder::Nobody, Some(noted)) => Backing::Elsewhere { noted, is_absent: true },
+            (Holder::Unseen, Some(noted)) => Backing::Elsewhere { noted, is_absent: false },
+            (Holder::Nobody | Holder::Unseen, None) => Backing::None,
+        };
+        let is_none = matches!(backing, Backing::None | Backing::Leaving);
+        if is_none && self.state.ledger.drafts.contains_key(&(Kind::Pod, key.clone())) {
+            return Backing::Coming;
+        }
+        backing
+    }
+
+    fn backing_by(sandbox: &Sandbox, pod: &'a Arc<Pod>) -> Backing<'a> {
+        let name = &sandbox.meta.key.name;
+        let Some(owner) = &pod.meta.owner else {
+            let is_free = pod.meta.label(names::ADOPTABLE).is_some_and(|value| &**value == "true")
+                || pod.meta.label(names::SANDBOX_NAME_HASH) == Some(&names::name_hash(name));
+            return match (pod.meta.terminating, is_free) {
+                (true, _) => Backing::Leaving,
+                (false, true) => Backing::Other(pod, Whose::Free),
+                (false, false) => Backing::Other(pod, Whose::Unmarked),
+            };
+        };
+        // A sandbox of this name had it, and another has the name: that one is gone, and its Pod is being collected.
+        if owner.kind == OwnerKind::Known(Kind::Sandbox) && owner.name == *name {
+            return Backing::Leaving;
+        }
+        Backing::Other(pod, Whose::Another)
+    }
+
+    /// Returns the status that a sandbox should show. `expired` says whether its time is over.
+    pub(crate) fn sandbox_status(&self, sandbox: &Sandbox, expired: bool, now: Wall) -> SandboxStatus {
+        sandbox_status(sandbox, &self.backing(sandbox), expired, now)
     }
 
     pub(crate) fn template(&self, uid: Uid) -> Option<&'a Arc<Template>> {
@@ -129,11 +228,6 @@ impl<'a> View<'a> {
     /// Returns whether the server itself named this sandbox as the holder of its name.
     pub(crate) fn is_confirmed(&self, sandbox: &Sandbox) -> bool {
         self.state.confirmed.get(&sandbox.meta.key) == Some(&sandbox.meta.uid)
-    }
-
-    /// Returns whether a Pod holds this name.
-    pub(crate) fn is_pod_name_taken(&self, key: &Key) -> bool {
-        matches!(self.holder(Kind::Pod, key), Holder::Is(_))
     }
 
     /// Returns the pool that owns a member: itself while it lives, nobody once it is known to be dead or dying.

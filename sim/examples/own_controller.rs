@@ -125,6 +125,8 @@ fn member(template: &Template, pool: &Object, name: String) -> Object {
         pod_spec: blueprint.pod_spec.clone(),
         volume_claims: None,
         service: None,
+        suspended: false,
+        shutdown: None,
         status: SandboxStatus::default(),
     }))
 }

@@ -10,6 +10,7 @@
 mod adopted_once;
 mod bounded_cost;
 mod claims_served;
+mod hands_off;
 mod identity_kept;
 mod in_use_kept;
 mod leader_writes;
@@ -23,6 +24,8 @@ mod one_sandbox;
 mod pools_full;
 mod population;
 mod recorded_first;
+mod right_end;
+mod sandboxes_settled;
 mod silence;
 mod truthful_ready;
 mod wishes_granted;
@@ -149,15 +152,18 @@ impl Checkers {
             Box::new(in_use_kept::InUseKept),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
-            Box::new(one_pod::OnePod),
+            Box::new(one_pod::OnePod::default()),
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(identity_kept::IdentityKept::default()),
             Box::new(leader_writes::LeaderWrites),
+            Box::new(hands_off::HandsOff),
+            Box::new(right_end::RightEnd::default()),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
+            Box::new(sandboxes_settled::SandboxesSettled),
             Box::new(nothing_left::NothingLeft),
             Box::new(silence::Silence::default()),
         ])
@@ -180,7 +186,6 @@ impl Checkers {
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
             Box::new(in_use_kept::InUseKept),
-            Box::new(one_pod::OnePod),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),
@@ -189,6 +194,7 @@ impl Checkers {
             Box::new(nothing_left::NothingLeft),
         ]);
         let remembering = Self::new(vec![
+            Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(identity_kept::IdentityKept::default()),
             Box::new(population::Population::exact()),
@@ -224,7 +230,7 @@ impl Checkers {
             Box::new(one_sandbox::OneSandbox),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::with_surplus(surplus)),
-            Box::new(one_pod::OnePod),
+            Box::new(one_pod::OnePod::default()),
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
             Box::new(no_silent_rebind::NoSilentRebind),

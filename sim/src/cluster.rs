@@ -63,7 +63,7 @@ pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, U
 pub(crate) fn faults(store: &Store, steps: &mut Vec<Step>) {
     for object in store.list(Kind::Pod) {
         let Object::Pod(pod) = object else { continue };
-        let faults = [PodStep::Run, PodStep::LoseReady, PodStep::Fail];
+        let faults = [PodStep::Run, PodStep::LoseReady, PodStep::Fail, PodStep::Succeed];
         let possible = faults.into_iter().filter(|what| is_possible(pod, *what));
         steps.extend(possible.map(|what| Step::Pod(pod.meta.uid, what)));
     }
@@ -94,7 +94,7 @@ fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::Run => live && placed && pod.phase == Phase::Pending,
         PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
         PodStep::LoseReady => live && pod.ready,
-        PodStep::Fail => live && pod.phase == Phase::Running,
+        PodStep::Fail | PodStep::Succeed => live && pod.phase == Phase::Running,
         PodStep::FinishDelete => !live,
     }
 }
@@ -118,8 +118,8 @@ fn change(pod: &mut Pod, what: PodStep) {
             change(pod, PodStep::GetReady);
         }
         PodStep::LoseReady => pod.ready = false,
-        PodStep::Fail => {
-            pod.phase = Phase::Failed;
+        PodStep::Fail | PodStep::Succeed => {
+            pod.phase = if what == PodStep::Fail { Phase::Failed } else { Phase::Succeeded };
             pod.ready = false;
         }
         PodStep::FinishDelete => {}

@@ -57,11 +57,21 @@ pub enum Fault {
     SandboxTerminated,
     /// The template is deleted, and created again under the same name.
     TemplateRecreated,
+    /// Sandboxes are suspended, and run again or not.
+    SandboxSuspended,
+    /// Sandboxes end at a time, which may be moved.
+    SandboxExpired,
+    /// A Pod is there, of the sandbox's name or noted by it, before the sandbox is.
+    PodPrepared,
+    /// Somebody gives a sandbox one more Pod.
+    PodAdded,
+    /// The Pod of a sandbox that is nobody's ends, well or badly.
+    PodEnded,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 30] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -87,6 +97,11 @@ impl Fault {
         Self::PoolRecreated,
         Self::SandboxTerminated,
         Self::TemplateRecreated,
+        Self::SandboxSuspended,
+        Self::SandboxExpired,
+        Self::PodPrepared,
+        Self::PodAdded,
+        Self::PodEnded,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -122,6 +137,11 @@ impl Fault {
             Self::PoolRecreated => "pool-recreated",
             Self::SandboxTerminated => "sandbox-terminated",
             Self::TemplateRecreated => "template-recreated",
+            Self::SandboxSuspended => "sandbox-suspended",
+            Self::SandboxExpired => "sandbox-expired",
+            Self::PodPrepared => "pod-prepared",
+            Self::PodAdded => "pod-added",
+            Self::PodEnded => "pod-ended",
         }
     }
 
@@ -133,7 +153,7 @@ impl Fault {
 
 /// A set of kinds of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Faults(u32);
+pub struct Faults(u64);
 
 impl Faults {
     /// No trouble at all.

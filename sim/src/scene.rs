@@ -5,7 +5,8 @@ use std::sync::Arc;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Claim, ClaimStatus, Json, Meta, Network, Object, PodMetadata, Pool, PoolStatus,
+    Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool, PoolStatus,
+    Sandbox, SandboxStatus, Shutdown,
 };
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
@@ -56,6 +57,16 @@ pub enum Act {
     DeleteAny(Kind, u32),
     /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.
     TerminateAny(u32),
+    /// Suspend a sandbox, or let it run.
+    Suspend(Key, bool),
+    /// Suspend the n-th of all sandboxes.
+    SuspendAny(u32),
+    /// Let every sandbox of a pool or a claim run.
+    ResumeOwned,
+    /// Set when a sandbox ends.
+    ShutDown(Key, Option<Shutdown>),
+    /// Give a sandbox one more Pod, of this name.
+    AddPod(Key, Text),
 }
 
 impl Deed {
@@ -126,6 +137,30 @@ pub fn metadata(number: u32) -> PodMetadata {
 pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
     let (meta, status) = (Meta::draft(key(name)), PoolStatus::default());
     Object::Pool(Arc::new(Pool { meta, replicas, template: TEMPLATE.into(), status }))
+}
+
+/// Returns a sandbox as a user would create it.
+pub fn sandbox(name: impl Into<Text>) -> Sandbox {
+    let Object::Template(template) = template() else { unreachable!("the text is a template") };
+    Sandbox {
+        meta: Meta::draft(key(name)),
+        pod: template.blueprint.pod.clone(),
+        pod_spec: template.blueprint.pod_spec.clone(),
+        volume_claims: None,
+        service: None,
+        suspended: false,
+        shutdown: None,
+        status: SandboxStatus::default(),
+    }
+}
+
+/// Returns a Pod as a user would create it, with these labels.
+pub fn pod(name: impl Into<Text>, owner: Option<Owner>, labels: &[(&str, Text)]) -> Object {
+    let mut meta = Meta::draft(key(name));
+    meta.owner = owner;
+    meta.labels = labels.iter().map(|(key, value)| ((*key).into(), value.clone())).collect();
+    let (phase, ips, node) = (Phase::Pending, Vec::new(), "".into());
+    Object::Pod(Arc::new(Pod { meta, spec: None, phase, ready: false, scheduled: None, ips, node }))
 }
 
 /// Returns the template as a user would create it.

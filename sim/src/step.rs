@@ -67,6 +67,8 @@ pub enum PodStep {
     LoseReady,
     /// It ends badly.
     Fail,
+    /// It ends well.
+    Succeed,
     /// It was terminating, and its kubelet has stopped it.
     FinishDelete,
 }

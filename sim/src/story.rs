@@ -108,6 +108,7 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Start => "starts and is ready",
         PodStep::LoseReady => "is not ready any more",
         PodStep::Fail => "fails",
+        PodStep::Succeed => "is done",
         PodStep::FinishDelete => "has stopped",
     }
 }

@@ -93,6 +93,8 @@ enum What {
     },
     /// The n-th Pod is not ready for a while.
     Flap(u32),
+    /// The n-th Pod of a sandbox that is nobody's ends, well or badly.
+    End(u32),
     /// A bookmark, and then the next.
     Bookmark(u8, Kind),
 }

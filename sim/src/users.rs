@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::action::Operation;
-use agent_sandbox_core::id::Kind;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::object::{Object, Owner, Sandbox};
 
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
-use crate::scene::Act;
+use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
 use crate::world::World;
 
@@ -29,6 +29,15 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
         return false;
     }
     world.done[line as usize / 64] |= 1 << (line % 64);
+    if let Act::ResumeOwned = deed.act {
+        let all = world.server.store().list(Kind::Sandbox).iter();
+        let owned: Vec<Key> = all.filter(|it| it.meta().owner.is_some()).map(|it| it.key().clone()).collect();
+        for key in owned {
+            let commit = edit(world, &key, |sandbox| sandbox.suspended = false);
+            world.note(commit, facts);
+        }
+        return true;
+    }
     let commit = commit(world, &deed.act);
     world.note(commit, facts);
     true
@@ -70,7 +79,34 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 .server
                 .update(Kind::Sandbox, &key, Writer::User, |object| object.meta_mut().terminating = true)
         }
+        Act::ResumeOwned => None,
+        Act::Suspend(key, suspended) => edit(world, key, |sandbox| sandbox.suspended = *suspended),
+        Act::SuspendAny(number) => {
+            let all = world.server.store().list(Kind::Sandbox);
+            let place = (*number as usize).checked_rem(all.len())?;
+            let key = all[place].key().clone();
+            edit(world, &key, |sandbox| sandbox.suspended = true)
+        }
+        Act::ShutDown(key, shutdown) => edit(world, key, |sandbox| sandbox.shutdown = *shutdown),
+        Act::AddPod(key, name) => {
+            let owner = Owner::new(Kind::Sandbox, world.server.store().get(Kind::Sandbox, key)?.meta());
+            let pod = scene::pod(name.clone(), Some(owner), &[]);
+            world.server.handle(&Operation::Create(pod), Writer::User, wall).1
+        }
     }
+}
+
+/// Changes the spec of a sandbox.
+fn edit<C: Controller>(world: &mut World<C>, key: &Key, change: impl FnOnce(&mut Sandbox)) -> Option<Commit> {
+    world.server.update(Kind::Sandbox, key, Writer::User, |object| {
+        let Object::Sandbox(sandbox) = object else { return };
+        let mut changed = Sandbox::clone(sandbox);
+        change(&mut changed);
+        if changed != **sandbox {
+            changed.meta.generation += 1;
+            *sandbox = Arc::new(changed);
+        }
+    })
 }
 
 fn is_done(done: &[u64], line: u32) -> bool {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::id::{Key, Kind};
-use agent_sandbox_core::time::Mono;
+use agent_sandbox_core::id::{Key, Kind, Text, Uid};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use crate::choices::Choices;
@@ -26,6 +28,15 @@ pub struct Workload {
     pub trouble: Vec<(Fault, u32)>,
 }
 
+/// How often each kind of trouble with users' own sandboxes was drawn.
+#[derive(Default)]
+struct Meddling {
+    prepared: u32,
+    expired: u32,
+    added: u32,
+    suspended: u32,
+}
+
 /// What is deleted, given a number that says which one.
 type Deletion = fn(u32) -> Act;
 
@@ -39,6 +50,7 @@ impl Workload {
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
+        workload.draw_sandboxes(options, rates, choices, end);
         let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
@@ -129,6 +141,95 @@ impl Workload {
             self.add(at, Act::Create(template.clone()));
         }
         self.trouble.push((Fault::TemplateRecreated, recreated));
+    }
+
+    /// Sandboxes that users make for themselves, without a pool or a claim.
+    fn draw_sandboxes(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let mut count = Meddling::default();
+        for number in 0..choices.below(1 + (options.claims / 2).min(4)) {
+            let name: Text = format!("own-{number}").into();
+            let mut sandbox = scene::sandbox(name.clone());
+            let at = Mono::default() + choices.between(Duration::from_millis(1), options.duration / 2);
+            if choices.chance(rates.of(Fault::PodPrepared) * 3) {
+                count.prepared += 1;
+                self.prepare_pod(&mut sandbox, at, choices);
+            }
+            if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
+                count.expired += 1;
+                sandbox.shutdown = Some(self.shutdown(choices, end));
+                if choices.chance(500) {
+                    let moved = choices.chance(500).then(|| self.shutdown(choices, end));
+                    self.add(self.moment(choices, end), Act::ShutDown(sandbox.meta.key.clone(), moved));
+                }
+            }
+            if choices.chance(rates.of(Fault::PodAdded) * 3) {
+                count.added += 1;
+                let (pod, added): (Text, _) = (format!("{name}-more").into(), self.moment(choices, end));
+                self.add(added, Act::AddPod(sandbox.meta.key.clone(), pod.clone()));
+                if choices.chance(500) {
+                    let gone = added + choices.around(Duration::from_secs(3));
+                    self.add(gone.min(end), Act::Delete(Kind::Pod, scene::key(pod)));
+                }
+            }
+            let toggles = if rates.has(Fault::SandboxSuspended) { choices.below(4) } else { 0 };
+            count.suspended += toggles;
+            for _ in 0..toggles {
+                let suspends = choices.chance(500);
+                let toggled = self.moment(choices, end);
+                self.add(toggled, Act::Suspend(sandbox.meta.key.clone(), suspends));
+            }
+            self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
+        }
+        let suspended = self.often(options, rates, Fault::SandboxSuspended, choices);
+        for _ in 0..suspended {
+            let at = self.moment(choices, end);
+            self.add(at, Act::SuspendAny(choices.below(1 << 16)));
+        }
+        if suspended > 0 {
+            // Claims and pools are to be served in the end.
+            self.add(end, Act::ResumeOwned);
+        }
+        self.trouble.extend([
+            (Fault::PodPrepared, count.prepared),
+            (Fault::SandboxExpired, count.expired),
+            (Fault::PodAdded, count.added),
+            (Fault::SandboxSuspended, count.suspended + suspended),
+        ]);
+    }
+
+    fn shutdown(&self, choices: &mut Choices, end: Mono) -> Shutdown {
+        let after = self.moment(choices, end).micros() as i64;
+        let at = Wall::from_micros(scene::epoch().micros() + after).whole_seconds();
+        let policy = if choices.chance(500) { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
+        Shutdown { at, policy }
+    }
+
+    /// A Pod of the sandbox's name or noted by it, which may be its, or not.
+    fn prepare_pod(&mut self, sandbox: &mut Sandbox, at: Mono, choices: &mut Choices) {
+        let name = sandbox.meta.key.name.clone();
+        let tracked = (names::SANDBOX_NAME_HASH, names::name_hash(&name));
+        let adoptable = (names::ADOPTABLE, Text::from("true"));
+        let foreign =
+            Owner { kind: OwnerKind::Foreign("Job".into()), name: "job".into(), uid: Uid::from_bits(77) };
+        let noted: Text = match choices.below(3) {
+            0 => name,
+            _ => format!("{name}-noted").into(),
+        };
+        let pod = match choices.below(5) {
+            0 => scene::pod(noted.clone(), None, &[adoptable]),
+            1 => scene::pod(noted.clone(), None, &[tracked]),
+            2 => scene::pod(noted.clone(), None, &[]),
+            3 => scene::pod(noted.clone(), Some(foreign), &[adoptable]),
+            _ => scene::pod(format!("{noted}-not").as_str(), None, &[adoptable]),
+        };
+        let pod_key = pod.key().clone();
+        let before = Mono::from_micros(at.micros().saturating_sub(choices.below(20_000).into()));
+        self.add(before, Act::Create(pod));
+        if choices.chance(300) {
+            let gone = at + choices.around(Duration::from_secs(5));
+            self.add(gone, Act::Delete(Kind::Pod, pod_key));
+        }
+        sandbox.meta.annotations.insert(names::POD_NAME.into(), noted);
     }
 
     /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.

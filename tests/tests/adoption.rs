@@ -200,7 +200,7 @@ impl<'a> Play<'a> {
     fn faults(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         self.world.faults(&mut steps);
-        steps.retain(|step| !matches!(step, Step::Pod(_, PodStep::Fail)));
+        steps.retain(|step| !matches!(step, Step::Pod(_, PodStep::Fail | PodStep::Succeed)));
         steps
     }
 

@@ -6,7 +6,7 @@ use agent_sandbox_core::action::{Part, Patch, Target};
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{
     Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Object, Owner, OwnerKind,
-    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Truth,
+    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Truth,
 };
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
@@ -83,8 +83,8 @@ fn objects() -> impl Strategy<Value = Object> {
         (metas(), 0..5_u32, pool_statuses()).prop_map(|(meta, replicas, status)| {
             Object::Pool(Arc::new(Pool { meta, replicas, template: "template".into(), status }))
         }),
-        (metas(), labels(), labels(), option::of(any::<bool>()), sandbox_statuses()).prop_map(
-            |(meta, labels, annotations, service, status)| {
+        (metas(), labels(), labels(), option::of(any::<bool>()), endings(), sandbox_statuses()).prop_map(
+            |(meta, labels, annotations, service, (suspended, shutdown), status)| {
                 let raw = RawValue::from_string(r#"{"containers":[]}"#.to_owned()).expect("JSON");
                 let (pod, pod_spec) = (PodMetadata { labels, annotations }, Json::new(raw));
                 Object::Sandbox(Arc::new(Sandbox {
@@ -93,6 +93,8 @@ fn objects() -> impl Strategy<Value = Object> {
                     pod_spec,
                     volume_claims: None,
                     service,
+                    suspended,
+                    shutdown,
                     status,
                 }))
             }
@@ -102,6 +104,13 @@ fn objects() -> impl Strategy<Value = Object> {
         (metas(), specs()).prop_map(|(meta, spec)| Object::Service(Arc::new(Dependent { meta, spec }))),
         (metas(), specs()).prop_map(|(meta, spec)| Object::VolumeClaim(Arc::new(Dependent { meta, spec }))),
     ]
+}
+
+fn endings() -> impl Strategy<Value = (bool, Option<Shutdown>)> {
+    let policy = prop_oneof![Just(ShutdownPolicy::Retain), Just(ShutdownPolicy::Delete)];
+    let shutdown = (0..5_i64, policy)
+        .prop_map(|(seconds, policy)| Shutdown { at: Wall::from_micros(seconds * 1_000_000), policy });
+    (any::<bool>(), option::of(shutdown))
 }
 
 fn specs() -> impl Strategy<Value = Json> {

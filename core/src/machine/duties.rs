@@ -127,6 +127,10 @@ impl Machine {
         if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
             return false;
         }
+        if let Some(entry) = self.state.sandboxes.get(&subject) {
+            let has_pod = self.state.child(subject, Kind::Pod).is_some();
+            return !has_pod && !entry.sandbox.suspended && !entry.sandbox.is_over(self.now.wall);
+        }
         let Some(entry) = self.state.pools.get(&subject) else { return true };
         // Another leader may have filled the pool meanwhile.
         let members = self.state.members.get(&subject);

@@ -4,18 +4,21 @@ use crate::id::{Kind, Uid};
 use crate::make::pod_metadata;
 use crate::patch::Change;
 use crate::time::Now;
-use crate::view::View;
+use crate::view::{Backing, View};
 
 /// Brings a Pod's labels and annotations in line with its sandbox, in place.
 ///
 /// Reads: the sandbox, its Pod.
 /// Emits: [`Intent::LabelPod`], with only the keys that differ.
-/// Never: touches keys that others put there; a Pod that is going.
-/// Source: SBX-074, SBX-075, META-020 to META-034, CON-043; INV-05, INV-24.
-pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
+/// Never: touches keys that others put there; a Pod that is going, or is about to.
+/// Source: SBX-074, SBX-075, META-020 to META-034, CON-043; GAP-021, INV-05, INV-24.
+pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
-    let Some(pod) = view.pod_of(sandbox.meta.uid) else { return Verdict::Quiet };
-    if sandbox.meta.terminating || pod.meta.terminating || view.is_held(pod.meta.uid) {
+    let Backing::Own(pod) = view.backing(sandbox) else { return Verdict::Quiet };
+    if sandbox.meta.terminating || sandbox.suspended || sandbox.is_over(now.wall) {
+        return Verdict::Quiet;
+    }
+    if pod.meta.terminating || view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }
     let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
@@ -41,6 +44,12 @@ mod tests {
             "sandbox s1 ready unlabelled",
             &["LabelPod s1 sandbox-name-hash=0851b8c9"],
         );
+    }
+
+    #[test]
+    fn a_pod_that_is_about_to_go_is_left_as_it_is() {
+        check(label_pod, Kind::Sandbox, "sandbox s1 ready unlabelled suspended", &[]);
+        check(label_pod, Kind::Sandbox, "sandbox s1 ready unlabelled over=now", &[]);
     }
 
     /// SBX-075.

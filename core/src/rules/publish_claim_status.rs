@@ -5,7 +5,7 @@ use super::{Branch, Verdict, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
-use crate::make::{adopted_pod_metadata, invalid_metadata, objection, sandbox_status, set_condition};
+use crate::make::{adopted_pod_metadata, invalid_metadata, objection, set_condition};
 use crate::names;
 use crate::object::{Bound, Claim, ClaimStatus, Sandbox, Template, Truth};
 use crate::outfit::Objection;
@@ -43,7 +43,7 @@ pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Ver
 
 fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now) -> Verdict {
     let sandbox = &entry.sandbox;
-    let mirrored = sandbox_status(sandbox, view.pod_of(sandbox.meta.uid), now.wall);
+    let mirrored = view.sandbox_status(sandbox, sandbox.status.is_expired(), now.wall);
     let mut status = claim.status.clone();
     let name = sandbox.meta.key.name.clone();
     status.sandbox = Some(Bound { name, pod_ips: mirrored.pod_ips.clone() });

@@ -4,21 +4,33 @@ use crate::id::{Kind, Uid};
 use crate::make;
 use crate::object::Object;
 use crate::time::Now;
-use crate::view::View;
+use crate::view::{Backing, View};
 
 /// Starts the Pod of a sandbox that has none.
 ///
 /// Reads: the sandbox, its Pods, and who holds the Pod's name.
 /// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
-/// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name; for a
-/// sandbox whose deletion is under way, because that one's Pods are being collected.
-/// Source: SBX-073, SBX-079; INV-04.
-pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
+/// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name, or the
+/// sandbox notes another Pod; for a sandbox that is suspended or over, or whose deletion is under way, because that one's
+/// Pods are being collected.
+/// Source: SBX-073, SBX-079, SBX-143; INV-04, INV-22.
+pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
-    let key = &sandbox.meta.key;
-    let is_taken = view.is_pod_name_taken(key) || view.is_drafted(Kind::Pod, key);
     let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
-    if is_going || is_taken || view.pod_of(sandbox.meta.uid).is_some() {
+    if is_going || sandbox.suspended || sandbox.is_over(now.wall) {
+        return Verdict::Quiet;
+    }
+    let is_missing = match view.backing(sandbox) {
+        Backing::None => true,
+        // What may still land has the same name, so it does no harm.
+        Backing::Coming => !view.is_drafted(Kind::Pod, &sandbox.meta.key),
+        Backing::Leaving
+        | Backing::Elsewhere { .. }
+        | Backing::Own(_)
+        | Backing::Many(_)
+        | Backing::Other(..) => false,
+    };
+    if !is_missing {
         return Verdict::Quiet;
     }
     Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(make::pod(sandbox).into())))
@@ -52,6 +64,32 @@ mod tests {
         ",
             &[],
         );
+    }
+
+    #[test]
+    fn a_sandbox_that_is_suspended_or_over_gets_none() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod suspended", &[]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod over=now", &[]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod over=1s", &["CreatePod s1"]);
+    }
+
+    /// SBX-027: more time revives what was retained.
+    #[test]
+    fn a_sandbox_that_got_more_time_gets_a_pod_again() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod isexpired over=1s", &["CreatePod s1"]);
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_holds_is_waited_for() {
+        for pod in ["pod s1", "pod s1 adoptable", "pod s1 of=another", "pod s1 terminating"] {
+            check(start_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod\n{pod}"), &[]);
+        }
+    }
+
+    #[test]
+    fn a_note_about_another_pod_is_believed_until_it_is_taken_back() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod notes=other", &[]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod notes=s1", &["CreatePod s1"]);
     }
 
     #[test]

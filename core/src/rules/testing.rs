@@ -4,10 +4,14 @@
 //! template tpl                          (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without blanks)
 //! policy tpl-network-policy template=tpl (or: open)
 //! pool p        replicas=1 template=tpl
-//! sandbox s1    pool=p ready            (or: reachable, starting, ended, nopod, terminating; owner=c1; label, stale)
+//! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
+//!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
+//!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes)
+//! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON, spec=, terminating)
 //! absent sandbox s1                     (the server itself said so)
 //! held s1                               (a write to it is not answered)
+//! starting s1                           (the creation of its Pod is not answered)
 //! leaving s1                            (its deletion is not answered)
 //! ```
 
@@ -26,14 +30,15 @@ use crate::ledger::{Hold, Purpose};
 use crate::make;
 use crate::names;
 use crate::object::{
-    Bound, Claim, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool, PoolStatus,
-    Sandbox, SandboxStatus, Template, Truth,
+    Bound, Claim, Dependent, Json, Meta, Network, Object, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool,
+    PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Template, Truth,
 };
 use crate::patch::Change;
 use crate::rules::{Run, Verdict};
 use crate::state::State;
+use crate::status::sandbox_status;
 use crate::time::{Mono, Now, Wall};
-use crate::view::View;
+use crate::view::{Backing, View};
 
 /// Runs a rule on every object of a kind, oldest first, and compares what it says.
 #[track_caller]
@@ -42,6 +47,25 @@ pub(super) fn check(rule: Run, about: Kind, world: &str, expected: &[&str]) {
     let said: Vec<String> =
         world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect();
     assert_eq!(said, expected);
+}
+
+/// Compares the conditions that the oldest sandbox should show, and the parts of its status that name its Pod.
+#[track_caller]
+pub(crate) fn check_status(world: &str, expected: &[&str]) {
+    let world = World::read(world);
+    let (config, reached) = (Config::default(), Cell::new(0));
+    let view = View::new(&world.state, &config, (1, 0), &reached);
+    let uid = world.subjects(Kind::Sandbox)[0];
+    let sandbox = &world.state.sandboxes[&uid].sandbox;
+    let now = at(NOW).wall;
+    let status = view.sandbox_status(sandbox, sandbox.is_over(now), now);
+    let told = status
+        .conditions
+        .iter()
+        .map(|it| format!("{}={} {}: {}", it.kind, it.status.as_str(), it.reason, it.message));
+    let place = [status.pod_ips.join(","), status.node.to_string(), status.selector.to_string()];
+    let place = Some(place.join(" ").trim().to_string()).filter(|place| !place.is_empty());
+    assert_eq!(told.chain(place).collect::<Vec<_>>(), expected);
 }
 
 struct World {
@@ -70,12 +94,9 @@ impl World {
             "template" => self.observe(NOW, Object::Template(Arc::new(template(name, words)))),
             "policy" => self.add_policy(name, words),
             "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
-            "claim" => {
-                let age = value(words, "age").map_or(0, |age| age.trim_end_matches('s').parse().unwrap());
-                let seen = Mono::from_micros(NOW.micros() - Duration::from_secs(age).as_micros() as u64);
-                self.observe(seen, Object::Claim(Arc::new(claim(name, words))));
-            }
+            "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
             "sandbox" => self.add_sandbox(name, words),
+            "pod" => self.add_pod(name, words),
             "absent" => {
                 let kind =
                     Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(name)).unwrap();
@@ -85,6 +106,14 @@ impl World {
                 let uid = self.uid(name);
                 self.state.ledger.holds.insert(uid, Hold::Sent(ActionId(0)));
                 self.state.hold_changed(self.state.kind_of(uid).unwrap(), uid);
+            }
+            "starting" => {
+                let sandbox = &self.state.sandboxes[&self.uid(name)].sandbox;
+                let operation = Operation::Create(Object::Pod(make::pod(sandbox).into())).into();
+                let (intent, urgency) = (Intent::CreatePod, Urgency::Claim);
+                let subject = sandbox.meta.uid;
+                self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
+                self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
             "leaving" => {
                 let uid = self.uid(name);
@@ -112,9 +141,14 @@ impl World {
         sandbox.meta.terminating = words.contains(&"terminating");
         sandbox.meta.uid = Uid::from_bits(u128::from(self.last) + 1);
         let pod = pod(&sandbox, words);
-        if words.contains(&"ready") {
+        let is_expired = words.contains(&"isexpired");
+        if is_expired || (words.contains(&"ready") && !words.contains(&"untold")) {
             sandbox.meta.generation = 1;
-            sandbox.status = make::sandbox_status(&sandbox, pod.as_ref(), Wall::default());
+            let backing = pod.as_ref().map_or(Backing::None, Backing::Own);
+            sandbox.status = sandbox_status(&sandbox, &backing, is_expired, Wall::default());
+        }
+        if let Some(pod) = value(words, "notes") {
+            sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());
         }
         for (key, value) in words.iter().filter_map(|word| word.strip_prefix("label:")?.split_once('=')) {
             sandbox.meta.labels.insert(format!("agents.x-k8s.io/{key}").into(), value.into());
@@ -126,13 +160,40 @@ impl World {
         if let Some(template) = value(words, "made-from") {
             sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), template.into());
         }
-        if words.contains(&"named") {
-            sandbox.meta.annotations.insert(names::POD_NAME.into(), name.into());
+        sandbox.suspended = words.contains(&"suspended");
+        if let Some(over) = value(words, "over") {
+            let policy =
+                if words.contains(&"delete") { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
+            let ahead: u64 = over.trim_end_matches('s').parse().unwrap_or(0);
+            let at = at(NOW + Duration::from_secs(ahead)).wall;
+            sandbox.shutdown = Some(Shutdown { at, policy });
         }
-        self.observe(NOW, Object::Sandbox(Arc::new(sandbox)));
+        self.observe(seen(words), Object::Sandbox(Arc::new(sandbox)));
         if let Some(pod) = pod {
             self.observe(NOW, Object::Pod(pod));
         }
+    }
+
+    fn add_pod(&mut self, name: &str, words: &[&str]) {
+        let mut pod = make::pod(&blank_sandbox(name));
+        pod.meta.labels.clear();
+        pod.meta.owner = value(words, "of").map(|owner| {
+            let sandbox = self.state.names.get(Kind::Sandbox, &key(owner));
+            let foreign = Owner {
+                kind: OwnerKind::Foreign("ReplicaSet".into()),
+                name: owner.into(),
+                uid: Uid::from_bits(999),
+            };
+            sandbox.map_or(foreign, |uid| Owner::new(Kind::Sandbox, &self.state.sandboxes[&uid].sandbox.meta))
+        });
+        if words.contains(&"adoptable") {
+            pod.meta.labels.insert(names::ADOPTABLE.into(), "true".into());
+        }
+        if let Some(sandbox) = value(words, "tracked") {
+            pod.meta.labels.insert(names::SANDBOX_NAME_HASH.into(), names::name_hash(sandbox));
+        }
+        pod.meta.terminating = words.contains(&"terminating");
+        self.observe(NOW, Object::Pod(Arc::new(pod)));
     }
 
     /// The policy that its template would make, or one that lets everybody in.
@@ -209,6 +270,9 @@ fn describe(operation: &Operation) -> String {
             Change::Label(key, value) => {
                 text += &format!(" {}={}", short(key), value.as_deref().unwrap_or(""))
             }
+            Change::Annotation(key, value) if &**key == names::POD_NAME && patch.changes.len() == 1 => {
+                text += &format!(" notes={}", value.as_deref().unwrap_or("nothing"));
+            }
             Change::PodLabel(key, value) | Change::PodAnnotation(key, value) => {
                 text += &format!(" pod:{}={}", short(key), value.as_deref().unwrap_or(""))
             }
@@ -234,6 +298,12 @@ fn told(conditions: &[crate::object::Condition]) -> String {
 
 fn value<'a>(words: &[&'a str], key: &str) -> Option<&'a str> {
     words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// Returns when an object was first seen.
+fn seen(words: &[&str]) -> Mono {
+    let age = value(words, "age").map_or(0, |age| age.trim_end_matches('s').parse().unwrap());
+    Mono::from_micros(NOW.micros() - Duration::from_secs(age).as_micros() as u64)
 }
 
 fn key(name: &str) -> Key {
@@ -314,6 +384,8 @@ fn blank_sandbox(name: &str) -> Sandbox {
         pod_spec: json(),
         volume_claims: None,
         service: None,
+        suspended: false,
+        shutdown: None,
         status: SandboxStatus { node: "".into(), selector: "".into(), ..SandboxStatus::default() },
     }
 }
@@ -331,6 +403,19 @@ fn pod(sandbox: &Sandbox, words: &[&str]) -> Option<Arc<Pod>> {
     if words.contains(&"ended") {
         pod.phase = Phase::Failed;
     }
+    if words.contains(&"succeeded") {
+        pod.phase = Phase::Succeeded;
+    }
+    if words.contains(&"scheduled") {
+        pod.scheduled = Some((Truth::True, "".into(), "".into()));
+    }
+    if words.contains(&"unschedulable") {
+        pod.scheduled = Some((Truth::False, "Unschedulable".into(), "0/3 nodes".into()));
+    }
+    if words.contains(&"noaddress") {
+        pod.ips.clear();
+    }
+    pod.meta.terminating = words.contains(&"podgoing");
     if words.contains(&"unlabelled") {
         pod.meta.labels.clear();
     }

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 use core::mem::replace;
 
-use super::{ClaimPlace, State, assignment, is_ready, order, origin, range};
+use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin, range};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
 use crate::members::{Place, Standing};
@@ -32,6 +32,9 @@ impl State {
                     self.touch_owner(former);
                     self.relink_owning_claim(former);
                 }
+                let from = if let Some(Object::Sandbox(former)) = former { noted_pod(former) } else { None };
+                let to = self.sandboxes.get(&uid).and_then(|entry| noted_pod(&entry.sandbox));
+                self.note_pod(uid, from, to);
                 let was = if let Some(Object::Sandbox(former)) = former { origin(former) } else { None };
                 let is = self.sandboxes.get(&uid).and_then(|entry| origin(&entry.sandbox));
                 self.move_origin(uid, was, is);
@@ -60,6 +63,7 @@ impl State {
             Kind::Sandbox => {
                 let Some(entry) = self.sandboxes.get(&uid) else { return };
                 let sandbox = entry.sandbox.clone();
+                self.note_pod(uid, noted_pod(&sandbox), None);
                 self.move_origin(uid, origin(&sandbox), None);
                 self.touch_owner(&sandbox);
                 self.stand(uid, None);
@@ -124,6 +128,19 @@ impl State {
         }
         if let Some(template) = to {
             self.pools_by_template.insert((template, pool));
+        }
+    }
+
+    fn note_pod(&mut self, sandbox: Uid, from: Option<Key>, to: Option<Key>) {
+        if from == to {
+            return;
+        }
+        if let Some(pod) = from {
+            self.noted.remove(&(pod.clone(), sandbox));
+            self.unsure.push((Kind::Pod, pod));
+        }
+        if let Some(pod) = to {
+            self.noted.insert((pod, sandbox));
         }
     }
 
@@ -245,10 +262,17 @@ impl State {
         }
     }
 
-    /// Drops evidence about pools and templates that nobody asks for any more.
+    /// Drops evidence about pools, templates and Pods that nobody asks for any more.
     pub(super) fn sweep(&mut self) {
         for (kind, key) in core::mem::take(&mut self.unsure) {
-            let index = if kind == Kind::Pool { &self.claims_by_pool } else { &self.pools_by_template };
+            let index = match kind {
+                Kind::Pool => &self.claims_by_pool,
+                Kind::Template => &self.pools_by_template,
+                Kind::Pod => &self.noted,
+                Kind::Claim | Kind::Sandbox | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
+                    continue;
+                }
+            };
             if range(index, &key).next().is_none() {
                 self.absent.remove(&(kind, key));
             }
@@ -290,10 +314,12 @@ impl State {
         if range(&self.reserved, &sandbox.meta.key).next().is_some() {
             return Place::Reserved;
         }
-        let Some(pod) = self.child(uid, Kind::Pod).and_then(|pod| self.pods.get(&pod)) else {
-            return Place::Starting;
-        };
-        if pod.meta.terminating || pod.phase.is_terminal() {
+        if sandbox.suspended || sandbox.status.is_expired() {
+            return Place::Unusable;
+        }
+        let mut pods = self.children(uid, Kind::Pod).filter_map(|pod| self.pods.get(&pod));
+        let Some(pod) = pods.next() else { return Place::Starting };
+        if pods.next().is_some() || pod.meta.terminating || pod.phase.is_terminal() {
             Place::Unusable
         } else if pod.ips.is_empty() {
             Place::Starting
@@ -327,10 +353,15 @@ impl State {
         }
     }
 
-    /// Returns the oldest child of a kind: a sandbox has one Pod, a claim one sandbox.
+    /// Returns the first child of a kind: a claim has one sandbox.
     pub(crate) fn child(&self, owner: Uid, kind: Kind) -> Option<Uid> {
+        self.children(owner, kind).next()
+    }
+
+    /// Returns the children of a kind.
+    pub(crate) fn children(&self, owner: Uid, kind: Kind) -> impl Iterator<Item = Uid> + use<'_> {
         let range = (owner, kind, Uid::UNSET)..=(owner, kind, Uid::from_bits(u128::MAX));
-        self.children.range(range).next().map(|(_, _, child)| *child)
+        self.children.range(range).map(|(_, _, child)| *child)
     }
 }
 

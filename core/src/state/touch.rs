@@ -61,11 +61,8 @@ impl State {
             }
             Kind::Pod => {
                 if let Some(pod) = self.pods.get(&uid).cloned() {
-                    if let Some(sandbox) = pod.meta.owner_of_kind(Kind::Sandbox)
-                        && let Some(entry) = self.sandboxes.get(&sandbox)
-                    {
-                        self.touched.extend(owner(&entry.sandbox));
-                        self.touch(Kind::Sandbox, sandbox);
+                    if let Some(sandbox) = pod.meta.owner_of_kind(Kind::Sandbox) {
+                        self.touch_sandbox(sandbox);
                     }
                     self.touch_name_wanters(kind, &pod.meta.key);
                 }
@@ -73,8 +70,11 @@ impl State {
             Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
                 let Some(object) = self.dependents.get(&uid).cloned() else { return };
                 if let Some(owner) = &object.meta().owner {
-                    let of = if kind == Kind::NetworkPolicy { Kind::Template } else { Kind::Sandbox };
-                    self.touch(of, owner.uid);
+                    if kind == Kind::NetworkPolicy {
+                        self.touch(Kind::Template, owner.uid);
+                    } else {
+                        self.touch_sandbox(owner.uid);
+                    }
                 }
                 self.touch_name_wanters(kind, object.key());
             }
@@ -88,11 +88,15 @@ impl State {
     /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
     pub(crate) fn touch_name_wanters(&mut self, kind: Kind, key: &Key) {
         match kind {
-            Kind::Pod | Kind::Service => self.touch_name(Kind::Sandbox, key),
+            Kind::Pod => {
+                self.touch_sandbox_named(key);
+                self.touch_referrers(Kind::Pod, key);
+            }
+            Kind::Service => self.touch_sandbox_named(key),
             Kind::VolumeClaim => {
                 // `<volume>-<sandbox>`, and both may have dashes.
                 for (dash, _) in key.name.match_indices('-') {
-                    self.touch_name(Kind::Sandbox, &key.sibling(&key.name[dash + 1..]));
+                    self.touch_sandbox_named(&key.sibling(&key.name[dash + 1..]));
                 }
             }
             Kind::NetworkPolicy => {
@@ -110,7 +114,22 @@ impl State {
         }
     }
 
-    /// Touches those that name this object in their spec or record.
+    /// Touches the sandbox of this name, and those who read what its Pod is like.
+    pub(super) fn touch_sandbox_named(&mut self, key: &Key) {
+        if let Some(uid) = self.names.get(Kind::Sandbox, key) {
+            self.touch_sandbox(uid);
+        }
+    }
+
+    /// Touches a sandbox, and those who read what its Pod is like.
+    fn touch_sandbox(&mut self, uid: Uid) {
+        if let Some(entry) = self.sandboxes.get(&uid) {
+            self.touched.extend(owner(&entry.sandbox));
+            self.touch(Kind::Sandbox, uid);
+        }
+    }
+
+    /// Touches those that name this object in their spec, record or note.
     pub(crate) fn touch_referrers(&mut self, kind: Kind, key: &Key) {
         if kind == Kind::Template {
             self.touch_owners_of_made(key);
@@ -119,11 +138,15 @@ impl State {
             Kind::Pool => (&self.claims_by_pool, Kind::Claim),
             Kind::Template => (&self.pools_by_template, Kind::Pool),
             Kind::Sandbox => (&self.reserved, Kind::Claim),
-            Kind::Claim | Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => return,
+            Kind::Pod => (&self.noted, Kind::Sandbox),
+            Kind::Claim | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => return,
         };
         let referrers: Vec<Uid> = range(index, key).collect();
         for uid in referrers {
             self.touch(referrer, uid);
+            if kind == Kind::Pod {
+                self.touch_sandbox(uid);
+            }
             if kind == Kind::Template
                 && let Some(entry) = self.pools.get(&uid)
             {
@@ -150,7 +173,8 @@ impl State {
             Kind::Pool => true,
             Kind::Template => range(&self.pools_by_template, key).next().is_some(),
             Kind::Sandbox => range(&self.reserved, key).next().is_some(),
-            Kind::Claim | Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
+            Kind::Pod => range(&self.noted, key).next().is_some(),
+            Kind::Claim | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
 }

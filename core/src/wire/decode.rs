@@ -16,7 +16,8 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::names;
 use crate::object::{
     Blueprint, Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Network, Object, Owner,
-    OwnerKind, Phase, Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Template, Truth,
+    OwnerKind, Phase, Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy,
+    Template, Truth,
 };
 use crate::outfit;
 use crate::time::Wall;
@@ -402,6 +403,23 @@ struct WireSandboxSpec {
     #[serde(default)]
     volume_claim_templates: Option<Box<RawValue>>,
     service: Option<bool>,
+    #[serde(default)]
+    operating_mode: Option<String>,
+    #[serde(default)]
+    shutdown_time: Option<String>,
+    #[serde(default)]
+    shutdown_policy: Option<String>,
+}
+
+impl WireSandboxSpec {
+    fn shutdown(&self) -> Option<Shutdown> {
+        let policy = match self.shutdown_policy.as_deref() {
+            Some("Delete") => ShutdownPolicy::Delete,
+            Some(_) | None => ShutdownPolicy::Retain,
+        };
+        let at = self.shutdown_time.as_deref().and_then(Wall::parse)?;
+        Some(Shutdown { at, policy })
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -416,6 +434,7 @@ struct WireSandboxStatus {
 
 impl WireSandbox {
     fn read(self) -> Result<Sandbox, Malformed> {
+        let shutdown = self.spec.shutdown();
         let (pod, pod_spec) = self.spec.pod_template.read();
         let status = self.status.unwrap_or_default();
         Ok(Sandbox {
@@ -424,6 +443,8 @@ impl WireSandbox {
             pod_spec: Json::new(pod_spec),
             volume_claims: self.spec.volume_claim_templates.map(Json::new),
             service: self.spec.service,
+            suspended: self.spec.operating_mode.as_deref() == Some("Suspended"),
+            shutdown,
             status: SandboxStatus {
                 conditions: conditions(status.conditions),
                 pod_ips: status.pod_ips.unwrap_or_default().into_iter().map(Text::from).collect(),

@@ -9,7 +9,7 @@ use super::wishes::claim_spec;
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
     ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata,
-    PoolStatus, SandboxStatus,
+    PoolStatus, Sandbox, SandboxStatus, ShutdownPolicy,
 };
 
 /// Writes an object.
@@ -42,10 +42,7 @@ pub fn encode(object: &Object) -> Value {
             }
             (spec, Value::Null)
         }
-        Object::Sandbox(sandbox) => (
-            blueprint_spec(&sandbox.pod, &sandbox.pod_spec, sandbox.volume_claims.as_ref(), sandbox.service),
-            sandbox_status(&sandbox.status),
-        ),
+        Object::Sandbox(sandbox) => (sandbox_spec(sandbox), sandbox_status(&sandbox.status)),
         Object::Pod(pod) => (pod_spec(pod), pod_status(pod)),
         Object::Service(it) | Object::VolumeClaim(it) | Object::NetworkPolicy(it) => {
             (it.spec.value(), Value::Null)
@@ -134,6 +131,24 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
         spec.insert("service".into(), service.into());
     }
     Value::Object(spec)
+}
+
+/// Leaves out what the server sets by default.
+fn sandbox_spec(sandbox: &Sandbox) -> Value {
+    let mut spec =
+        blueprint_spec(&sandbox.pod, &sandbox.pod_spec, sandbox.volume_claims.as_ref(), sandbox.service);
+    if sandbox.suspended {
+        spec["operatingMode"] = "Suspended".into();
+    }
+    if let Some(shutdown) = sandbox.shutdown {
+        spec["shutdownTime"] = shutdown.at.rfc3339().into();
+        spec["shutdownPolicy"] = match shutdown.policy {
+            ShutdownPolicy::Retain => "Retain",
+            ShutdownPolicy::Delete => "Delete",
+        }
+        .into();
+    }
+    spec
 }
 
 fn pod_spec(pod: &Pod) -> Value {

@@ -248,6 +248,8 @@ fn sandbox(name: &str) -> Object {
         pod_spec: template.blueprint.pod_spec.clone(),
         volume_claims: None,
         service: None,
+        suspended: false,
+        shutdown: None,
         status: SandboxStatus::default(),
     }))
 }

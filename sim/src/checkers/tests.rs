@@ -212,6 +212,8 @@ fn owned(name: &str, uid: u128, kind: char, owner: u128) -> Object {
         pod_spec: template.blueprint.pod_spec.clone(),
         volume_claims: None,
         service: None,
+        suspended: false,
+        shutdown: None,
         status: SandboxStatus::default(),
     }))
 }

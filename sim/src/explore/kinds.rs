@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 36] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -46,6 +46,8 @@ const NAMES: [&str; 34] = [
     "a user deletes in the foreground",
     "something else is collected",
     "a user edits a claim",
+    "a Pod succeeds",
+    "a user edits a sandbox, or gives it a Pod",
 ];
 
 impl Kinds {
@@ -86,6 +88,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Pod(_, PodStep::LoseReady) => 21,
         Step::Pod(_, PodStep::Fail) => 22,
         Step::Pod(_, PodStep::FinishDelete) => 23,
+        Step::Pod(_, PodStep::Succeed) => 34,
         Step::Collect(Kind::Pod, _) => 25,
         Step::Collect(Kind::Sandbox, _) => 24,
         Step::Collect(_, _) => 32,
@@ -96,6 +99,13 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
             Some(Act::Scale(..)) => 29,
             Some(Act::DeleteAny(..)) => 30,
             Some(Act::TerminateAny(_)) => 31,
+            Some(
+                Act::Suspend(..)
+                | Act::SuspendAny(_)
+                | Act::ResumeOwned
+                | Act::ShutDown(..)
+                | Act::AddPod(..),
+            ) => 35,
             Some(Act::Label(..)) => 33,
         },
     }

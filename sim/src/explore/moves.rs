@@ -180,6 +180,8 @@ impl<C: Searchable> State<C> {
 const fn is_quiet(reason: TimeoutReason) -> bool {
     match reason {
         TimeoutReason::Settle | TimeoutReason::StatusInterval => true,
-        TimeoutReason::Grace | TimeoutReason::Backoff | TimeoutReason::Repeat => false,
+        TimeoutReason::Grace | TimeoutReason::Expiry | TimeoutReason::Backoff | TimeoutReason::Repeat => {
+            false
+        }
     }
 }

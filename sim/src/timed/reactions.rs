@@ -169,7 +169,7 @@ impl<C: Controller> Timed<C> {
                 let mean = if self.strikes(Fault::SlowKubelet) { ms(10_000) } else { ms(500) };
                 ms(50) + self.choices.around(mean)
             }
-            PodStep::Run | PodStep::LoseReady | PodStep::Fail => return,
+            PodStep::Run | PodStep::LoseReady | PodStep::Fail | PodStep::Succeed => return,
         };
         self.plan_step(after, Step::Pod(pod, what));
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::id::Kind;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Object, Phase};
 use agent_sandbox_core::time::Mono;
 
 use super::{PLACES, Timed, What};
@@ -34,6 +34,7 @@ impl<C: Controller> Timed<C> {
             Fault::WatchLoss,
             Fault::Compaction,
             Fault::ReadinessFlap,
+            Fault::PodEnded,
         ] {
             if !self.rates.has(fault) {
                 continue;
@@ -55,6 +56,9 @@ impl<C: Controller> Timed<C> {
         }
         if fault == Fault::ReadinessFlap {
             return What::Flap(self.choices.below(1 << 16));
+        }
+        if fault == Fault::PodEnded {
+            return What::End(self.choices.below(1 << 16));
         }
         let (process, kind) = self.draw_watch();
         if fault == Fault::WatchLoss {
@@ -95,6 +99,7 @@ impl<C: Controller> Timed<C> {
             What::Failover => self.fail_over(),
             What::Lag { process, kind, length, compact } => self.begin_lag(process, kind, length, compact),
             What::Flap(number) => self.flap(number),
+            What::End(number) => self.end(number),
             What::Bookmark(process, kind) => {
                 self.plan_bookmark(process, kind);
                 Some(Step::Bookmark(process, kind))
@@ -169,6 +174,22 @@ impl<C: Controller> Timed<C> {
             self.plan(until, What::Step(Step::Compact(kind)));
         }
         None
+    }
+
+    fn end(&mut self, number: u32) -> Option<Step> {
+        if !self.rates.has(Fault::PodEnded) {
+            return None;
+        }
+        let store = self.world.server().store();
+        let alone = store.list(Kind::Sandbox).iter().filter(|it| it.meta().owner.is_none());
+        let pods: Vec<_> = alone
+            .flat_map(|it| store.owned_by(Kind::Pod, it.uid()))
+            .filter(|pod| matches!(pod, Object::Pod(pod) if pod.phase == Phase::Running))
+            .map(Object::uid)
+            .collect();
+        let pod = pods[(number as usize / 2).checked_rem(pods.len())?];
+        self.struck[Fault::PodEnded.index()] += 1;
+        Some(Step::Pod(pod, if number.is_multiple_of(2) { PodStep::Fail } else { PodStep::Succeed }))
     }
 
     fn flap(&mut self, number: u32) -> Option<Step> {

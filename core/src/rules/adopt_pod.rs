@@ -1,0 +1,90 @@
+use super::{Verdict, differences, patch};
+use crate::action::{Intent, Part};
+use crate::id::{Kind, Uid};
+use crate::make::pod_metadata;
+use crate::object::Owner;
+use crate::patch::Change;
+use crate::time::Now;
+use crate::view::{Backing, View, Whose};
+
+/// Gives a sandbox without a Pod the one that was prepared for it.
+///
+/// Such a Pod belongs to nobody, has the sandbox's name or is noted by it, and carries the adoptable label or the
+/// sandbox's tracking label. The original asks for no lock here, so two sandboxes may both believe that they have it.
+///
+/// Reads: the sandbox, and the Pod that holds its name or its note.
+/// Emits: [`Intent::AdoptPod`]: owner and metadata in one write, locked to the version on which it was nobody's.
+/// Never: a Pod that somebody owns, or without a mark; for a sandbox that is suspended, over or going.
+/// Source: SBX-070 to SBX-072, SBX-075, META-021; GAP-008, INV-05.
+pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
+    let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
+    let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
+    if is_going || sandbox.suspended || sandbox.is_over(now.wall) {
+        return Verdict::Quiet;
+    }
+    let Backing::Other(pod, Whose::Free) = view.backing(sandbox) else { return Verdict::Quiet };
+    if view.is_held(pod.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
+    let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
+    changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
+    changes.push(Change::Owner(Owner::new(Kind::Sandbox, &sandbox.meta)));
+    patch(Intent::AdoptPod, Kind::Pod, &pod.meta, Part::Main, changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    /// META-021: either mark permits it. GAP-008: the write is locked, as `check` makes sure.
+    #[test]
+    fn a_pod_that_was_prepared_is_adopted() {
+        let world = "
+            sandbox s1 nopod
+            pod s1 adoptable
+        ";
+        check(adopt_pod, Kind::Sandbox, world, &["AdoptPod s1 sandbox-name-hash=0851b8c9 owner=s1"]);
+        let world = "
+            sandbox s1 nopod
+            pod s1 tracked=s1
+        ";
+        check(adopt_pod, Kind::Sandbox, world, &["AdoptPod s1 owner=s1"]);
+    }
+
+    #[test]
+    fn a_pod_of_another_name_is_adopted_by_the_sandbox_that_notes_it() {
+        let world = "
+            sandbox s1 nopod notes=other
+            pod other adoptable
+        ";
+        check(adopt_pod, Kind::Sandbox, world, &["AdoptPod other sandbox-name-hash=0851b8c9 owner=s1"]);
+    }
+
+    #[test]
+    fn other_pods_are_left_alone() {
+        for pod in
+            ["pod s1", "pod s1 adoptable of=another", "pod s1 adoptable terminating", "pod s1 tracked=s2"]
+        {
+            check(adopt_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod\n{pod}"), &[]);
+        }
+    }
+
+    /// SACC-093: a Pod of its own counts more than any note.
+    #[test]
+    fn a_sandbox_with_a_pod_adopts_no_other() {
+        let world = "
+            sandbox s1 ready notes=other
+            pod other adoptable
+        ";
+        check(adopt_pod, Kind::Sandbox, world, &[]);
+    }
+
+    #[test]
+    fn a_sandbox_that_is_to_have_none_adopts_none() {
+        for why in ["suspended", "over=now", "terminating"] {
+            check(adopt_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod {why}\npod s1 adoptable"), &[]);
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! What a sandbox's status says, given what stands where its Pod should be.
+
+use alloc::format;
+use alloc::sync::Arc;
+
+use crate::make::{Told, set_condition};
+use crate::names;
+use crate::object::{OwnerKind, Phase, Pod, Sandbox, SandboxStatus, Truth};
+use crate::time::Wall;
+use crate::view::{Backing, Whose};
+
+/// Returns the status that a sandbox should show (SCND-001 to SCND-050, SBX-032).
+///
+/// `expired` says whether its time is over, which is a matter of whose clock counts.
+pub(crate) fn sandbox_status(
+    sandbox: &Sandbox,
+    backing: &Backing<'_>,
+    expired: bool,
+    now: Wall,
+) -> SandboxStatus {
+    let mut status = sandbox.status.clone();
+    let told = [
+        (names::SUSPENDED, suspended(sandbox, backing, expired)),
+        (names::FINISHED, finished(sandbox, backing, expired)),
+        (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, backing) }),
+        (names::READY, Some(readiness(sandbox, backing, expired))),
+    ];
+    for (kind, told) in told {
+        match told {
+            Some(told) => {
+                set_condition(&mut status.conditions, kind, told, sandbox.meta.generation, now);
+            }
+            None => status.conditions.retain(|condition| &*condition.kind != kind),
+        }
+    }
+    let pod = backing.own().filter(|_| !expired);
+    status.pod_ips = pod.map(|pod| pod.ips.clone()).unwrap_or_default();
+    status.node = pod.map_or_else(|| "".into(), |pod| pod.node.clone());
+    if expired {
+        status.selector = "".into();
+    } else if pod.is_some() || (sandbox.suspended && is_seen(backing)) {
+        // It names whatever Pod there will be, so it stays when one is gone (GAP-025).
+        status.selector =
+            format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name)).into();
+    }
+    status
+}
+
+/// Returns whether there is a Pod, of whomever.
+const fn is_seen(backing: &Backing<'_>) -> bool {
+    matches!(backing, Backing::Own(_) | Backing::Many(_) | Backing::Other(..))
+}
+
+fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<Told> {
+    if expired && sandbox.status.condition(names::SUSPENDED).is_none() {
+        return None;
+    }
+    let (status, reason, message) = match backing {
+        _ if !sandbox.suspended => (Truth::False, "NotSuspended", "Sandbox is not suspended"),
+        Backing::Own(_) | Backing::Many(_) | Backing::Coming => {
+            (Truth::False, "PodTerminating", "Pod is terminating. Sandbox is suspending")
+        }
+        Backing::Other(..) => {
+            (Truth::False, "PodNotOwned", "Refused to delete pod because it is not owned by this sandbox")
+        }
+        Backing::None | Backing::Leaving | Backing::Elsewhere { .. } => {
+            (Truth::True, "PodTerminated", "Pod has been terminated. Sandbox is suspended")
+        }
+    };
+    Some((status, reason.into(), message.into()))
+}
+
+fn finished(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<Told> {
+    let pod = backing.own();
+    let kept = match pod {
+        // A Pod that is being deleted ends on the way, which says nothing about its work (GAP-009).
+        Some(pod) => pod.meta.terminating,
+        None => expired,
+    };
+    if kept {
+        let known = sandbox.status.condition(names::FINISHED)?;
+        return Some((known.status, known.reason.clone(), known.message.clone()));
+    }
+    ending(pod?)
+}
+
+fn ending(pod: &Pod) -> Option<Told> {
+    match pod.phase {
+        Phase::Succeeded => Some((Truth::True, "PodSucceeded".into(), "Pod completed successfully".into())),
+        Phase::Failed => Some((Truth::True, "PodFailed".into(), "Pod failed".into())),
+        Phase::Pending | Phase::Running | Phase::Unknown => None,
+    }
+}
+
+fn scheduled(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
+    let unknown = |message: &str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
+    let Some(pod) = backing.own() else {
+        let is_refused = !sandbox.suspended && trouble(sandbox, backing).is_some();
+        return unknown("Pod state is unknown. Pod scheduling cannot be determined").filter(|_| is_refused);
+    };
+    let Some((status, reason, message)) = &pod.scheduled else {
+        return unknown("Pod has not reported a PodScheduled condition yet");
+    };
+    let reason = match (reason.is_empty(), status) {
+        (false, _) => reason.clone(),
+        (true, Truth::True) => "PodScheduled".into(),
+        (true, Truth::False | Truth::Unknown) => "PodSchedulingUnknown".into(),
+    };
+    Some((*status, reason, message.clone()))
+}
+
+fn readiness(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Told {
+    if expired {
+        return (Truth::False, names::EXPIRED.into(), "Sandbox has expired".into());
+    }
+    if sandbox.suspended {
+        let is_going = is_seen(backing) || matches!(backing, Backing::Coming);
+        let message = if is_going { "Sandbox is suspending" } else { "Sandbox is suspended" };
+        return (Truth::False, "SandboxSuspended".into(), message.into());
+    }
+    trouble(sandbox, backing).unwrap_or_else(|| pod_readiness(backing.own()))
+}
+
+/// Returns what is wrong where a Pod should be, if somebody must act before one can be there.
+fn trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
+    let (reason, message) = match backing {
+        Backing::Many(count) => (
+            names::MULTIPLE_PODS,
+            format!(
+                "multiple Pods ({count}) are controlled by this Sandbox; refusing to choose or create a Pod"
+            ),
+        ),
+        Backing::Other(pod, Whose::Unmarked) => (
+            "ReconcilerError",
+            format!(
+                "Error seen: cannot adopt unowned pod {:?}: missing required pool authorization label ({:?}) or \
+                 sandbox tracking label ({:?})",
+                &*pod.meta.key.name,
+                names::ADOPTABLE,
+                names::SANDBOX_NAME_HASH
+            ),
+        ),
+        Backing::Other(pod, Whose::Another) => {
+            let (kind, owner, uid) = pod.meta.owner.as_ref().map_or(("", "", None), |owner| {
+                let kind = match &owner.kind {
+                    OwnerKind::Known(kind) => kind.name(),
+                    OwnerKind::Foreign(kind) => &**kind,
+                };
+                (kind, &*owner.name, Some(owner.uid))
+            });
+            (
+                "ReconcilerError",
+                format!(
+                    "Error seen: pod {:?} is owned by {kind}/{owner} (UID: {}), not by sandbox {:?}",
+                    &*pod.meta.key.name,
+                    uid.unwrap_or_default(),
+                    &*sandbox.meta.key.name
+                ),
+            )
+        }
+        Backing::None
+        | Backing::Coming
+        | Backing::Leaving
+        | Backing::Elsewhere { .. }
+        | Backing::Own(_)
+        | Backing::Other(_, Whose::Free) => return None,
+    };
+    Some((Truth::False, reason.into(), message.into()))
+}
+
+fn pod_readiness(pod: Option<&Arc<Pod>>) -> Told {
+    let not_ready = |message: &str| (Truth::False, "DependenciesNotReady".into(), message.into());
+    let Some(pod) = pod else { return not_ready("Pod does not exist") };
+    if pod.meta.terminating {
+        // A Pod that is going may still report Ready, but nobody should begin to use it (GAP-010).
+        return not_ready("Pod is terminating");
+    }
+    if let Some((_, reason, message)) = ending(pod) {
+        return (Truth::False, reason, message);
+    }
+    match (pod.phase, pod.ready, pod.ips.is_empty()) {
+        (Phase::Running, true, false) => (Truth::True, "DependenciesReady".into(), "Pod is Ready".into()),
+        (Phase::Running, true, true) => not_ready("Pod is Ready but has no podIPs yet"),
+        (Phase::Running, false, _) => not_ready("Pod is Running but not Ready"),
+        (phase, _, _) => not_ready(&format!("Pod exists with phase: {}", phase.as_str())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use crate::rules::testing::check_status;
+
+    const NOT_SUSPENDED: &str = "Suspended=False NotSuspended: Sandbox is not suspended";
+    const UNREPORTED: &str =
+        "PodScheduled=Unknown PodSchedulingUnknown: Pod has not reported a PodScheduled condition yet";
+    const UNKNOWN: &str = "PodScheduled=Unknown PodSchedulingUnknown: Pod state is unknown. Pod scheduling cannot be \
+                           determined";
+    const PLACE: &str = "10.0.0.1 node agents.x-k8s.io/sandbox-name-hash=0851b8c9";
+    const SELECTOR: &str = "agents.x-k8s.io/sandbox-name-hash=0851b8c9";
+
+    /// SCND-003, SCND-010, SCND-031, SCND-044; SACC-013.
+    #[test]
+    fn a_pod_on_its_way_is_told_step_by_step() {
+        let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
+        check_status("sandbox s1 nopod", &[NOT_SUSPENDED, &not_ready("Pod does not exist")]);
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod exists with phase: Pending"), SELECTOR];
+        check_status("sandbox s1 starting", &told);
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Running but not Ready"), PLACE];
+        check_status("sandbox s1 reachable", &told);
+        let place = "node agents.x-k8s.io/sandbox-name-hash=0851b8c9";
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Ready but has no podIPs yet"), place];
+        check_status("sandbox s1 ready untold noaddress", &told);
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        check_status("sandbox s1 ready untold", &[NOT_SUSPENDED, UNREPORTED, ready, PLACE]);
+    }
+
+    /// SCND-032, SCND-033; SACC-018, SACC-020.
+    #[test]
+    fn what_the_scheduler_says_is_passed_on() {
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        let told = [NOT_SUSPENDED, "PodScheduled=True PodScheduled: ", ready, PLACE];
+        check_status("sandbox s1 ready untold scheduled", &told);
+        let pending = "Ready=False DependenciesNotReady: Pod exists with phase: Pending";
+        let told = [NOT_SUSPENDED, "PodScheduled=False Unschedulable: 0/3 nodes", pending, SELECTOR];
+        check_status("sandbox s1 starting unschedulable", &told);
+    }
+
+    /// SCND-020, SCND-043; SACC-014, SACC-015.
+    #[test]
+    fn a_pod_that_has_ended_finishes_its_sandbox() {
+        for (pod, reason, message) in [
+            ("ended", "PodFailed", "Pod failed"),
+            ("succeeded", "PodSucceeded", "Pod completed successfully"),
+        ] {
+            let finished = format!("Finished=True {reason}: {message}");
+            let ready = format!("Ready=False {reason}: {message}");
+            let told = [NOT_SUSPENDED, &finished, UNREPORTED, &ready, SELECTOR];
+            check_status(&format!("sandbox s1 {pod}"), &told);
+        }
+    }
+
+    /// GAP-009: the original says Finished of a Pod that ends because it is deleted, and claims then count down to their
+    /// end. GAP-010: it says Ready of a Pod that is going.
+    #[test]
+    fn a_pod_that_is_going_is_neither_finished_nor_ready() {
+        let going = "Ready=False DependenciesNotReady: Pod is terminating";
+        check_status("sandbox s1 ended podgoing", &[NOT_SUSPENDED, UNREPORTED, going, SELECTOR]);
+        check_status("sandbox s1 ready untold podgoing", &[NOT_SUSPENDED, UNREPORTED, going, PLACE]);
+    }
+
+    /// SCND-012 to SCND-014, SCND-042, SCND-060, SBX-032; SACC-006, SACC-009.
+    #[test]
+    fn a_suspended_sandbox_says_how_far_it_is() {
+        let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspending";
+        check_status("sandbox s1 ready untold suspended", &[suspending, UNREPORTED, ready, PLACE]);
+        let suspended = "Suspended=True PodTerminated: Pod has been terminated. Sandbox is suspended";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspended";
+        check_status("sandbox s1 nopod suspended", &[suspended, ready]);
+    }
+
+    /// INV-22: a create whose answer was lost may still make a Pod.
+    #[test]
+    fn a_sandbox_is_not_suspended_while_a_pod_of_it_may_come() {
+        let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspending";
+        check_status("sandbox s1 nopod suspended\nstarting s1", &[suspending, ready]);
+    }
+
+    /// SCND-013, SBX-032, SHAZ-005; SACC-007, SACC-099. GAP-017: the end of such a Pod touches the sandbox.
+    #[test]
+    fn the_pod_of_another_is_told_and_shows_nothing() {
+        let not_owned =
+            "Suspended=False PodNotOwned: Refused to delete pod because it is not owned by this sandbox";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspending";
+        for pod in ["pod s1", "pod s1 of=another"] {
+            let world = format!("sandbox s1 nopod suspended\n{pod}");
+            check_status(&world, &[not_owned, ready, SELECTOR]);
+        }
+    }
+
+    /// SCND-030, SCND-041, ERR-001, ERR-002.
+    #[test]
+    fn a_pod_that_cannot_be_had_is_told() {
+        let refused = "Ready=False ReconcilerError: Error seen: cannot adopt unowned pod \"s1\": missing required pool \
+                       authorization label (\"agents.x-k8s.io/adoptable\") or sandbox tracking label \
+                       (\"agents.x-k8s.io/sandbox-name-hash\")";
+        check_status("sandbox s1 nopod\npod s1", &[NOT_SUSPENDED, UNKNOWN, refused]);
+        let foreign = "Ready=False ReconcilerError: Error seen: pod \"s1\" is owned by ReplicaSet/another (UID: \
+                       00000000-0000-0000-0000-0000000003e7), not by sandbox \"s1\"";
+        check_status("sandbox s1 nopod\npod s1 of=another", &[NOT_SUSPENDED, UNKNOWN, foreign]);
+    }
+
+    #[test]
+    fn a_pod_that_will_be_had_is_no_trouble() {
+        let ready = "Ready=False DependenciesNotReady: Pod does not exist";
+        for pod in ["pod s1 adoptable", "pod s1 terminating"] {
+            check_status(&format!("sandbox s1 nopod\n{pod}"), &[NOT_SUSPENDED, ready]);
+        }
+    }
+
+    /// SCND-040; SACC-095.
+    #[test]
+    fn several_pods_are_told_and_none_is_chosen() {
+        let ready = "Ready=False MultiplePods: multiple Pods (2) are controlled by this Sandbox; refusing to choose or \
+                     create a Pod";
+        check_status("sandbox s1 starting\npod p2 of=s1", &[NOT_SUSPENDED, UNKNOWN, ready]);
+    }
+
+    /// GAP-024.
+    #[test]
+    fn several_pods_can_be_suspended() {
+        let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspending";
+        check_status("sandbox s1 starting suspended\npod p2 of=s1", &[suspending, ready, SELECTOR]);
+    }
+
+    /// SCND-050, SBX-020, SBX-025, SBX-026; SACC-046, SACC-143.
+    #[test]
+    fn an_expired_sandbox_keeps_what_it_was_and_shows_no_pod() {
+        let ready = "Ready=False SandboxExpired: Sandbox has expired";
+        check_status("sandbox s1 nopod over=now", &[ready]);
+        check_status("sandbox s1 ready over=now", &[NOT_SUSPENDED, ready]);
+        let finished = "Finished=True PodFailed: Pod failed";
+        check_status("sandbox s1 ended over=now", &[finished, ready]);
+    }
+}
