@@ -86,8 +86,6 @@ pub(crate) enum Place {
 pub(crate) struct Standing {
     /// The pool that owns it.
     pub(crate) pool: Uid,
-    /// Age and name.
-    pub(crate) order: Order,
     /// Where it stands.
     pub(crate) place: Place,
     /// Whether its status says Ready.
@@ -126,32 +124,32 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    pub(crate) fn add(&mut self, standing: &Standing) {
+    pub(crate) fn add(&mut self, standing: &Standing, order: Order) {
         self.count(standing, 1);
         match &standing.place {
-            Place::Ready(node) => self.ready.insert(node, standing.order.clone()),
-            Place::Reachable(node) => self.reachable.insert(node, standing.order.clone()),
+            Place::Ready(node) => self.ready.insert(node, order.clone()),
+            Place::Reachable(node) => self.reachable.insert(node, order.clone()),
             Place::Starting => {
-                self.starting.insert(standing.order.2);
+                self.starting.insert(order.2);
             }
             Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
         if !matches!(standing.place, Place::Leaving | Place::Reserved) {
-            self.victims.insert(victim(standing));
+            self.victims.insert(victim(standing, order));
         }
     }
 
-    pub(crate) fn remove(&mut self, standing: &Standing) {
+    pub(crate) fn remove(&mut self, standing: &Standing, order: Order) {
         self.count(standing, -1);
         match &standing.place {
-            Place::Ready(node) => self.ready.remove(node, &standing.order),
-            Place::Reachable(node) => self.reachable.remove(node, &standing.order),
+            Place::Ready(node) => self.ready.remove(node, &order),
+            Place::Reachable(node) => self.reachable.remove(node, &order),
             Place::Starting => {
-                self.starting.remove(&standing.order.2);
+                self.starting.remove(&order.2);
             }
             Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
-        self.victims.remove(&victim(standing));
+        self.victims.remove(&victim(standing, order));
     }
 
     fn count(&mut self, standing: &Standing, by: i32) {
@@ -176,10 +174,9 @@ impl Members {
     }
 }
 
-fn victim(standing: &Standing) -> Victim {
-    let (created, name, uid) = &standing.order;
+fn victim(standing: &Standing, (created, name, uid): Order) -> Victim {
     let worth = if standing.place == Place::Stale { Worth::Stale } else { Worth::Current };
-    (worth, standing.ready, Reverse(*created), name.clone(), *uid)
+    (worth, standing.ready, Reverse(created), name, uid)
 }
 
 #[cfg(test)]
@@ -214,7 +211,7 @@ mod tests {
         let mut members = Members::default();
         for (age, uid, ready) in [(1, 1, true), (2, 2, true), (0, 3, false)] {
             let place = if ready { Place::Ready("a".into()) } else { Place::Starting };
-            members.add(&Standing { pool: Uid::UNSET, order: order(age, uid), place, ready });
+            members.add(&Standing { pool: Uid::UNSET, place, ready }, order(age, uid));
         }
         let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.4.bits()).collect();
         assert_eq!(order, [3, 2, 1]);

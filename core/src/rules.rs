@@ -299,6 +299,9 @@ fn target(kind: Kind, meta: &Meta) -> Target {
 
 /// Returns the changes that make `to` of `from`.
 fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Change) -> Vec<Change> {
+    if from == to {
+        return Vec::new();
+    }
     let removed = from.keys().filter(|key| !to.contains_key(key)).map(|key| change(key.clone(), None));
     let set = to.iter().filter(|(key, value)| from.get(key) != Some(*value));
     removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()

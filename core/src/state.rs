@@ -249,20 +249,24 @@ impl State {
 
     /// Takes in a complete list: what it lacks and is not newer is gone.
     pub(crate) fn relist(&mut self, kind: Kind, objects: &[Object], at: Version, now: Now) {
-        let listed: BTreeSet<Uid> = objects.iter().map(Object::uid).collect();
+        let mut listed: Vec<Uid> = objects.iter().map(Object::uid).collect();
+        listed.sort_unstable();
         for object in objects {
             self.observe(object, now);
         }
         let gone: Vec<Uid> = self
             .uids(kind)
             .into_iter()
-            .filter(|uid| !listed.contains(uid) && self.version(kind, *uid).is_some_and(|known| known <= at))
+            .filter(|uid| {
+                listed.binary_search(uid).is_err()
+                    && self.version(kind, *uid).is_some_and(|known| known <= at)
+            })
             .collect();
         for uid in gone {
             self.bury(kind, uid, Some(at));
         }
         for (uid, tombstone) in self.tombstones.iter_mut() {
-            if tombstone.kind == kind && tombstone.known <= at && !listed.contains(uid) {
+            if tombstone.kind == kind && tombstone.known <= at && listed.binary_search(uid).is_err() {
                 tombstone.deleted = tombstone.deleted.or(Some(at));
             }
         }

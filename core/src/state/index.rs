@@ -309,8 +309,7 @@ impl State {
             let place = self.place(sandbox);
             let is_spoken_for = matches!(place, Place::Leaving | Place::Reserved);
             let place = if is_spoken_for { place } else { self.judge(sandbox, pool).unwrap_or(place) };
-            let order = (sandbox.meta.created, sandbox.meta.key.name.clone(), uid);
-            Standing { pool, order, place, ready: is_ready(sandbox) }
+            Standing { pool, place, ready: is_ready(sandbox) }
         });
         self.stand(uid, standing);
     }
@@ -402,19 +401,19 @@ impl State {
     }
 
     pub(super) fn stand(&mut self, uid: Uid, standing: Option<Standing>) {
+        let Some(entry) = self.sandboxes.get(&uid).filter(|entry| entry.standing != standing) else { return };
+        let meta = &entry.sandbox.meta;
+        let order = (meta.created, meta.key.name.clone(), uid);
         let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
-        if entry.standing == standing {
-            return;
-        }
         let before = replace(&mut entry.standing, standing.clone());
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {
-            members.remove(&before);
+            members.remove(&before, order.clone());
             self.drop_members(before.pool);
         }
         if let Some(standing) = standing {
-            self.members.entry(standing.pool).or_default().add(&standing);
+            self.members.entry(standing.pool).or_default().add(&standing, order);
         }
     }
 
