@@ -1,8 +1,8 @@
 //! How many bytes the core keeps for a sandbox: a member of a pool with its Pod, and one with its claim and Pod.
 //!
-//! The objects come to the machine as they would from a server: as JSON, each with its own copy of everything. What
-//! the process has grown by is divided by the number of sandboxes. That counts all that the machine keeps: the objects,
-//! its indexes, and what the allocator loses.
+//! The objects come to the machine as in the controller: from JSON, each with its own copy of everything, and through
+//! what lets them share. What the process has grown by is divided by the number of sandboxes. That counts all that the
+//! machine keeps: the objects, its indexes, and what the allocator loses.
 
 use std::process::Command;
 use std::time::Duration;
@@ -59,9 +59,14 @@ fn measure(what: &str, cluster: fn() -> Cluster) {
         println!("{what}: unknown, /proc/self/statm cannot be read");
         return;
     };
+    let mut sharer = wire::Sharer::default();
     machine.handle_event(Event::Leading { term: 2 }, now);
     for (kind, texts) in Kind::ALL.into_iter().zip(&texts) {
-        let decode = |text: &String| wire::decode(kind, text).expect("what was encoded can be decoded");
+        let decode = |text: &String| {
+            let mut object = wire::decode(kind, text).expect("what was encoded can be decoded");
+            sharer.share(&mut object);
+            object
+        };
         let objects = texts.iter().map(decode).collect();
         machine.handle_event(Event::Relisted { kind, objects, at: Version(u64::MAX) }, now);
     }

@@ -10,6 +10,7 @@ use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::id::ActionId;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::Now;
+use agent_sandbox_core::wire::Sharer;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
@@ -31,6 +32,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Drives the machine.
 pub struct Driver {
     machine: Machine,
+    /// What the objects of answers share; a watch has its own.
+    sharer: Sharer,
     clock: Clock,
     applier: Arc<Applier>,
     events: mpsc::Receiver<Event>,
@@ -71,6 +74,7 @@ impl Driver {
         let (answered, answers) = mpsc::unbounded_channel();
         Self {
             machine: Machine::new(config, started),
+            sharer: Sharer::default(),
             clock: applier.clock,
             metrics: applier.metrics.clone(),
             applier: Arc::new(applier),
@@ -105,11 +109,14 @@ impl Driver {
     }
 
     /// Hands one fact to the machine and starts what it asks for.
-    fn step(&mut self, event: Option<Event>) {
+    fn step(&mut self, mut event: Option<Event>) {
         let now = self.clock.now();
         self.health.tick(now.mono);
         if event.is_none() && !self.is_due(now) {
             return;
+        }
+        if let Some(Event::ActionDone { outcome: Outcome::Done(object), .. }) = &mut event {
+            self.sharer.share(object);
         }
         let name = event.as_ref().map(EventName::from);
         let mut page = self.recorder.as_ref().map(|recorder| recorder.open(now, event.as_ref()));

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
@@ -208,6 +208,7 @@ impl World {
             } else {
                 ""
             },
+            sharer: Mutex::default(),
         };
         self.kinds.iter().map(watcher).map(Watcher::run).collect()
     }

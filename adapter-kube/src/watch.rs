@@ -9,13 +9,13 @@
 
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use agent_sandbox_core::event::Event;
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::object::Object;
-use agent_sandbox_core::wire;
+use agent_sandbox_core::wire::{self, Sharer};
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt;
@@ -85,6 +85,8 @@ pub struct Watcher {
     pub health: Arc<Health>,
     /// A label selector; empty for every object.
     pub selector: &'static str,
+    /// What the objects share, so that many fit into memory.
+    pub sharer: Mutex<Sharer>,
 }
 
 /// Why a list has failed.
@@ -251,7 +253,10 @@ impl Watcher {
 
     fn decode(&self, json: &str) -> Option<Object> {
         match wire::decode(self.kind, json) {
-            Ok(object) => Some(object),
+            Ok(mut object) => {
+                self.sharer.lock().unwrap_or_else(PoisonError::into_inner).share(&mut object);
+                Some(object)
+            }
             Err(error) => {
                 let (namespace, name) = name_of(json);
                 warn!(kind = %self.kind, namespace, name, %error, "skipping an object that cannot be read");

@@ -145,6 +145,7 @@ impl World {
             floor: floor.clone(),
             health: Arc::new(Health::new(vec![])),
             selector: "",
+            sharer: Mutex::default(),
         };
         Self { floor, events, watcher: tokio::spawn(watcher.run()) }
     }

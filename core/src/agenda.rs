@@ -95,6 +95,9 @@ struct Timers {
 /// Every this many turns, the least urgent item is looked at first, so that background work cannot starve.
 const BACKGROUND_SHARE: u32 = 8;
 
+/// Room for this many in a queue is kept when all is done; a list of a large cluster makes everything wait at once.
+const ROOM_KEPT: usize = 1024;
+
 impl Agenda {
     /// Adds an item, or makes it more urgent.
     pub(crate) fn add(&mut self, item: Item, urgency: Urgency) {
@@ -127,6 +130,9 @@ impl Agenda {
     /// Takes the next item.
     pub(crate) fn next(&mut self) -> Option<(Item, Urgency)> {
         if self.waiting.is_empty() {
+            if self.waiting.queues.iter().any(|queue| queue.capacity() > ROOM_KEPT) {
+                self.waiting = Shared::default();
+            }
             // Nobody is kept waiting, so nobody is owed a turn.
             self.turns = 0;
             return None;

@@ -150,6 +150,7 @@ impl Walk {
             Object::Pool(pool) => {
                 self.number(pool.replicas.into());
                 self.text(&pool.template);
+                self.number(pool.update as u64);
                 self.number(u64::from(pool.status.replicas) << 32 | u64::from(pool.status.ready));
                 self.number(pool.status.observed as u64);
             }
@@ -516,7 +517,7 @@ impl Machine {
             walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
         }
         for members in state.members.values() {
-            members.victims.iter().for_each(|victim| walk.uid(victim.3));
+            members.victims.iter().for_each(|victim| walk.uid(victim.4));
         }
         walk.number(state.pods.len() as u64);
         for (uid, pod) in state.pods.iter() {

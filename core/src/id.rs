@@ -114,25 +114,29 @@ impl fmt::Display for Kind {
 /// The API server makes UUIDs. Any other text (users may write what they like into an owner reference) becomes a
 /// hash of that text, which is good for comparison and never sent.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Uid(u128);
+pub struct Uid {
+    // Two halves, because what holds a u128 is padded to sixteen bytes.
+    high: u64,
+    low: u64,
+}
 
 impl Uid {
     /// The uid of an object that the server has not seen yet.
-    pub const UNSET: Self = Self(0);
+    pub const UNSET: Self = Self::from_bits(0);
 
     /// Returns the uid with these bits.
     pub const fn from_bits(bits: u128) -> Self {
-        Self(bits)
+        Self { high: (bits >> 64) as u64, low: bits as u64 }
     }
 
     /// Returns the bits.
     pub const fn bits(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
     }
 
     /// Reads `metadata.uid`.
     pub fn parse(text: &str) -> Self {
-        parse_uuid(text).map_or_else(|| Self(hash_text(text)), Self)
+        Self::from_bits(parse_uuid(text).unwrap_or_else(|| hash_text(text)))
     }
 }
 
@@ -163,7 +167,7 @@ pub(crate) fn hash_text(text: &str) -> u128 {
 
 impl fmt::Display for Uid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self.0;
+        let bits = self.bits();
         let (a, b, c) = ((bits >> 96) as u32, (bits >> 80) as u16, (bits >> 64) as u16);
         write!(f, "{a:08x}-{b:04x}-{c:04x}-{:04x}-{:012x}", (bits >> 48) as u16, bits & 0xffff_ffff_ffff)
     }

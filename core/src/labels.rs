@@ -90,6 +90,14 @@ impl Labels {
         *self = Self::default();
     }
 
+    /// Shows each key and value for a change that keeps what it says.
+    pub(crate) fn for_each_text(&mut self, mut change: impl FnMut(&mut Text)) {
+        for (key, value) in Arc::make_mut(&mut self.0) {
+            change(key);
+            change(value);
+        }
+    }
+
     fn place(&self, key: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(other, _)| (**other).cmp(key))
     }

@@ -58,6 +58,7 @@ mod ledger;
 mod agenda;
 mod view;
 mod rules;
+mod same;
 mod make;
 mod parts;
 mod status;

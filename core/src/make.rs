@@ -209,9 +209,10 @@ fn propagate(present: &mut Labels, wanted: &Labels, recorded: Option<&Text>) -> 
         }
     }
     let wanted = wanted.iter().filter(|(key, _)| !names::is_reserved(key));
-    let mut record = alloc::string::String::new();
-    for (key, value) in wanted {
-        present.insert(key.clone(), value.clone());
+    let length: usize = wanted.clone().map(|(key, _)| key.len() + 1).sum();
+    present.extend(wanted.clone().map(|(key, value)| (key.clone(), value.clone())));
+    let mut record = alloc::string::String::with_capacity(length);
+    for (key, _) in wanted {
         if !record.is_empty() {
             record.push(',');
         }

@@ -71,6 +71,10 @@ pub(crate) enum Place {
     Starting,
     /// Its Pod ended, or is going: nobody wants it.
     Unusable,
+    /// Its template has changed, and its pool wants it replaced.
+    Stale,
+    /// Its template is gone, so nobody can tell whether it is stale.
+    Unjudged,
     /// It has an address, on this node, but is not ready.
     Reachable(Text),
     /// It is ready, on this node.
@@ -82,16 +86,21 @@ pub(crate) enum Place {
 pub(crate) struct Standing {
     /// The pool that owns it.
     pub(crate) pool: Uid,
-    /// Age and name.
-    pub(crate) order: Order,
     /// Where it stands.
     pub(crate) place: Place,
     /// Whether its status says Ready.
     pub(crate) ready: bool,
 }
 
-/// A member that may be deleted: the unready first, then the youngest (WPL-037).
-type Victim = (bool, Reverse<Wall>, Text, Uid);
+/// A member that may be deleted: the stale first, then the unready, then the youngest (WPL-037).
+pub(crate) type Victim = (Worth, bool, Reverse<Wall>, Text, Uid);
+
+/// Whether a member would be replaced anyway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Worth {
+    Stale,
+    Current,
+}
 
 /// The members of one pool.
 #[derive(Clone, Debug, Default)]
@@ -115,32 +124,32 @@ pub(crate) struct Members {
 }
 
 impl Members {
-    pub(crate) fn add(&mut self, standing: &Standing) {
+    pub(crate) fn add(&mut self, standing: &Standing, order: Order) {
         self.count(standing, 1);
         match &standing.place {
-            Place::Ready(node) => self.ready.insert(node, standing.order.clone()),
-            Place::Reachable(node) => self.reachable.insert(node, standing.order.clone()),
+            Place::Ready(node) => self.ready.insert(node, order.clone()),
+            Place::Reachable(node) => self.reachable.insert(node, order.clone()),
             Place::Starting => {
-                self.starting.insert(standing.order.2);
+                self.starting.insert(order.2);
             }
-            Place::Leaving | Place::Reserved | Place::Unusable => {}
+            Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
         if !matches!(standing.place, Place::Leaving | Place::Reserved) {
-            self.victims.insert(victim(standing));
+            self.victims.insert(victim(standing, order));
         }
     }
 
-    pub(crate) fn remove(&mut self, standing: &Standing) {
+    pub(crate) fn remove(&mut self, standing: &Standing, order: Order) {
         self.count(standing, -1);
         match &standing.place {
-            Place::Ready(node) => self.ready.remove(node, &standing.order),
-            Place::Reachable(node) => self.reachable.remove(node, &standing.order),
+            Place::Ready(node) => self.ready.remove(node, &order),
+            Place::Reachable(node) => self.reachable.remove(node, &order),
             Place::Starting => {
-                self.starting.remove(&standing.order.2);
+                self.starting.remove(&order.2);
             }
-            Place::Leaving | Place::Reserved | Place::Unusable => {}
+            Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
-        self.victims.remove(&victim(standing));
+        self.victims.remove(&victim(standing, order));
     }
 
     fn count(&mut self, standing: &Standing, by: i32) {
@@ -154,15 +163,20 @@ impl Members {
         }
     }
 
+    /// Returns the stale members that no claim has recorded: the unready first, then the youngest.
+    pub(crate) fn stale(&self) -> impl Iterator<Item = &Victim> {
+        self.victims.iter().take_while(|victim| victim.0 == Worth::Stale)
+    }
+
     /// Returns whether nothing is known of this pool's members.
     pub(crate) fn is_empty(&self) -> bool {
         self.live + self.leaving + self.creating == 0
     }
 }
 
-fn victim(standing: &Standing) -> Victim {
-    let (created, name, uid) = &standing.order;
-    (standing.ready, Reverse(*created), name.clone(), *uid)
+fn victim(standing: &Standing, (created, name, uid): Order) -> Victim {
+    let worth = if standing.place == Place::Stale { Worth::Stale } else { Worth::Current };
+    (worth, standing.ready, Reverse(created), name, uid)
 }
 
 #[cfg(test)]
@@ -197,9 +211,9 @@ mod tests {
         let mut members = Members::default();
         for (age, uid, ready) in [(1, 1, true), (2, 2, true), (0, 3, false)] {
             let place = if ready { Place::Ready("a".into()) } else { Place::Starting };
-            members.add(&Standing { pool: Uid::UNSET, order: order(age, uid), place, ready });
+            members.add(&Standing { pool: Uid::UNSET, place, ready }, order(age, uid));
         }
-        let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.3.bits()).collect();
+        let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.4.bits()).collect();
         assert_eq!(order, [3, 2, 1]);
     }
 

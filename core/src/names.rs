@@ -73,7 +73,9 @@ pub fn is_reserved(key: &str) -> bool {
 pub fn name_hash(name: &str) -> Text {
     let hash =
         name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{hash:08x}").into()
+    let digit = |place: usize| b"0123456789abcdef"[(hash >> (28 - 4 * place) & 0xf) as usize];
+    let digits: [u8; 8] = core::array::from_fn(digit);
+    core::str::from_utf8(&digits).expect("digits are ASCII").into()
 }
 
 /// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process
@@ -96,7 +98,7 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
 }
 
 /// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-const fn scramble(value: u64) -> u64 {
+pub(crate) const fn scramble(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -236,8 +236,22 @@ pub struct Pool {
     pub replicas: u32,
     /// `spec.sandboxTemplateRef.name`.
     pub template: Text,
+    /// `spec.updateStrategy.type`.
+    #[serde(default)]
+    pub update: Update,
     /// `status`.
     pub status: PoolStatus,
+}
+
+/// What becomes of a pool's members when its template changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Update {
+    /// They stay until they are adopted or deleted; new ones follow the template (WPL-051). Also what is meant where
+    /// nothing is said, or something unknown.
+    #[default]
+    OnReplenish,
+    /// They are replaced, and none of them is adopted meanwhile (WPL-050).
+    Recreate,
 }
 
 /// What a pool's owner reads.

@@ -31,6 +31,7 @@ mod name_pod;
 mod publish_claim_status;
 mod publish_pool_status;
 mod publish_sandbox_status;
+mod replace_stale;
 mod replenish;
 mod stamp_first_ready;
 mod start_cold;
@@ -66,6 +67,7 @@ pub(crate) enum RuleId {
     SyncMetadata,
     AssignOwn,
     AssignWaiting,
+    ReplaceStale,
     Replenish,
     Trim,
     PublishPoolStatus,
@@ -110,6 +112,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::StampFirstReady, For::Nobody, stamp_first_ready::stamp_first_ready),
     (Kind::Claim, RuleId::SyncMetadata, For::Nobody, sync_metadata::sync_metadata),
     (Kind::Pool, RuleId::AssignWaiting, For::Claims, assign_waiting::assign_waiting),
+    (Kind::Pool, RuleId::ReplaceStale, For::Pools, replace_stale::replace_stale),
     (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
     (Kind::Pool, RuleId::Trim, For::Nobody, trim::trim),
     (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),
@@ -302,6 +305,9 @@ fn target(kind: Kind, meta: &Meta) -> Target {
 
 /// Returns the changes that make `to` of `from`.
 fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Change) -> Vec<Change> {
+    if from == to {
+        return Vec::new();
+    }
     let removed = from.keys().filter(|key| !to.contains_key(key)).map(|key| change(key.clone(), None));
     let set = to.iter().filter(|(key, value)| from.get(key) != Some(*value));
     removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()

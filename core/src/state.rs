@@ -15,7 +15,7 @@ use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::names;
-use crate::object::{Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
 use crate::shared::Shared;
 use crate::time::Now;
 
@@ -67,6 +67,8 @@ pub(crate) struct PoolEntry {
     pub(crate) pool: Arc<Pool>,
     /// When its status was last sent.
     pub(crate) status_sent: Option<Now>,
+    /// Whether its members are compared with its template.
+    judges: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub(crate) struct SandboxEntry {
     pub(crate) seen: Now,
     /// When its status was last sent.
     pub(crate) status_sent: Option<Now>,
+    /// What a comparison with a blueprint has told: of which generation, with which blueprint, and whether they agree.
+    likeness: Option<(i64, Arc<Blueprint>, bool)>,
     standing: Option<Standing>,
 }
 
@@ -189,6 +193,7 @@ impl State {
             self.touch(kind, uid);
         } else {
             self.requeue(kind, &slot.1);
+            self.judge_again(kind, uid);
             self.touch_neighbours(kind, uid);
         }
         true
@@ -227,6 +232,9 @@ impl State {
             }
             self.requeue(kind, &slot.1);
             self.touch_referrers(kind, &slot.1);
+            if kind == Kind::Template {
+                self.judge_members_of(&slot.1);
+            }
             if let Some(draft) = self.ledger.drafts.get(&slot) {
                 // An attempt to create that name whose answer was lost can land again.
                 let subject = draft.purpose.subject;
@@ -241,20 +249,24 @@ impl State {
 
     /// Takes in a complete list: what it lacks and is not newer is gone.
     pub(crate) fn relist(&mut self, kind: Kind, objects: &[Object], at: Version, now: Now) {
-        let listed: BTreeSet<Uid> = objects.iter().map(Object::uid).collect();
+        let mut listed: Vec<Uid> = objects.iter().map(Object::uid).collect();
+        listed.sort_unstable();
         for object in objects {
             self.observe(object, now);
         }
         let gone: Vec<Uid> = self
             .uids(kind)
             .into_iter()
-            .filter(|uid| !listed.contains(uid) && self.version(kind, *uid).is_some_and(|known| known <= at))
+            .filter(|uid| {
+                listed.binary_search(uid).is_err()
+                    && self.version(kind, *uid).is_some_and(|known| known <= at)
+            })
             .collect();
         for uid in gone {
             self.bury(kind, uid, Some(at));
         }
         for (uid, tombstone) in self.tombstones.iter_mut() {
-            if tombstone.kind == kind && tombstone.known <= at && !listed.contains(uid) {
+            if tombstone.kind == kind && tombstone.known <= at && listed.binary_search(uid).is_err() {
                 tombstone.deleted = tombstone.deleted.or(Some(at));
             }
         }
@@ -412,7 +424,7 @@ impl State {
             Object::Pool(pool) => match self.pools.get_mut(&uid) {
                 Some(entry) => Some(Object::Pool(replace(&mut entry.pool, pool))),
                 None => {
-                    self.pools.insert(uid, PoolEntry { pool, status_sent: None });
+                    self.pools.insert(uid, PoolEntry { pool, status_sent: None, judges: false });
                     None
                 }
             },
@@ -420,7 +432,13 @@ impl State {
             Object::Sandbox(sandbox) => match self.sandboxes.get_mut(&uid) {
                 Some(entry) => Some(Object::Sandbox(replace(&mut entry.sandbox, sandbox))),
                 None => {
-                    let entry = SandboxEntry { sandbox, seen: now, status_sent: None, standing: None };
+                    let entry = SandboxEntry {
+                        sandbox,
+                        seen: now,
+                        status_sent: None,
+                        likeness: None,
+                        standing: None,
+                    };
                     self.sandboxes.insert(uid, entry.into());
                     None
                 }

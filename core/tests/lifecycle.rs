@@ -13,7 +13,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
     Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool, PoolStatus,
-    Sandbox, Template, Truth,
+    Sandbox, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::Policy;
@@ -471,6 +471,7 @@ impl World {
             meta: meta("pool"),
             replicas,
             template: "tpl".into(),
+            update: Update::OnReplenish,
             status,
         })));
         world.restart();

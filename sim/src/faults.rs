@@ -67,11 +67,15 @@ pub enum Fault {
     PodAdded,
     /// The Pod of a sandbox that is nobody's ends, well or badly.
     PodEnded,
+    /// The template is edited, there and back.
+    TemplateEdited,
+    /// A pool's members follow its template or do not, and it is given another template.
+    PoolEdited,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -102,6 +106,8 @@ impl Fault {
         Self::PodPrepared,
         Self::PodAdded,
         Self::PodEnded,
+        Self::TemplateEdited,
+        Self::PoolEdited,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -142,6 +148,8 @@ impl Fault {
             Self::PodPrepared => "pod-prepared",
             Self::PodAdded => "pod-added",
             Self::PodEnded => "pod-ended",
+            Self::TemplateEdited => "template-edited",
+            Self::PoolEdited => "pool-edited",
         }
     }
 

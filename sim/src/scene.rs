@@ -6,7 +6,7 @@ use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
     Claim, ClaimStatus, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Shutdown,
+    PoolStatus, Sandbox, SandboxStatus, Shutdown, Update,
 };
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
@@ -17,8 +17,11 @@ use crate::controller::Controller;
 /// The namespace in which everything happens.
 pub const NAMESPACE: &str = "default";
 
-/// The template from which every sandbox is made.
+/// The template from which sandboxes are made.
 pub const TEMPLATE: &str = "template";
+
+/// Another template.
+pub const OTHER_TEMPLATE: &str = "other";
 
 /// Everything that is fixed before the first step.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub enum Act {
     Delete(Kind, Key),
     /// Set a pool's `spec.replicas`.
     Scale(Key, u32),
+    /// Give the object of this name this spec. Of a pool, the replicas stay.
+    Edit(Object),
     /// Set the labels and annotations that a claim asks for.
     Label(Key, PodMetadata),
     /// Delete the n-th of all objects of a kind, counted round and round.
@@ -137,8 +142,13 @@ pub fn metadata(number: u32) -> PodMetadata {
 
 /// Returns a pool as a user would create it.
 pub fn pool(name: impl Into<Text>, replicas: u32) -> Object {
+    pool_of(name, replicas, TEMPLATE, Update::OnReplenish)
+}
+
+/// Returns a pool with all that a user may say about it.
+pub fn pool_of(name: impl Into<Text>, replicas: u32, template: &str, update: Update) -> Object {
     let (meta, status) = (Meta::draft(key(name)), PoolStatus::default());
-    Object::Pool(Arc::new(Pool { meta, replicas, template: TEMPLATE.into(), status }))
+    Object::Pool(Arc::new(Pool { meta, replicas, template: template.into(), update, status }))
 }
 
 /// Returns a sandbox as a user would create it.
@@ -173,14 +183,19 @@ pub fn part(kind: Kind, name: impl Into<Text>, owner: Option<Owner>, labels: &[(
 }
 
 /// Returns the template as a user would create it.
+pub fn template() -> Object {
+    template_of(TEMPLATE, "sandbox")
+}
+
+/// Returns a template whose sandboxes run an image.
 ///
 /// # Panics
-/// Never: the text is a template.
-pub fn template() -> Object {
+/// When a name is not fit for JSON.
+pub fn template_of(name: &str, image: &str) -> Object {
     let text = format!(
-        r#"{{"metadata":{{"name":"{TEMPLATE}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed","podTemplate":{{
-            "metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main","image":"sandbox"}}]}}}}}}}}"#
+        r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
+        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed",
+        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

@@ -56,6 +56,9 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 pool.meta.generation += 1;
             }
         }),
+        Act::Edit(draft) => {
+            world.server.update(draft.kind(), draft.key(), Writer::User, |object| edit_spec(object, draft))
+        }
         Act::Label(key, metadata) => world.server.update(Kind::Claim, key, Writer::User, |object| {
             let Object::Claim(claim) = object else { return };
             let claim = Arc::make_mut(claim);
@@ -94,6 +97,25 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             let pod = scene::part(Kind::Pod, name.clone(), Some(owner), &[]);
             world.server.handle(&Operation::Create(pod), Writer::User, wall).1
         }
+    }
+}
+
+/// Takes over the spec of a draft. The server counts a change of it.
+fn edit_spec(object: &mut Object, draft: &Object) {
+    match (object, draft) {
+        (Object::Template(template), Object::Template(draft)) if template.blueprint != draft.blueprint => {
+            let template = Arc::make_mut(template);
+            template.blueprint = draft.blueprint.clone();
+            template.meta.generation += 1;
+        }
+        (Object::Pool(pool), Object::Pool(draft))
+            if (&pool.template, pool.update) != (&draft.template, draft.update) =>
+        {
+            let pool = Arc::make_mut(pool);
+            (pool.template, pool.update) = (draft.template.clone(), draft.update);
+            pool.meta.generation += 1;
+        }
+        _ => {}
     }
 }
 

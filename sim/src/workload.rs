@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::object::{Json, Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes::{Variable, Wishes};
 
@@ -51,6 +51,7 @@ impl Workload {
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
         workload.draw_sandboxes(options, rates, choices, end);
+        workload.draw_rollouts(options, rates, choices, end);
         let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
@@ -141,6 +142,28 @@ impl Workload {
             self.add(at, Act::Create(template.clone()));
         }
         self.trouble.push((Fault::TemplateRecreated, recreated));
+    }
+
+    /// New images, there and back, and pools that follow their template or do not, or follow another one.
+    fn draw_rollouts(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let edited = self.often(options, rates, Fault::TemplateEdited, choices);
+        for _ in 0..edited {
+            let at = self.moment(choices, end);
+            let image = *choices.pick(&["sandbox", "sandbox:2", "sandbox:3"]);
+            self.add(at, Act::Edit(scene::template_of(scene::TEMPLATE, image)));
+        }
+        let changed = self.often(options, rates, Fault::PoolEdited, choices);
+        if changed > 0 {
+            self.add(Mono::default(), Act::Create(scene::template_of(scene::OTHER_TEMPLATE, "sandbox")));
+        }
+        for number in 0..changed {
+            // The first strategy counts from the beginning, so that whole runs have it.
+            let at = if number == 0 { Mono::from_micros(2) } else { self.moment(choices, end) };
+            let update = *choices.pick(&[Update::OnReplenish, Update::Recreate, Update::Recreate]);
+            let template = *choices.pick(&[scene::TEMPLATE, scene::TEMPLATE, scene::OTHER_TEMPLATE]);
+            self.add(at, Act::Edit(scene::pool_of(POOL, options.pool, template, update)));
+        }
+        self.trouble.extend([(Fault::TemplateEdited, edited), (Fault::PoolEdited, changed)]);
     }
 
     /// Sandboxes that users make for themselves, without a pool or a claim.

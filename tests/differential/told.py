@@ -9,7 +9,8 @@ import stories
 
 TOLD = """
     claim_cold_from_an_empty_pool claim_deleted claim_warm claims_more_than_members
-    pool_deleted pool_fills pool_member_deleted pool_scales_up_and_down
+    pool_deleted pool_fills pool_member_deleted pool_on_replenish pool_recreate pool_scales_up_and_down
+    pool_without_template
     sandbox_deleted sandbox_pod_deleted_by_hand sandbox_pod_not_ready sandbox_starts
     sandbox_pod_failed sandbox_pod_template_metadata
     claim_with_env claim_with_env_not_allowed claim_for_a_missing_pool claim_for_a_missing_template

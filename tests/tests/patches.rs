@@ -6,7 +6,7 @@ use agent_sandbox_core::action::{Part, Patch, Target};
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{
     Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Object, Owner, OwnerKind,
-    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Truth,
+    PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Truth, Update,
 };
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
@@ -80,8 +80,9 @@ fn objects() -> impl Strategy<Value = Object> {
         (metas(), claim_statuses()).prop_map(|(meta, status)| {
             Object::Claim(Arc::new(Claim { meta, pool: "pool".into(), wishes: None, status }))
         }),
-        (metas(), 0..5_u32, pool_statuses()).prop_map(|(meta, replicas, status)| {
-            Object::Pool(Arc::new(Pool { meta, replicas, template: "template".into(), status }))
+        (metas(), 0..5_u32, any::<bool>(), pool_statuses()).prop_map(|(meta, replicas, follows, status)| {
+            let update = if follows { Update::Recreate } else { Update::OnReplenish };
+            Object::Pool(Arc::new(Pool { meta, replicas, template: "template".into(), update, status }))
         }),
         (metas(), labels(), labels(), option::of(any::<bool>()), endings(), sandbox_statuses()).prop_map(
             |(meta, labels, annotations, service, (suspended, shutdown), status)| {

@@ -227,4 +227,24 @@ mod tests {
             &[],
         );
     }
+
+    /// DEF-028: what counts is what the pool was when the record was made. The claim came first.
+    #[test]
+    fn a_member_that_becomes_stale_after_it_was_recorded_changes_hands() {
+        check(
+            adopt_recorded,
+            Kind::Claim,
+            "
+            template tpl make=a
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            claim c1 records=s1
+            template tpl make=b
+        ",
+            &[concat!(
+                "AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 ",
+                "pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=9d22159f",
+            )],
+        );
+    }
 }

@@ -312,4 +312,82 @@ mod tests {
             &[],
         );
     }
+
+    /// CON-063, ADP-011: under Recreate, even where the claim must wait or start cold instead.
+    #[test]
+    fn a_stale_member_is_not_given_to_anybody() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate replicas=2
+            sandbox s1 pool=p make=a ready
+            sandbox s2 pool=p make=b ready
+            claim c1
+        ",
+            &["RecordAssignment c1 records=s2"],
+        );
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            claim c1
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
+
+    /// ADP-010: while nobody can tell whether a member is stale, nobody gets it.
+    #[test]
+    fn a_member_is_not_judged_without_its_template() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            claim c1
+        ",
+            &[],
+        );
+    }
+
+    /// DEF-011: what was passed over while the template was another one is there again.
+    #[test]
+    fn a_member_that_was_stale_for_a_while_is_given_away() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl make=a
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            template tpl make=b
+            claim c1
+            template tpl make=a
+        ",
+            &["RecordAssignment c1 records=s1"],
+        );
+    }
+
+    /// DEF-025, INV-15: the name is the same, the pool is not.
+    #[test]
+    fn what_a_former_pool_of_that_name_has_left_is_not_given_away() {
+        check(
+            assign_waiting,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p ready
+            pool p
+            claim c1
+        ",
+            &["RecordColdStart c1 records=c1"],
+        );
+    }
 }

@@ -1,12 +1,14 @@
 //! Small worlds as text, for the tests of rules: one line an object, then what the rule says of each subject.
 //!
 //! ```text
-//! template tpl                          (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without blanks)
+//! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
+//!                                        blanks; again: a successor of that name)
 //! policy tpl-network-policy template=tpl (or: open)
-//! pool p        replicas=1 template=tpl
+//! pool p        replicas=1 template=tpl recreate
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
-//!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes)
+//!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes;
+//!                                        make=a from=tpl mark=h)
 //!                                       (service=true, volumes=a,b, ports=[{"containerPort":80}])
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
@@ -34,7 +36,7 @@ use crate::make;
 use crate::names;
 use crate::object::{
     Bound, Claim, Dependent, Json, Meta, Network, Object, Owner, OwnerKind, Phase, Pod, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Template, Truth,
+    PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy, Template, Truth, Update,
 };
 use crate::parts::{self, Serving, Volumes};
 use crate::patch::Change;
@@ -106,7 +108,7 @@ impl World {
             "service" => self.add_service(name, words),
             "volume" => {
                 let meta = self.part(name, words);
-                self.observe(NOW, Object::VolumeClaim(Arc::new(Dependent { meta, spec: json() })));
+                self.observe(NOW, Object::VolumeClaim(Arc::new(Dependent { meta, spec: json(&[]) })));
             }
             "absent" => {
                 let kind =
@@ -140,7 +142,7 @@ impl World {
     }
 
     fn add_sandbox(&mut self, name: &str, words: &[&str]) {
-        let mut sandbox = blank_sandbox(name);
+        let mut sandbox = blank_sandbox(name, words);
         let owner = value(words, "pool").map(|pool| (Kind::Pool, pool));
         let owner = owner.or(value(words, "owner").map(|claim| (Kind::Claim, claim)));
         if let Some((kind, owner)) = owner {
@@ -200,7 +202,7 @@ impl World {
     }
 
     fn add_pod(&mut self, name: &str, words: &[&str]) {
-        let mut pod = make::pod(&blank_sandbox(name));
+        let mut pod = make::pod(&blank_sandbox(name, &[]));
         pod.meta = self.part(name, words);
         self.observe(NOW, Object::Pod(Arc::new(pod)));
     }
@@ -212,7 +214,7 @@ impl World {
             parts::service(sandbox).as_dependent().unwrap().spec.clone()
         });
         let given = value(words, "spec").map(|spec| Json::from(&serde_json::from_str(spec).unwrap()));
-        let spec = given.or(made).unwrap_or_else(json);
+        let spec = given.or(made).unwrap_or_else(|| json(&[]));
         let meta = self.part(name, words);
         self.observe(NOW, Object::Service(Arc::new(Dependent { meta, spec })));
     }
@@ -360,8 +362,12 @@ fn meta(name: &str) -> Meta {
     Meta::draft(key(name))
 }
 
-fn json() -> Json {
-    Json::new(serde_json::value::RawValue::from_string("{}".into()).unwrap())
+/// What is made: a Pod spec in which nothing but the make counts, or that of a plain template.
+fn json(words: &[&str]) -> Json {
+    match value(words, "make") {
+        Some(make) => Json::from(&serde_json::json!({ "make": make })),
+        None => template("tpl", &[]).blueprint.pod_spec.clone(),
+    }
 }
 
 fn template(name: &str, words: &[&str]) -> Template {
@@ -370,6 +376,10 @@ fn template(name: &str, words: &[&str]) -> Template {
     let is_unmanaged = words.contains(&"unmanaged");
     let network = if is_unmanaged { Network::Unmanaged } else { Network::Secure };
     let mut template = Template { meta: meta(name), network, ..(*template).clone() };
+    if let Some(make) = value(words, "make") {
+        let blueprint = Arc::make_mut(&mut template.blueprint);
+        (blueprint.pod_spec, blueprint.hash) = (json(words), format!("mark of {make}").into());
+    }
     template.meta.terminating = words.contains(&"terminating");
     if words.contains(&"labelled") {
         template.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), names::name_hash(name));
@@ -393,6 +403,7 @@ fn pool(name: &str, words: &[&str]) -> Pool {
         meta: meta(name),
         replicas: value(words, "replicas").map_or(1, |replicas| replicas.parse().unwrap()),
         template: value(words, "template").unwrap_or("tpl").into(),
+        update: if words.contains(&"recreate") { Update::Recreate } else { Update::OnReplenish },
         status: PoolStatus { selector: "".into(), ..PoolStatus::default() },
     };
     pool.meta.terminating = words.contains(&"terminating");
@@ -423,11 +434,17 @@ fn claim(name: &str, words: &[&str]) -> Claim {
     claim
 }
 
-fn blank_sandbox(name: &str) -> Sandbox {
+fn blank_sandbox(name: &str, words: &[&str]) -> Sandbox {
+    let mut meta = meta(name);
+    let from = names::name_hash(value(words, "from").unwrap_or("tpl"));
+    meta.labels.insert(names::TEMPLATE_REF_HASH.into(), from);
+    if let Some(mark) = value(words, "mark") {
+        meta.labels.insert(names::TEMPLATE_HASH.into(), mark.into());
+    }
     Sandbox {
-        meta: meta(name),
+        meta,
         pod: PodMetadata::default(),
-        pod_spec: json(),
+        pod_spec: json(words),
         volume_claims: None,
         service: None,
         suspended: false,

@@ -6,7 +6,8 @@ use crate::view::View;
 
 /// Deletes one member of a pool that has too many.
 ///
-/// Reads: the pool and its members in the order in which they may go: the unready first, then the youngest.
+/// Reads: the pool and its members in the order in which they may go: the stale first, then the unready, then the
+/// youngest.
 /// Emits: [`Intent::DeleteMember`], locked to identity and version: a member that a claim adopts first survives.
 /// Never: a member that a claim has recorded, nor one that is being written.
 /// Source: WPL-036 to WPL-038, DEF-001; INV-06, INV-07.
@@ -17,7 +18,7 @@ pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let Some(members) = view.members(pool.meta.uid).filter(|members| members.live > pool.replicas) else {
         return Verdict::Quiet;
     };
-    let victim = members.victims.iter().map(|victim| victim.3).find(|uid| !view.is_held(*uid));
+    let victim = members.victims.iter().map(|victim| victim.4).find(|uid| !view.is_held(*uid));
     let Some(victim) = victim.and_then(|uid| view.sandbox(uid)) else { return Verdict::Quiet };
     let meta = &victim.sandbox.meta;
     let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
@@ -55,6 +56,21 @@ mod tests {
     }
 
     /// WPL-037, INV-06.
+    #[test]
+    fn a_stale_member_goes_before_any_other() {
+        check(
+            trim,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate replicas=1
+            sandbox s1 pool=p make=a ready
+            sandbox s2 pool=p make=b starting
+        ",
+            &["DeleteMember s1"],
+        );
+    }
+
     #[test]
     fn a_member_that_a_claim_has_recorded_is_spared() {
         check(

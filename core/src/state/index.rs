@@ -2,6 +2,7 @@
 //!
 //! Most changes of an object move it in no index, so only what differs is written, and touched.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::replace;
 
@@ -9,7 +10,8 @@ use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin, r
 use crate::id::{Key, Kind, Uid};
 use crate::make;
 use crate::members::{Place, Standing};
-use crate::object::{Claim, Meta, Object, Pool, Sandbox, Template};
+use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Update};
+use crate::same;
 
 impl State {
     /// Brings the indexes in line with an object as it is known; `former` is how it was known before.
@@ -298,13 +300,80 @@ impl State {
         let sandbox = entry.sandbox.clone();
         self.touch(Kind::Sandbox, uid);
         self.touch_owner(&sandbox);
-        let standing = sandbox.meta.owner_of_kind(Kind::Pool).map(|pool| Standing {
-            pool,
-            order: (sandbox.meta.created, sandbox.meta.key.name.clone(), uid),
-            place: self.place(&sandbox),
-            ready: is_ready(&sandbox),
+        self.stand_anew(&sandbox);
+    }
+
+    fn stand_anew(&mut self, sandbox: &Sandbox) {
+        let uid = sandbox.meta.uid;
+        let standing = sandbox.meta.owner_of_kind(Kind::Pool).map(|pool| {
+            let place = self.place(sandbox);
+            let is_spoken_for = matches!(place, Place::Leaving | Place::Reserved);
+            let place = if is_spoken_for { place } else { self.judge(sandbox, pool).unwrap_or(place) };
+            Standing { pool, place, ready: is_ready(sandbox) }
         });
         self.stand(uid, standing);
+    }
+
+    /// Works out anew where the members stand that are judged by this pool or template.
+    pub(super) fn judge_again(&mut self, kind: Kind, uid: Uid) {
+        if kind == Kind::Pool {
+            self.judge_members(uid);
+        } else if let Some(template) = self.templates.get(&uid) {
+            let key = template.meta.key.clone();
+            self.judge_members_of(&key);
+        }
+    }
+
+    /// Works out anew where the members of all pools of this template stand.
+    pub(super) fn judge_members_of(&mut self, template: &Key) {
+        let pools: Vec<Uid> = range(&self.pools_by_template, template).collect();
+        pools.into_iter().for_each(|pool| self.judge_members(pool));
+    }
+
+    fn judge_members(&mut self, pool: Uid) {
+        let Some(entry) = self.pools.get_mut(&pool) else { return };
+        let judges = entry.pool.update == Update::Recreate;
+        if !replace(&mut entry.judges, judges) && !judges {
+            return;
+        }
+        let range = (pool, Kind::Sandbox, Uid::UNSET)..=(pool, Kind::Sandbox, Uid::from_bits(u128::MAX));
+        let members: Vec<Uid> = self.children.range(range).map(|(_, _, member)| *member).collect();
+        for member in members {
+            if let Some(sandbox) = self.sandboxes.get(&member).map(|entry| entry.sandbox.clone()) {
+                self.stand_anew(&sandbox);
+            }
+        }
+        self.touch(Kind::Pool, pool);
+    }
+
+    /// Returns where a member stands that its pool would replace, or about which nobody can tell (ADP-010, ADP-011).
+    fn judge(&mut self, sandbox: &Sandbox, pool: Uid) -> Option<Place> {
+        let pool = self.pools.get(&pool).map(|entry| &entry.pool)?;
+        if pool.update == Update::OnReplenish {
+            return None;
+        }
+        let key = pool.meta.key.sibling(pool.template.clone());
+        let template = self.names.get(Kind::Template, &key).and_then(|uid| self.templates.get(&uid));
+        let Some(template) = template.cloned() else { return Some(Place::Unjudged) };
+        let is_current = same::names_template(sandbox, &template)
+            && (same::bears_mark(sandbox, &template.blueprint)
+                || self.is_made_of(sandbox, &template.blueprint));
+        (!is_current).then_some(Place::Stale)
+    }
+
+    /// Compares once for each generation of a sandbox and each blueprint: most changes of a sandbox are of its status.
+    fn is_made_of(&mut self, sandbox: &Sandbox, blueprint: &Arc<Blueprint>) -> bool {
+        let Some(entry) = self.sandboxes.get_mut(&sandbox.meta.uid) else { return false };
+        let generation = sandbox.meta.generation;
+        if let Some((of, with, told)) = &entry.likeness
+            && *of == generation
+            && Arc::ptr_eq(with, blueprint)
+        {
+            return *told;
+        }
+        let told = same::is_made_of(sandbox, blueprint);
+        entry.likeness = Some((generation, blueprint.clone(), told));
+        told
     }
 
     pub(super) fn place(&self, sandbox: &Sandbox) -> Place {
@@ -332,19 +401,19 @@ impl State {
     }
 
     pub(super) fn stand(&mut self, uid: Uid, standing: Option<Standing>) {
+        let Some(entry) = self.sandboxes.get(&uid).filter(|entry| entry.standing != standing) else { return };
+        let meta = &entry.sandbox.meta;
+        let order = (meta.created, meta.key.name.clone(), uid);
         let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
-        if entry.standing == standing {
-            return;
-        }
         let before = replace(&mut entry.standing, standing.clone());
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {
-            members.remove(&before);
+            members.remove(&before, order.clone());
             self.drop_members(before.pool);
         }
         if let Some(standing) = standing {
-            self.members.entry(standing.pool).or_default().add(&standing);
+            self.members.entry(standing.pool).or_default().add(&standing, order);
         }
     }
 

@@ -17,7 +17,7 @@ use crate::names;
 use crate::object::{
     Blueprint, Bound, Claim, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Network, Object, Owner,
     OwnerKind, Phase, Pod, PodMetadata, Pool, PoolStatus, Sandbox, SandboxStatus, Shutdown, ShutdownPolicy,
-    Template, Truth,
+    Template, Truth, Update,
 };
 use crate::outfit;
 use crate::time::Wall;
@@ -257,6 +257,14 @@ struct WirePool {
 struct WirePoolSpec {
     replicas: Option<u32>,
     sandbox_template_ref: WireName,
+    #[serde(default)]
+    update_strategy: Option<WireUpdate>,
+}
+
+#[derive(Deserialize)]
+struct WireUpdate {
+    #[serde(default, rename = "type")]
+    kind: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -275,6 +283,10 @@ impl WirePool {
             meta: self.metadata.read()?,
             replicas: self.spec.replicas.unwrap_or(1),
             template: self.spec.sandbox_template_ref.name.into(),
+            update: match self.spec.update_strategy {
+                Some(update) if update.kind == "Recreate" => Update::Recreate,
+                Some(_) | None => Update::OnReplenish,
+            },
             status: PoolStatus {
                 replicas: status.replicas,
                 ready: status.ready_replicas,
@@ -346,12 +358,13 @@ impl WireTemplate {
         let volume_claims = filled(self.spec.volume_claim_templates)?;
         let flaw = volume_claims.as_ref().and_then(outfit::flaw_of_template).map(Text::from);
         let policy = |text: Option<String>| Policy::parse(&text.unwrap_or_default());
-        let spec: Value = serde_json::from_str(pod_spec.get())?;
+        let spec = with_secure_defaults(serde_json::from_str(pod_spec.get())?, open_dns);
+        // What the network policy does to the resolvers is part of what is made, so it counts (WPL-055).
         let content = alloc::format!("{spec}{pod:?}");
         let pod_hash = names::name_hash(&content);
         let rest = volume_claims.as_ref().map_or("", Json::text);
         let hash = names::name_hash(&alloc::format!("{content}{rest}{:?}", self.spec.service));
-        let pod_spec = Json::new(serde_json::value::to_raw_value(&with_secure_defaults(spec, open_dns))?);
+        let pod_spec = Json::new(serde_json::value::to_raw_value(&spec)?);
         let blueprint =
             Blueprint { pod, pod_spec, volume_claims, service: self.spec.service, hash, pod_hash };
         Ok(Template {

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::wishes::claim_spec;
 use crate::id::{Kind, Text, Uid};
 use crate::object::{
-    ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata,
-    PoolStatus, Sandbox, SandboxStatus, ShutdownPolicy,
+    ClaimStatus, Condition, Json, Labels, Meta, Network, Object, Owner, OwnerKind, Pod, PodMetadata, Pool,
+    PoolStatus, Sandbox, SandboxStatus, ShutdownPolicy, Update,
 };
 
 /// Writes an object.
@@ -21,10 +21,7 @@ pub fn encode(object: &Object) -> Value {
     body.insert("metadata".into(), meta(object.meta()));
     let (spec, status) = match object {
         Object::Claim(claim) => (claim_spec(claim), claim_status(&claim.status)),
-        Object::Pool(pool) => (
-            json!({ "replicas": pool.replicas, "sandboxTemplateRef": { "name": pool.template } }),
-            pool_status(&pool.status),
-        ),
+        Object::Pool(pool) => (pool_spec(pool), pool_status(&pool.status)),
         Object::Template(template) => {
             let blueprint = &template.blueprint;
             let mut spec = blueprint_spec(
@@ -131,6 +128,14 @@ fn blueprint_spec(pod: &PodMetadata, pod_spec: &Json, claims: Option<&Json>, ser
         spec.insert("service".into(), service.into());
     }
     Value::Object(spec)
+}
+
+fn pool_spec(pool: &Pool) -> Value {
+    let mut spec = json!({ "replicas": pool.replicas, "sandboxTemplateRef": { "name": pool.template } });
+    if pool.update == Update::Recreate {
+        spec["updateStrategy"] = json!({ "type": "Recreate" });
+    }
+    spec
 }
 
 /// Leaves out what the server sets by default.

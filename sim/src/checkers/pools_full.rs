@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Pool, Truth};
+use agent_sandbox_core::object::{Object, Pool, Truth, Update};
 
 use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
 use crate::store::Store;
@@ -15,7 +15,7 @@ impl Checker for PoolsFull {
     fn property(&self) -> Property {
         Property {
             name: "pools-full",
-            about: "after the trouble every pool has exactly its replicas, all ready, and its status says so",
+            about: "after the trouble every pool has its replicas, all ready and up to date, and its status says so",
             class: Class::Liveness,
         }
     }
@@ -39,6 +39,11 @@ fn lack(pool: &Pool, store: &Store) -> Option<String> {
     if members.len() != want as usize || ready != members.len() {
         return Some(format!("has {} members, {ready} of them ready, instead of {want}", members.len()));
     }
+    let stale =
+        members.iter().find(|member| pool.update == Update::Recreate && is_stale(member, pool, store));
+    if let Some(stale) = stale {
+        return Some(format!("still has {}, which its template does not make", stale.key().name));
+    }
     let told = &pool.status;
     let wrong = told.replicas != want || told.ready != want || told.observed != pool.meta.generation;
     wrong.then(|| {
@@ -47,6 +52,17 @@ fn lack(pool: &Pool, store: &Store) -> Option<String> {
             "says replicas={replicas} ready={ready} of generation {observed}; true is {want} of generation {generation}"
         )
     })
+}
+
+/// CON-063: a pool whose members follow its template has none of another make. Both texts are the simulator's own.
+fn is_stale(member: &Object, pool: &Pool, store: &Store) -> bool {
+    let template = store.get(Kind::Template, &pool.meta.key.sibling(pool.template.clone()));
+    let (Some(Object::Template(template)), Object::Sandbox(sandbox)) = (template, member) else {
+        return false;
+    };
+    let name = names::name_hash(&template.meta.key.name);
+    sandbox.pod_spec != template.blueprint.pod_spec
+        || sandbox.meta.label(names::TEMPLATE_REF_HASH) != Some(&name)
 }
 
 fn is_ready(member: &Object) -> bool {

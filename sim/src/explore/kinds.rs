@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 36] = [
+const NAMES: [&str; 37] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -48,6 +48,7 @@ const NAMES: [&str; 36] = [
     "a user edits a claim",
     "a Pod succeeds",
     "a user edits a sandbox, or gives it a Pod",
+    "a user edits a spec",
 ];
 
 impl Kinds {
@@ -108,6 +109,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::AddPod(..),
             ) => 35,
             Some(Act::Label(..)) => 33,
+            Some(Act::Edit(_)) => 36,
         },
     }
 }

@@ -1,0 +1,183 @@
+use super::{Verdict, target};
+use crate::action::{Intent, Operation};
+use crate::id::{Kind, Uid};
+use crate::object::Update;
+use crate::time::Now;
+use crate::view::View;
+
+/// Deletes one stale member of a pool whose members follow its template, so that a new one can take its place.
+///
+/// A stale member that is not ready goes at once: it is of no use to anybody. Of the others so many stay that at least
+/// half of the replicas are ready, the new ones included, until the new ones are. A template that does not start
+/// therefore costs half of the pool, and taking it back makes the other half current again. No member is made ahead of
+/// its time, because clients wait for exact numbers (CON-060).
+///
+/// Reads: the pool, its members: which are stale, how many are ready.
+/// Emits: [`Intent::DeleteMember`], locked to identity and version: a member that a claim adopts first survives.
+/// Never: a member that a claim has recorded, nor one that is being written; nor any while the template is gone.
+/// Source: WPL-016, WPL-050, ADP-010, DEF-021; INV-06, INV-07.
+pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
+    let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
+        return Verdict::Quiet;
+    };
+    if pool.update != Update::Recreate {
+        return Verdict::Quiet;
+    }
+    let Some(members) = view.members(pool.meta.uid) else { return Verdict::Quiet };
+    let may_lose_ready = members.live_ready > pool.replicas / 2;
+    let mut stale = members.stale().filter(|victim| !view.is_held(victim.4));
+    let victim = stale.find(|victim| may_lose_ready || !victim.1);
+    let Some(victim) = victim.and_then(|victim| view.sandbox(victim.4)) else { return Verdict::Quiet };
+    let meta = &victim.sandbox.meta;
+    let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
+    Verdict::Act(Intent::DeleteMember, operation)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+    use crate::rules::testing::check;
+
+    /// WPL-016, WPL-050.
+    #[test]
+    fn a_member_of_another_make_is_deleted() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+        ",
+            &["DeleteMember s1"],
+        );
+    }
+
+    /// WPL-051.
+    #[test]
+    fn a_pool_that_follows_as_it_refills_deletes_nothing() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p
+            sandbox s1 pool=p make=a ready
+        ",
+            &[],
+        );
+    }
+
+    /// ADP-012, STL-003, STL-005, BUG-122: a mark that somebody else has made says nothing; what was made does.
+    #[test]
+    fn a_member_of_the_same_make_stays_whatever_mark_it_bears() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=a
+            pool p recreate replicas=2
+            sandbox s1 pool=p make=a mark=e7ff4803 ready
+            sandbox s2 pool=p make=a ready
+        ",
+            &[],
+        );
+    }
+
+    /// STL-001, WPL-054: another template, although of the same make.
+    #[test]
+    fn a_member_of_another_template_is_deleted() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=a
+            pool p recreate
+            sandbox s1 pool=p make=a from=other ready
+        ",
+            &["DeleteMember s1"],
+        );
+    }
+
+    /// DEF-021: the original deletes all of them at once, down to none.
+    #[test]
+    fn half_of_the_pool_stays_until_the_new_members_are_ready() {
+        let world = "
+            template tpl make=b
+            pool p recreate replicas=4
+            sandbox s1 pool=p make=a ready
+            sandbox s2 pool=p make=a ready
+        ";
+        check(replace_stale, Kind::Pool, &format!("{world} sandbox s3 pool=p make=b starting"), &[]);
+        check(
+            replace_stale,
+            Kind::Pool,
+            &format!("{world} sandbox s3 pool=p make=b ready"),
+            &["DeleteMember s2"],
+        );
+    }
+
+    #[test]
+    fn a_stale_member_that_is_not_ready_goes_at_once() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate replicas=2
+            sandbox s1 pool=p make=a ready
+            sandbox s2 pool=p make=a starting
+        ",
+            &["DeleteMember s2"],
+        );
+    }
+
+    /// DEF-028, WPL-052: the claim had recorded it before it became stale.
+    #[test]
+    fn a_member_that_a_claim_has_recorded_is_spared() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=b
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            claim c1 records=s1
+        ",
+            &[],
+        );
+    }
+
+    /// ADP-010: nobody can tell.
+    #[test]
+    fn nothing_is_deleted_while_the_template_is_gone() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+        ",
+            &[],
+        );
+    }
+
+    /// DEF-011: the way there and back leaves what was there.
+    #[test]
+    fn a_template_that_is_changed_back_makes_its_members_current_again() {
+        check(
+            replace_stale,
+            Kind::Pool,
+            "
+            template tpl make=a
+            pool p recreate
+            sandbox s1 pool=p make=a ready
+            template tpl make=b
+            template tpl make=a
+        ",
+            &[],
+        );
+    }
+}
