@@ -226,7 +226,7 @@ fn decode(kind: Kind, body: &[u8]) -> Result<Object, String> {
 
 #[cfg(test)]
 mod tests {
-    use agent_sandbox_core::action::{Notice, Target};
+    use agent_sandbox_core::action::{Notice, Propagation, Target};
     use agent_sandbox_core::id::Key;
     use bytes::Bytes;
 
@@ -350,7 +350,7 @@ mod tests {
     }
 
     fn delete() -> Operation {
-        Operation::Delete { target: target(), version: None }
+        Operation::Delete { target: target(), version: None, propagation: Propagation::Background }
     }
 
     fn notify() -> Operation {

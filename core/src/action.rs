@@ -37,6 +37,12 @@ pub enum Intent {
     LabelSandbox,
     /// Tell the claim's user.
     SetClaimStatus,
+    /// Tell the claim's user that it has expired, which decides it.
+    MarkExpired,
+    /// Delete a claim that has expired.
+    DeleteClaim,
+    /// Delete the sandbox of a claim that has expired and stays.
+    DeleteClaimSandbox,
     /// Note on the claim when it was first ready.
     StampFirstReady,
     /// Make one more member.
@@ -85,7 +91,7 @@ pub enum Intent {
 
 impl Intent {
     /// Every intent.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::RecordAssignment,
         Self::RecordColdStart,
         Self::ClearAssignment,
@@ -93,6 +99,9 @@ impl Intent {
         Self::CreateClaimSandbox,
         Self::LabelSandbox,
         Self::SetClaimStatus,
+        Self::MarkExpired,
+        Self::DeleteClaim,
+        Self::DeleteClaimSandbox,
         Self::StampFirstReady,
         Self::CreateMember,
         Self::DeleteMember,
@@ -131,6 +140,9 @@ pub enum Operation {
         target: Target,
         /// The state that the decision saw; the server refuses another.
         version: Option<Version>,
+        /// What goes first.
+        #[serde(default)]
+        propagation: Propagation,
     },
     /// Read whatever holds this name, from the server itself.
     Get {
@@ -141,6 +153,16 @@ pub enum Operation {
     },
     /// Write a Kubernetes Event.
     Notify(Notice),
+}
+
+/// In which order an object goes and what it owns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Propagation {
+    /// The object at once, what it owns after it.
+    #[default]
+    Background,
+    /// What it owns first: until that is gone the object is there, terminating.
+    Foreground,
 }
 
 /// One object: its place and its identity. A successor under the same name is another target.

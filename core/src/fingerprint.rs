@@ -309,8 +309,8 @@ impl Walk {
                 self.number(patch.changes.len() as u64);
                 patch.changes.iter().for_each(|change| self.change(change));
             }
-            Operation::Delete { target, version } => {
-                self.number(3);
+            Operation::Delete { target, version, propagation } => {
+                self.number(3 | (*propagation as u64) << 8);
                 self.key(target.kind, &target.key);
                 self.uid(target.uid.unwrap_or_default());
                 self.version(version.unwrap_or_default());
@@ -543,6 +543,11 @@ impl Machine {
         for (key, uid) in state.confirmed.iter() {
             walk.key(Kind::Sandbox, key);
             walk.uid(*uid);
+        }
+        for ((claim, sandbox), is_asked) in state.condemned.iter() {
+            walk.uid(*claim);
+            walk.uid(*sandbox);
+            walk.option(*is_asked);
         }
     }
 

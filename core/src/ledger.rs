@@ -149,7 +149,7 @@ impl Ledger {
 pub(crate) fn held(operation: &Operation, subject: Uid) -> Option<(Uid, Option<Version>)> {
     match operation {
         Operation::Patch(patch) => Some((patch.target.uid.unwrap_or(subject), patch.version)),
-        Operation::Delete { target, version } => Some((target.uid.unwrap_or(subject), *version)),
+        Operation::Delete { target, version, .. } => Some((target.uid.unwrap_or(subject), *version)),
         Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => None,
     }
 }

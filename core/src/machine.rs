@@ -316,6 +316,7 @@ impl Machine {
             Operation::Delete { target, .. } => {
                 self.state.hold_changed(target.kind, target.uid.unwrap_or(subject));
             }
+            Operation::Get { kind: Kind::Claim, key } => self.state.suspect(key),
             Operation::Get { .. } | Operation::Notify(_) => {}
         }
         self.schedule_touched();

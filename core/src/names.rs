@@ -27,6 +27,8 @@ pub const TEMPLATE_REF: &str = "agents.x-k8s.io/sandbox-template-ref";
 pub const POD_NAME: &str = "agents.x-k8s.io/pod-name";
 /// Annotation on a claim: the sandbox that it will get. Written before anything else happens.
 pub const SANDBOX_NAME: &str = "agents.x-k8s.io/sandbox-name";
+/// Label on a claim: what the annotation of the same name says, from a time when names were shorter.
+pub const LEGACY_SANDBOX_NAME: &str = SANDBOX_NAME;
 /// Annotation on a claim: when a controller first saw it.
 pub const FIRST_OBSERVED_AT: &str = "agents.x-k8s.io/controller-first-observed-at";
 /// Annotation on a claim: when it was first ready.
@@ -54,6 +56,8 @@ pub const POD_SCHEDULED: &str = "PodScheduled";
 /// Condition type: the Pod ran to its end.
 pub const FINISHED: &str = "Finished";
 
+/// Reason of a claim's Ready condition: its time is over.
+pub const CLAIM_EXPIRED: &str = "ClaimExpired";
 /// Reason: the sandbox has reached its shutdown time.
 pub const EXPIRED: &str = "SandboxExpired";
 /// Reason: several Pods belong to one sandbox.

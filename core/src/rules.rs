@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::action::{Intent, Operation, Part, Patch, Target};
+use crate::action::{Intent, Operation, Part, Patch, Propagation, Target};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Text, Uid};
 use crate::names;
@@ -20,6 +20,8 @@ mod adopt_pod;
 mod adopt_recorded;
 mod assign_own;
 mod assign_waiting;
+mod drop_claim_policy;
+mod end_claim;
 mod end_sandbox;
 mod give_up_assignment;
 mod isolate_template;
@@ -27,6 +29,8 @@ mod keep_service;
 mod keep_volumes;
 mod label_pod;
 mod label_template;
+mod mark_expired;
+mod migrate_record;
 mod name_pod;
 mod publish_claim_status;
 mod publish_pool_status;
@@ -59,6 +63,10 @@ pub(crate) type Run = fn(&View<'_>, Uid, Now) -> Verdict;
 /// Names a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum RuleId {
+    DropClaimPolicy,
+    MarkExpired,
+    MigrateRecord,
+    EndClaim,
     AdoptRecorded,
     GiveUpAssignment,
     StartCold,
@@ -104,6 +112,9 @@ impl For {
 
 /// The rules of each kind, in the order in which they look at an object.
 pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
+    (Kind::Claim, RuleId::MarkExpired, For::Nobody, mark_expired::mark_expired),
+    (Kind::Claim, RuleId::MigrateRecord, For::Claims, migrate_record::migrate_record),
+    (Kind::Claim, RuleId::EndClaim, For::Nobody, end_claim::end_claim),
     (Kind::Claim, RuleId::AdoptRecorded, For::Claims, adopt_recorded::adopt_recorded),
     (Kind::Claim, RuleId::StartCold, For::Claims, start_cold::start_cold),
     (Kind::Claim, RuleId::AssignOwn, For::Claims, assign_own::assign_own),
@@ -132,6 +143,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Sandbox, RuleId::LabelPod, For::Nobody, label_pod::label_pod),
     (Kind::Template, RuleId::LabelTemplate, For::Nobody, label_template::label_template),
     (Kind::Template, RuleId::IsolateTemplate, For::Pools, isolate_template::isolate_template),
+    (Kind::NetworkPolicy, RuleId::DropClaimPolicy, For::Nobody, drop_claim_policy::drop_claim_policy),
 ];
 
 /// The place of each rule in [`RULES`], by its id.
@@ -269,6 +281,8 @@ branches! {
     ColdCreate = "cold: make the sandbox",
     /// A cold start waits for a name that somebody else holds.
     ColdNameTaken = "cold: the name is taken",
+    /// A claim has expired as far as is known: the server is asked before its sandbox goes.
+    EndLook = "end: look whether the claim still says so",
     /// A bound claim's sandbox vanished.
     StatusVanished = "status: the sandbox vanished",
     /// A bound claim's sandbox is not known: the server is asked.
@@ -297,6 +311,12 @@ fn record(view: &View<'_>, entry: &ClaimEntry, intent: Intent, sandbox: Text) ->
 fn patch(intent: Intent, kind: Kind, meta: &Meta, part: Part, changes: Vec<Change>) -> Verdict {
     let patch = Patch { target: target(kind, meta), version: Some(meta.version), part, changes };
     Verdict::Act(intent, Operation::Patch(patch))
+}
+
+/// The end of one object, locked to the state that the rule saw.
+fn delete(intent: Intent, kind: Kind, meta: &Meta) -> Verdict {
+    let (target, version) = (target(kind, meta), Some(meta.version));
+    Verdict::Act(intent, Operation::Delete { target, version, propagation: Propagation::Background })
 }
 
 fn target(kind: Kind, meta: &Meta) -> Target {

@@ -128,6 +128,11 @@ pub(crate) struct State {
     pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
     /// Sandbox names with the holder that the server itself named. Likewise.
     pub(crate) confirmed: Shared<BTreeMap<Key, Uid>>,
+    /// Sandboxes of claims that have expired, and whether the server itself has said since that the claim still says so.
+    /// Such a sandbox goes before the claim can get another one, so whoever has seen that may delete it at any time.
+    ///
+    /// Shape: (claim, sandbox) → whether the server was asked after the sandbox was seen.
+    pub(crate) condemned: Shared<BTreeMap<(Uid, Uid), bool>>,
     pub(crate) ledger: Ledger,
     pub(crate) members: Shared<BTreeMap<Uid, Shared<Members>>>,
     pub(crate) waiting: Shared<Waiting>,
@@ -187,6 +192,11 @@ impl State {
         if holder != Some(uid) {
             self.names.insert(kind, slot.1.clone(), uid);
         }
+        if let Object::Claim(claim) = object
+            && claim.expired().is_none()
+        {
+            self.condemn(uid, false);
+        }
         let former = self.store(object.clone(), now);
         self.relink(kind, uid, former.as_ref());
         self.settle_hold(kind, uid, version);
@@ -221,6 +231,12 @@ impl State {
             return;
         }
         self.touch_neighbours(kind, uid);
+        if kind == Kind::Claim {
+            self.condemn(uid, false);
+        }
+        if let Some(claim) = self.meta(kind, uid).and_then(|meta| meta.owner_of_kind(Kind::Claim)) {
+            self.condemned.remove(&(claim, uid));
+        }
         self.unlink(kind, uid);
         let Some(key) = self.discard(kind, uid) else { return };
         let slot = (kind, key);
@@ -323,6 +339,36 @@ impl State {
         if self.names.get(Kind::Sandbox, key) == Some(uid) && self.is_referred_to(Kind::Sandbox, key) {
             self.confirmed.insert(key.clone(), uid);
             self.touch_referrers(Kind::Sandbox, key);
+        }
+    }
+
+    /// Notes that the server is being asked about a claim, and which sandboxes it may have.
+    pub(crate) fn suspect(&mut self, key: &Key) {
+        let Some(uid) = self.names.get(Kind::Claim, key) else { return };
+        let Some(claim) = self.claims.get(&uid).map(|entry| entry.claim.clone()) else { return };
+        if claim.expired().is_none() {
+            return;
+        }
+        let recorded = assignment(&claim).map(|name| key.sibling(name.clone()));
+        let recorded = recorded.and_then(|key| self.names.get(Kind::Sandbox, &key));
+        for sandbox in self.child(uid, Kind::Sandbox).into_iter().chain(recorded) {
+            self.condemned.entry((uid, sandbox)).or_insert(false);
+        }
+    }
+
+    /// Takes in what the server said of a claim: has it expired, then so have the sandboxes that it had before.
+    pub(crate) fn condemn(&mut self, claim: Uid, has_expired: bool) {
+        if self.condemned.is_empty() {
+            return;
+        }
+        let of_claim = (claim, Uid::UNSET)..=(claim, Uid::from_bits(u128::MAX));
+        let suspects: Vec<Uid> = self.condemned.range(of_claim).map(|((_, sandbox), _)| *sandbox).collect();
+        for sandbox in suspects {
+            if has_expired {
+                self.condemned.insert((claim, sandbox), true);
+            } else {
+                self.condemned.remove(&(claim, sandbox));
+            }
         }
     }
 
@@ -537,9 +583,12 @@ fn origin(sandbox: &Sandbox) -> Option<Key> {
     sandbox.meta.annotation(names::TEMPLATE_REF).map(|name| sandbox.meta.key.sibling(name.clone()))
 }
 
-/// Returns the sandbox that a claim has recorded: by annotation, or by a status from before there was one.
+/// Returns the sandbox that a claim has recorded: by annotation, by the label of an older release, or by a status from
+/// before there was either.
 pub(crate) fn assignment(claim: &Claim) -> Option<&Text> {
-    claim.meta.annotation(names::SANDBOX_NAME).or(claim.status.sandbox.as_ref().map(|sandbox| &sandbox.name))
+    let recorded = claim.meta.annotation(names::SANDBOX_NAME);
+    let recorded = recorded.or_else(|| claim.meta.label(names::LEGACY_SANDBOX_NAME));
+    recorded.or(claim.status.sandbox.as_ref().map(|sandbox| &sandbox.name))
 }
 
 /// Returns the Pod that a sandbox notes, if that has another name than its own.

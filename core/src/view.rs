@@ -107,6 +107,11 @@ impl<'a> View<'a> {
         state.children(sandbox, Kind::Pod).filter_map(|pod| state.pods.get(&pod))
     }
 
+    /// Returns whether the Pod of a sandbox has run to its end.
+    pub(crate) fn has_ended(&self, sandbox: Uid) -> bool {
+        self.pods_of(sandbox).any(|pod| pod.phase.is_terminal())
+    }
+
     /// Returns what stands where a sandbox's Pod should be. Owner uids decide; the name only says where to look for one
     /// that it may adopt.
     pub(crate) fn backing(&self, sandbox: &Sandbox) -> Backing<'a> {
@@ -153,6 +158,11 @@ impl<'a> View<'a> {
         self.state.templates.get(&uid)
     }
 
+    /// Returns a Service, volume claim or network policy.
+    pub(crate) fn dependent(&self, uid: Uid) -> Option<&'a Dependent> {
+        self.state.dependents.get(&uid).and_then(Object::as_dependent)
+    }
+
     /// Returns the Service, volume claim or network policy of this name.
     pub(crate) fn dependent_named(&self, kind: Kind, key: &Key) -> Option<&'a Dependent> {
         let uid = self.holder(kind, key).known()?;
@@ -162,6 +172,12 @@ impl<'a> View<'a> {
     /// Returns whether a claim owns a sandbox, as far as is known.
     pub(crate) fn has_sandbox(&self, claim: Uid) -> bool {
         self.state.child(claim, Kind::Sandbox).is_some()
+    }
+
+    /// Returns the sandbox that a claim owns, recorded or not.
+    pub(crate) fn owned_sandbox(&self, claim: Uid) -> Option<&'a Sandbox> {
+        let uid = self.state.child(claim, Kind::Sandbox)?;
+        self.sandbox(uid).map(|entry| &*entry.sandbox)
     }
 
     /// Returns the sandbox that a claim owns and, where there is a record, has recorded. Another one is a former
@@ -215,6 +231,12 @@ impl<'a> View<'a> {
         self.state.confirmed.get(&sandbox.meta.key) == Some(&sandbox.meta.uid)
     }
 
+    /// Returns whether a sandbox goes because the claim that has it, or has recorded it, has expired: the server itself
+    /// has said so after the sandbox was seen.
+    pub(crate) fn is_condemned(&self, claim: &Claim, sandbox: &Sandbox) -> bool {
+        self.state.condemned.get(&(claim.meta.uid, sandbox.meta.uid)) == Some(&true)
+    }
+
     /// Returns the pool that owns a member: itself while it lives, nobody once it is known to be dead or dying.
     pub(crate) fn owning_pool(&self, sandbox: &Sandbox) -> Holder<&'a Arc<Pool>> {
         let Some(owner) =
@@ -245,14 +267,17 @@ impl<'a> View<'a> {
         self.state.waiting.get(pool).map_or(0, BTreeSet::len)
     }
 
-    /// Returns the claim of this pool that waits longest.
-    pub(crate) fn oldest_waiting(&self, pool: &Key) -> Option<&'a ClaimEntry> {
-        self.state.waiting.get(pool).and_then(BTreeSet::first).and_then(|order| self.claim(order.2))
+    /// Returns the claim of this pool that waits longest. One whose time is over leaves the queue when it is told so, and
+    /// is passed over until then.
+    pub(crate) fn oldest_waiting(&self, pool: &Key, now: Wall) -> Option<&'a ClaimEntry> {
+        let mut waiting = self.state.waiting.get(pool)?.iter().filter_map(|order| self.claim(order.2));
+        waiting.find(|entry| !entry.claim.is_over(now))
     }
 
-    /// Returns the claim of this pool that came last.
-    pub(crate) fn youngest_waiting(&self, pool: &Key) -> Option<&'a ClaimEntry> {
-        self.state.waiting.get(pool).and_then(BTreeSet::last).and_then(|order| self.claim(order.2))
+    /// Returns the claim of this pool that came last, likewise.
+    pub(crate) fn youngest_waiting(&self, pool: &Key, now: Wall) -> Option<&'a ClaimEntry> {
+        let mut waiting = self.state.waiting.get(pool)?.iter().rev().filter_map(|order| self.claim(order.2));
+        waiting.find(|entry| !entry.claim.is_over(now))
     }
 
     // ----- Pools -----

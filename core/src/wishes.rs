@@ -133,6 +133,28 @@ impl Claim {
         lifecycle.shutdown.into_iter().chain(after).min()
     }
 
+    /// Returns whether its user was told that it has expired, which decides it, and of which generation that was said
+    /// (CND-025, LIF-013).
+    pub fn expired(&self) -> Option<i64> {
+        let ready = self.status.condition(crate::names::READY)?;
+        (&*ready.reason == crate::names::CLAIM_EXPIRED).then_some(ready.observed)
+    }
+
+    /// Returns whether it gets no sandbox any more: it has expired, or is about to be told so.
+    pub fn is_over(&self, now: Wall) -> bool {
+        self.expired().is_some() || self.deadline(&self.status).is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Returns whether it was told that it has expired, and that stands: nobody has given it more time since.
+    ///
+    /// While nobody has changed its spec, no clock is asked again: that of another process may be behind.
+    pub fn is_ended(&self, now: Wall) -> bool {
+        self.expired().is_some_and(|observed| {
+            let is_due = self.deadline(&self.status).is_some_and(|deadline| deadline <= now);
+            observed == self.meta.generation || is_due
+        })
+    }
+
     /// Returns what becomes of it when it has expired.
     pub fn shutdown_policy(&self) -> ShutdownPolicy {
         let lifecycle = self.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());

@@ -16,7 +16,7 @@ use agent_sandbox_core::object::{
     Sandbox, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
-use agent_sandbox_core::wishes::Policy;
+use agent_sandbox_core::wishes::{Lifecycle, Policy, ShutdownPolicy, Wishes};
 
 /// WPL-027, CON-060, CON-061.
 #[test]
@@ -421,6 +421,73 @@ fn a_claim_named_like_a_member_is_served() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// EVT-001, EVT-002, CLM-009, LIF-013, DEF-012, DEF-014: the server here refuses a delete without uid and version.
+#[test]
+fn a_claim_whose_time_is_over_says_so_once_and_goes() {
+    for policy in [ShutdownPolicy::Delete, ShutdownPolicy::DeleteForeground] {
+        let mut world = World::with_pool(1);
+        world.settle();
+        world.claim_until("claim", 60, policy);
+        world.settle();
+        assert!(world.get_claim("claim").status.is_ready());
+        world.notes.clear();
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        let deleting = format!("Deleting Claim (ShutdownPolicy={})", policy.as_str());
+        assert_eq!(world.notes, ["Claim expired", &deleting]);
+        assert!(!world.objects.contains_key(&(Kind::Claim, "claim".into())));
+    }
+}
+
+/// LIF-010, LIF-011, EVT-001: what it says of the end stays.
+#[test]
+fn a_claim_that_stays_when_its_time_is_over_loses_its_sandbox() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim_until("claim", 60, ShutdownPolicy::Retain);
+    world.settle();
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.notes.clear();
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    let claim = world.get_claim("claim");
+    let ready = claim.status.condition(names::READY).unwrap();
+    assert_eq!((&*ready.reason, claim.status.sandbox.is_none()), ("ClaimExpired", true));
+    assert!(world.sandboxes().iter().all(|sandbox| sandbox.meta.key.name != name));
+    assert_eq!(world.notes, ["Claim expired"]);
+    assert_eq!(world.sandboxes().len(), 1, "the pool is full, and nothing else is left");
+}
+
+/// LIF-012, INV-21, INV-07: a process that has not seen that the claim was given more time does not touch its next
+/// sandbox: it asks, and learns.
+#[test]
+fn a_process_that_is_behind_spares_the_sandbox_of_a_claim_that_was_given_more_time() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.claim_until("claim", 60, ShutdownPolicy::Retain);
+    world.settle();
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    let mut behind = world.machine.clone();
+    let mut claim = world.get_claim("claim");
+    claim.wishes = None;
+    claim.meta.generation += 1;
+    let object = world.put(Object::Claim(Arc::new(claim)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+    let sandbox = Object::Sandbox(world.sandbox("claim"));
+    behind.handle_event(Event::Applied(sandbox), world.now());
+    let mut asked = false;
+    while let Some(action) = behind.poll_action() {
+        assert_ne!(action.intent, Intent::DeleteClaimSandbox);
+        asked |= action.intent == Intent::Look && action.operation.kind() == Kind::Claim;
+        let outcome = world.answer(&action);
+        behind.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    assert!(asked);
+}
+
 /// A server that answers at once, and its watches.
 struct World {
     machine: Machine,
@@ -431,6 +498,8 @@ struct World {
     kubelet: bool,
     sent: Vec<Intent>,
     statuses: Vec<ClaimStatus>,
+    /// What Kubernetes Events say.
+    notes: Vec<String>,
     lose_next: Option<(Intent, bool)>,
 }
 
@@ -445,6 +514,7 @@ impl World {
             kubelet: true,
             sent: Vec::new(),
             statuses: Vec::new(),
+            notes: Vec::new(),
             lose_next: None,
         };
         let blueprint = Blueprint {
@@ -500,6 +570,15 @@ impl World {
     fn claim(&mut self, name: &str) {
         let claim =
             Claim { meta: meta(name), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
+        let object = self.put(Object::Claim(Arc::new(claim)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
+    fn claim_until(&mut self, name: &str, seconds: u64, policy: ShutdownPolicy) {
+        let shutdown = Some(self.now().wall + Duration::from_secs(seconds));
+        let lifecycle = Some(Lifecycle { shutdown, ttl: None, policy });
+        let wishes = Some(Arc::new(Wishes { lifecycle, ..Wishes::default() }));
+        let claim = Claim { meta: meta(name), pool: "pool".into(), wishes, status: ClaimStatus::default() };
         let object = self.put(Object::Claim(Arc::new(claim)));
         self.machine.handle_event(Event::Applied(object), self.now());
     }
@@ -575,7 +654,10 @@ impl World {
             Operation::Get { .. } => {
                 self.objects.get(&slot).cloned().map_or(Outcome::NotFound, Outcome::Done)
             }
-            Operation::Notify(_) => Outcome::Accepted,
+            Operation::Notify(notice) => {
+                self.notes.push(notice.note.to_string());
+                Outcome::Accepted
+            }
             Operation::Patch(patch) => {
                 let Some(mut object) = self.objects.get(&slot).cloned() else { return Outcome::NotFound };
                 if Some(object.version()) != patch.version || Some(object.uid()) != patch.target.uid {
@@ -592,7 +674,7 @@ impl World {
                 }
                 Outcome::Done(self.put(object))
             }
-            Operation::Delete { target, version } => {
+            Operation::Delete { target, version, .. } => {
                 let Some(object) = self.objects.get(&slot) else { return Outcome::NotFound };
                 if Some(object.version()) != *version || Some(object.uid()) != target.uid {
                     return Outcome::Conflict;

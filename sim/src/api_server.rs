@@ -3,15 +3,14 @@
 //! One store with one revision counter. Every write that changes something gets the next revision, which
 //! becomes the object's version and a line in its kind's history, from which watches are fed. What is
 //! modelled, and each point has a test below: names and identities, preconditions, generations, the two
-//! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, foreground deletion,
-//! admission, quota, field managers.
+//! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, admission, quota, field managers.
 
 mod numbering;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use agent_sandbox_core::action::{Intent, Operation, Part, Patch, Target};
+use agent_sandbox_core::action::{Intent, Operation, Part, Patch, Propagation, Target};
 use agent_sandbox_core::event::{Event, Outcome};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::object::{ClaimStatus, Object, Phase, PoolStatus, SandboxStatus};
@@ -173,7 +172,9 @@ impl ApiServer {
         match operation {
             Operation::Create(draft) => self.create(draft, by, now),
             Operation::Patch(patch) => self.patch(patch, by),
-            Operation::Delete { target, version } => self.delete(target, *version, by),
+            Operation::Delete { target, version, propagation } => {
+                self.delete(target, *version, *propagation, by)
+            }
             Operation::Get { kind, key } => {
                 let found = self.store.get(*kind, key);
                 (found.map_or(Outcome::NotFound, |object| Outcome::Done(object.clone())), None)
@@ -229,12 +230,22 @@ impl ApiServer {
         (Outcome::Done(commit.object().clone()), Some(commit))
     }
 
-    fn delete(&mut self, target: &Target, version: Option<Version>, by: Writer) -> (Outcome, Option<Commit>) {
+    fn delete(
+        &mut self,
+        target: &Target,
+        version: Option<Version>,
+        propagation: Propagation,
+        by: Writer,
+    ) -> (Outcome, Option<Commit>) {
         let old = match self.check(target, version) {
             Ok(object) => object.clone(),
             Err(outcome) => return (outcome, None),
         };
-        match self.delete_now(target.kind, &target.key, by) {
+        let commit = match propagation {
+            Propagation::Background => self.delete_now(target.kind, &target.key, by),
+            Propagation::Foreground => self.update(target.kind, &target.key, by, terminate),
+        };
+        match commit {
             None => (Outcome::Done(old), None),
             Some(commit) => (commit.new.clone().map_or(Outcome::Accepted, Outcome::Done), Some(commit)),
         }
@@ -346,6 +357,11 @@ impl ApiServer {
 /// The bits of version and variant are those of a random UUID.
 pub const fn uid_of_serial(serial: u64) -> Uid {
     Uid::from_bits(0x0000_0000_0000_4000_8000_0000_0000_0000 | serial as u128)
+}
+
+/// Marks an object that is there until what it owns is gone.
+fn terminate(object: &mut Object) {
+    object.meta_mut().terminating = true;
 }
 
 /// A create sets no status, except on Pods, whose first status the server writes itself.

@@ -19,7 +19,7 @@ pub(crate) const OWNED: [Kind; 5] =
 /// Adds to `steps` what the scheduler, the kubelets and the garbage collector do next.
 pub(crate) fn enabled(store: &Store, steps: &mut Vec<Step>) {
     steps.extend(store.list(Kind::Pod).iter().filter_map(next_of_pod));
-    for kind in OWNED {
+    for kind in OWNED.into_iter().chain([Kind::Claim]) {
         let orphans = store.list(kind).iter().filter(|object| is_collectable(store, object));
         steps.extend(orphans.map(|orphan| Step::Collect(kind, orphan.uid())));
     }
@@ -36,7 +36,7 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
 /// being deleted in the foreground; and that sandbox, once all of it is gone.
 pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
     match (object.kind(), object.meta().terminating) {
-        (Kind::Sandbox, true) => {
+        (Kind::Sandbox | Kind::Claim, true) => {
             OWNED.iter().all(|kind| store.owned_by(*kind, object.uid()).next().is_none())
         }
         (_, true) => false,
@@ -44,16 +44,21 @@ pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
     }
 }
 
-fn has_terminating_owner(store: &Store, pod: &Object) -> bool {
-    let owner = pod.meta().owner_of_kind(Kind::Sandbox).and_then(|owner| store.find(Kind::Sandbox, owner));
-    owner.is_some_and(|owner| owner.meta().terminating)
+fn has_terminating_owner(store: &Store, object: &Object) -> bool {
+    owner(store, object).is_some_and(|owner| owner.meta().terminating)
+}
+
+/// Returns the owner that may be deleted in the foreground.
+fn owner<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
+    [Kind::Sandbox, Kind::Claim]
+        .into_iter()
+        .find_map(|kind| store.find(kind, object.meta().owner_of_kind(kind)?))
 }
 
 /// Returns what the garbage collector may be able to take after a change of this object.
 pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, Uid)> {
     let owned = OWNED.into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
-    let owner =
-        changed.meta().owner_of_kind(Kind::Sandbox).and_then(|owner| store.find(Kind::Sandbox, owner));
+    let owner = owner(store, changed);
     let itself = store.find(changed.kind(), changed.uid());
     let near = owned.chain(owner).chain(itself);
     near.filter(|object| is_collectable(store, object)).map(|object| (object.kind(), object.uid())).collect()
@@ -138,6 +143,10 @@ pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Co
     let (key, terminating) = (object.key().clone(), object.meta().terminating);
     if terminating {
         return server.remove(kind, &key, Writer::Collector);
+    }
+    if kind == Kind::Sandbox && has_terminating_owner(server.store(), object) {
+        // What blocks the end of its owner goes in the foreground, too.
+        return server.update(kind, &key, Writer::Collector, |object| object.meta_mut().terminating = true);
     }
     server.delete_now(kind, &key, Writer::Collector)
 }

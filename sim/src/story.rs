@@ -148,7 +148,7 @@ fn of_request(sent: &Sent) -> String {
             Some(version) => _ = write!(text, " at version {version}"),
             None => text.push_str(" at any version"),
         },
-        Operation::Delete { target, version } => {
+        Operation::Delete { target, version, .. } => {
             if target.uid.is_none() {
                 text.push_str(" whoever it is");
             }

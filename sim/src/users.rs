@@ -68,6 +68,14 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 claim.meta.generation += 1;
             }
         }),
+        Act::Extend(key) => world.server.update(Kind::Claim, key, Writer::User, |object| {
+            let Object::Claim(claim) = object else { return };
+            let has_end = claim.wishes.as_ref().is_some_and(|wishes| wishes.lifecycle.is_some());
+            if let (true, Some(wishes)) = (has_end, &mut Arc::make_mut(claim).wishes) {
+                Arc::make_mut(wishes).lifecycle = None;
+                Arc::make_mut(claim).meta.generation += 1;
+            }
+        }),
         Act::DeleteAny(kind, number) => {
             let all = world.server.store().list(*kind);
             let place = (*number as usize).checked_rem(all.len())?;

@@ -6,7 +6,7 @@ use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Json, Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::time::{Mono, Wall};
-use agent_sandbox_core::wishes::{Variable, Wishes};
+use agent_sandbox_core::wishes::{self, Lifecycle, Variable, Wishes};
 
 use crate::choices::Choices;
 use crate::faults::{Fault, Options, Rates};
@@ -87,7 +87,10 @@ impl Workload {
                 left -= 1;
                 let at = start + choices.around(Duration::from_millis(20));
                 let key = scene::key(format!("claim-{number}"));
-                let wishes = draw_wishes(choices);
+                let mut wishes = draw_wishes(choices);
+                if wishes.is_none() && choices.below(8) == 7 {
+                    wishes = Some(self.draw_end(&key, at, end, choices));
+                }
                 self.add(at, create_claim(&key, wishes.clone()));
                 let early = choices.chance(rates.of(Fault::ClaimDeleted));
                 deleted += u32::from(early);
@@ -112,6 +115,22 @@ impl Workload {
             }
         }
         self.trouble.extend([(Fault::ClaimDeleted, deleted), (Fault::ClaimRecreated, recreated)]);
+    }
+
+    /// Draws when and how a claim ends by itself; sometimes its user thinks better of it, just before or just after.
+    fn draw_end(&mut self, key: &Key, at: Mono, end: Mono, choices: &mut Choices) -> Wishes {
+        let over = (at + choices.around(Duration::from_secs(5))).min(end);
+        use wishes::ShutdownPolicy::{Delete, DeleteForeground, Retain};
+        let policies = [Retain, Delete, DeleteForeground];
+        let policy = *choices.pick(&policies);
+        let shutdown = scene::epoch() + over.since(Mono::default());
+        if choices.below(4) == 3 {
+            let early = over.since(Mono::default()).saturating_sub(choices.around(Duration::from_secs(1)));
+            let late = choices.around(Duration::from_secs(1));
+            self.add((Mono::default() + early + late).min(end), Act::Extend(key.clone()));
+        }
+        let lifecycle = Lifecycle { shutdown: Some(shutdown.whole_seconds()), ttl: None, policy };
+        Wishes { lifecycle: Some(lifecycle), ..Wishes::default() }
     }
 
     fn draw_pool_edits(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {

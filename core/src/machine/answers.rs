@@ -1,16 +1,18 @@
 //! What becomes of an action, and what follows from it.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use core::time::Duration;
 
 use super::{Cooling, Machine, NOTICES_MAX, TimeoutReason};
-use crate::action::{Intent, Notice, Operation, Target};
+use crate::action::{Intent, Notice, Operation, Propagation, Target};
 use crate::agenda::{Item, Urgency};
 use crate::event::{Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::Object;
+use crate::wishes::ShutdownPolicy;
 
 impl Machine {
     pub(super) fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {
@@ -43,7 +45,7 @@ impl Machine {
                 draft.stage = Stage::Ghost;
                 self.keep_draft(slot, draft);
                 self.observe_own(&object);
-                self.announce(&sent.purpose, &object);
+                self.announce(&sent.purpose, Some(&object));
             }
             Outcome::AlreadyExists | Outcome::Conflict | Outcome::Unknown if draft.landed => {
                 // Seen already. Where an earlier attempt was lost too, one of the two may still land.
@@ -104,10 +106,13 @@ impl Machine {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
                 self.observe_own(&object);
-                self.announce(&sent.purpose, &object);
+                self.announce(&sent.purpose, Some(&object));
             }
             Outcome::Accepted | Outcome::NotFound => {
                 self.succeeded(&sent.purpose);
+                if outcome == Outcome::Accepted {
+                    self.announce(&sent.purpose, None);
+                }
                 if !self.is_mutant_own_write() {
                     self.state.bury(kind, uid, None);
                 }
@@ -157,6 +162,9 @@ impl Machine {
                 self.state.take_answer(&object, self.now);
                 if kind == Kind::Sandbox {
                     self.state.note_presence(key, uid);
+                }
+                if let Object::Claim(claim) = &object {
+                    self.state.condemn(uid, claim.expired().is_some());
                 }
                 // Who relied on this read asks again: it may be older than a deletion that a watch has shown.
                 self.state.touch_referrers(kind, key);
@@ -267,29 +275,52 @@ impl Machine {
         capped + capped * u32::try_from(jitter).unwrap_or(0) / 1024
     }
 
-    /// Queues the Kubernetes Event that tells what an action has done.
-    pub(super) fn announce(&mut self, purpose: &Purpose, object: &Object) {
-        let name = &object.key().name;
+    /// Queues the Kubernetes Event that tells what an action has done to a claim; `object` is what came of it.
+    pub(super) fn announce(&mut self, purpose: &Purpose, object: Option<&Object>) {
+        let key = purpose.operation.key();
         let (reason, action, note) = if purpose.intent == Intent::AdoptSandbox {
-            ("SandboxAdopted", "Adoption", format!("Adopted warm pool Sandbox {:?}", &**name))
+            ("SandboxAdopted", "Adoption", format!("Adopted warm pool Sandbox {:?}", &*key.name))
         } else if purpose.intent == Intent::CreateClaimSandbox {
-            ("SandboxProvisioned", "Provisioning", format!("Created Sandbox {:?}", &**name))
+            ("SandboxProvisioned", "Provisioning", format!("Created Sandbox {:?}", &*key.name))
+        } else if purpose.intent == Intent::MarkExpired {
+            (names::CLAIM_EXPIRED, "Claim Expired", "Claim expired".to_owned())
+        } else if purpose.intent == Intent::DeleteClaim {
+            (names::CLAIM_EXPIRED, "Deleting", format!("Deleting Claim (ShutdownPolicy={})", policy(purpose)))
         } else {
             return;
         };
-        let Some(entry) = self.state.claims.get(&purpose.subject) else { return };
+        // A watch may have shown already that the claim is gone which this is about.
+        let key = match self.state.claims.get(&purpose.subject) {
+            Some(entry) => entry.claim.meta.key.clone(),
+            None if purpose.intent == Intent::DeleteClaim => key.clone(),
+            None => return,
+        };
         if !self.config.claim_events || self.state.notices.len() >= NOTICES_MAX {
             return;
         }
-        let meta = &entry.claim.meta;
-        let suffix = names::mix(meta.uid.bits() as u64, object.uid().bits() as u64, object.version().0);
+        let (claim, uid) = (purpose.subject, object.map_or(purpose.subject, Object::uid));
+        let version = object.map_or(0, |object| object.version().0);
+        let suffix = names::mix(claim.bits() as u64, uid.bits() as u64, version ^ purpose.intent as u64);
         self.state.notices.push_back(Notice {
-            name: format!("{}.{suffix:016x}", meta.key.name).into(),
-            regarding: Target { kind: Kind::Claim, key: meta.key.clone(), uid: Some(meta.uid) },
+            name: format!("{}.{suffix:016x}", key.name).into(),
+            regarding: Target { kind: Kind::Claim, key, uid: Some(claim) },
             reporter: names::CLAIM_REPORTER.into(),
             reason: reason.into(),
             action: action.into(),
             note: note.into(),
         });
     }
+}
+
+/// Returns the policy by which a claim was deleted.
+fn policy(purpose: &Purpose) -> &'static str {
+    let policy = match &*purpose.operation {
+        Operation::Delete { propagation: Propagation::Foreground, .. } => ShutdownPolicy::DeleteForeground,
+        Operation::Delete { .. }
+        | Operation::Create(_)
+        | Operation::Patch(_)
+        | Operation::Get { .. }
+        | Operation::Notify(_) => ShutdownPolicy::Delete,
+    };
+    policy.as_str()
 }

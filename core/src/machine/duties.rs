@@ -61,6 +61,11 @@ impl Machine {
         let is_asked = pending.is_some() && self.state.is_referred_to(slot.0, &slot.1);
         if !(is_stale || is_taken || is_asked) {
             self.state.ledger.looks.remove(&slot);
+            if let Some(uid) = self.state.names.get(slot.0, &slot.1) {
+                // A rule may have relied on it.
+                self.state.touch(slot.0, uid);
+                self.schedule_touched();
+            }
             return None;
         }
         let subject = holder.unwrap_or_default();
@@ -125,6 +130,9 @@ impl Machine {
         let subject = purpose.subject;
         let kind = self.state.kind_of(subject);
         if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
+            return false;
+        }
+        if self.state.claims.get(&subject).is_some_and(|entry| entry.claim.is_over(self.now.wall)) {
             return false;
         }
         if let Some(entry) = self.state.sandboxes.get(&subject) {

@@ -39,7 +39,7 @@ impl Machine {
         }
         let mut changed = (*operation).clone();
         match (&mut changed, intent) {
-            (Operation::Delete { target, version }, _)
+            (Operation::Delete { target, version, .. }, _)
                 if self.is_mutant(Mutant::DeleteWithoutPreconditions) =>
             {
                 (target.uid, *version) = (None, None);

@@ -18,9 +18,10 @@ use crate::view::{Holder, View};
 /// Never: before the record is stored; from a pool that is gone or going; a second sandbox for the claim. What the claim
 /// cannot have is left out (ADP-040).
 /// Source: ADP-030 to ADP-041, RES-004, DEF-035; INV-01, INV-03, INV-15.
-pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
-    if claim.meta.terminating || view.is_held(claim.meta.uid) || view.has_sandbox(claim.meta.uid) {
+    let is_over = claim.meta.terminating || claim.is_over(now.wall);
+    if is_over || view.is_held(claim.meta.uid) || view.has_sandbox(claim.meta.uid) {
         return Verdict::Quiet;
     }
     let Some(name) = view.assignment(claim) else { return Verdict::Quiet };
@@ -39,6 +40,8 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, _now: Now) -> Verdict 
         return Verdict::Quiet;
     }
     match view.owning_pool(sandbox) {
+        // It is deleted, and the claim gets another.
+        Holder::Is(_) if view.has_ended(sandbox.meta.uid) => Verdict::Quiet,
         Holder::Is(_) => {
             view.mark(Branch::AdoptTransfer);
             let template = view.template_of_sandbox(claim, sandbox).map(|template| &**template);

@@ -11,12 +11,12 @@ use crate::view::View;
 /// Emits: [`Intent::RecordColdStart`], one locked patch. The sandbox is `start_cold`'s, once the record is stored.
 /// Never: for a claim that asks for what it cannot have, nor for one that has recorded anything.
 /// Source: CON-003, RES-010, CLD-002 to CLD-011, DEF-022.
-pub(super) fn assign_own(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+pub(super) fn assign_own(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(entry) = view.claim(claim) else { return Verdict::Quiet };
     let claim = &entry.claim;
     let is_free = claim.needs_own_sandbox() && view.assignment(claim).is_none();
     let is_busy = claim.meta.terminating || view.is_held(claim.meta.uid) || view.has_sandbox(claim.meta.uid);
-    if !is_free || is_busy {
+    if !is_free || is_busy || claim.is_over(now.wall) {
         return Verdict::Quiet;
     }
     let template = view.pool_of(claim).known().and_then(|pool| view.template_of(pool).known());

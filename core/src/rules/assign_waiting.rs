@@ -21,7 +21,7 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
         return Verdict::Quiet;
     };
-    let Some(oldest) = view.oldest_waiting(&pool.meta.key) else { return Verdict::Quiet };
+    let Some(oldest) = view.oldest_waiting(&pool.meta.key, now.wall) else { return Verdict::Quiet };
     let members = view.members(pool.meta.uid);
     if let Some(ready) = members.and_then(|members| members.ready.best()) {
         view.mark(Branch::AssignReady);
@@ -38,7 +38,7 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let starting = members.map_or(0, |members| members.starting.len());
     if view.waiting_count(&pool.meta.key) > starting {
         view.mark(Branch::AssignCold);
-        let Some(youngest) = view.youngest_waiting(&pool.meta.key) else { return Verdict::Quiet };
+        let Some(youngest) = view.youngest_waiting(&pool.meta.key, now.wall) else { return Verdict::Quiet };
         return record_cold_start(view, youngest);
     }
     let grace_ends = oldest.seen.mono + view.config.adopt_grace;
@@ -248,6 +248,20 @@ mod tests {
         ",
             &["RecordColdStart c1 records=c1"],
         );
+    }
+
+    /// API-030: a claim that waits follows its reference from queue to queue, and one that has recorded a member keeps it.
+    #[test]
+    fn a_claim_may_change_its_pool_at_any_time() {
+        let pools = "template tpl\npool p\npool q\nsandbox s1 pool=p ready\nsandbox s2 pool=q ready";
+        let edited = format!("{pools}\nclaim c1 pool=p\nedited c1 pool=q");
+        check(assign_waiting, Kind::Pool, &edited, &["RecordAssignment c1 records=s2"]);
+        let recorded = format!("{pools}\nclaim c1 pool=p records=s1\nedited c1 pool=q records=s1");
+        check(assign_waiting, Kind::Pool, &recorded, &[]);
+        let adopted = crate::rules::adopt_recorded::adopt_recorded;
+        let said = "AdoptSandbox s1 owner=c1 launch-type=warm claim-uid=00000000-0000-0000-0000-000000000008 \
+            pod:claim-uid=00000000-0000-0000-0000-000000000008 pod:sandbox-template-ref-hash=9d22159f";
+        check(adopted, Kind::Claim, &recorded, &[said]);
     }
 
     /// INV-32: who cannot be served keeps nobody waiting, whichever came first, claim or template.

@@ -1,5 +1,5 @@
-use super::{Verdict, target};
-use crate::action::{Intent, Operation};
+use super::{Verdict, delete};
+use crate::action::Intent;
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::object::ShutdownPolicy;
@@ -18,7 +18,7 @@ use crate::view::View;
 /// Source: SBX-021, SBX-024; GAP-007, INV-07, INV-19.
 pub(super) fn end_sandbox(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
-    let (uid, version) = (sandbox.meta.uid, sandbox.meta.version);
+    let uid = sandbox.meta.uid;
     let Some(shutdown) = sandbox.shutdown.filter(|_| sandbox.status.is_expired()) else {
         return Verdict::Quiet;
     };
@@ -32,8 +32,7 @@ pub(super) fn end_sandbox(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if view.pods_of(uid).any(|pod| !pod.meta.terminating) {
         return Verdict::Quiet;
     }
-    let target = target(Kind::Sandbox, &sandbox.meta);
-    Verdict::Act(Intent::DeleteSandbox, Operation::Delete { target, version: Some(version) })
+    delete(Intent::DeleteSandbox, Kind::Sandbox, &sandbox.meta)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Branch, Verdict, patch, target};
+use super::{Branch, Verdict, delete, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
 use crate::names;
@@ -12,7 +12,7 @@ use crate::view::{Holder, View};
 /// Takes the record off a claim whose member is lost for good, so that it waits again.
 ///
 /// Reads: the claim's record, the member and its owner.
-/// Emits: [`Intent::ClearAssignment`]; [`Intent::DeleteMember`] for a member of a dead pool, which nobody may adopt;
+/// Emits: [`Intent::ClearAssignment`]; [`Intent::DeleteMember`] for one whose pool is dead or whose Pod has ended (DEF-028);
 /// [`Intent::Look`] where the watch has not shown the member.
 /// Never: on suspicion. The member must be gone, going, or another claim's; and the claim's user must have been told
 /// first, if the sandbox was ever shown to be ready (INV-35).
@@ -56,13 +56,13 @@ fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict 
         return clear(claim);
     }
     match view.owning_pool(sandbox) {
-        Holder::Is(_) | Holder::Unseen => Verdict::Quiet,
-        Holder::Nobody if view.is_held(sandbox.meta.uid) => Verdict::Quiet,
+        Holder::Unseen => Verdict::Quiet,
+        Holder::Is(_) if !view.has_ended(sandbox.meta.uid) => Verdict::Quiet,
+        Holder::Is(_) | Holder::Nobody if view.is_held(sandbox.meta.uid) => Verdict::Quiet,
+        Holder::Is(_) => delete(Intent::DeleteMember, Kind::Sandbox, &sandbox.meta),
         Holder::Nobody => {
             view.mark(Branch::LostPoolDead);
-            let version = Some(sandbox.meta.version);
-            let operation = Operation::Delete { target: target(Kind::Sandbox, &sandbox.meta), version };
-            Verdict::Act(Intent::DeleteMember, operation)
+            delete(Intent::DeleteMember, Kind::Sandbox, &sandbox.meta)
         }
     }
 }
@@ -171,6 +171,14 @@ mod tests {
     }
 
     /// INV-35.
+    /// DEF-028: a claim would be finished before it began. The delete stops a transfer that may be on its way.
+    #[test]
+    fn a_member_whose_pod_has_ended_meanwhile_is_deleted_and_not_transferred() {
+        let world = "pool p\nsandbox s1 pool=p ended\nclaim c1 records=s1";
+        check(give_up_assignment, Kind::Claim, world, &["DeleteMember s1"]);
+        check(crate::rules::adopt_recorded::adopt_recorded, Kind::Claim, world, &[]);
+    }
+
     #[test]
     fn the_user_is_told_first() {
         check(

@@ -3,7 +3,7 @@ use alloc::string::String;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, patch, target};
+use super::{Verdict, delete, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
 use crate::names;
@@ -45,9 +45,7 @@ fn keep(view: &View<'_>, template: &Template, policy: &Dependent, wanted: Option
         return Verdict::Quiet;
     }
     let Some(wanted) = wanted else {
-        let target = target(Kind::NetworkPolicy, meta);
-        let operation = Operation::Delete { target, version: Some(meta.version) };
-        return Verdict::Act(Intent::DeleteNetworkPolicy, operation);
+        return delete(Intent::DeleteNetworkPolicy, Kind::NetworkPolicy, meta);
     };
     let present = policy.spec.value();
     if plain(present.clone()) == plain(wanted.clone()) {

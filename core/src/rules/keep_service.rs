@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, patch, target};
+use super::{Verdict, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
@@ -64,8 +64,7 @@ fn delete(view: &View<'_>, own: &Dependent) -> Verdict {
     if own.meta.terminating || view.is_held(own.meta.uid) {
         return Verdict::Quiet;
     }
-    let target = target(Kind::Service, &own.meta);
-    Verdict::Act(Intent::DeleteService, Operation::Delete { target, version: Some(own.meta.version) })
+    super::delete(Intent::DeleteService, Kind::Service, &own.meta)
 }
 
 fn set(view: &View<'_>, sandbox: &Sandbox, service: &Dependent, owner: Option<Owner>) -> Verdict {

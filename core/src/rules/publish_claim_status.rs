@@ -7,7 +7,7 @@ use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::make::{adopted_pod_metadata, invalid_metadata, objection, set_condition};
 use crate::names;
-use crate::object::{Bound, Claim, ClaimStatus, Sandbox, Template, Truth};
+use crate::object::{Bound, Claim, ClaimStatus, OwnerKind, Sandbox, Template, Truth};
 use crate::outfit::Objection;
 use crate::patch::Change;
 use crate::state::SandboxEntry;
@@ -26,11 +26,14 @@ const MISSING: (&str, &str) = ("SandboxMissing", "Sandbox does not exist");
 /// Emits: [`Intent::SetClaimStatus`]; [`Intent::Look`] before saying that something does not exist, since clients
 /// take that for final. Arms [`TimeoutReason::Settle`]: a sandbox that is starting is not news yet.
 /// Never: Ready without name and addresses; another sandbox right after a ready one.
-/// Source: CND-010, CND-011, CND-022 to CND-025, STS-004, CON-010 to CON-017; INV-16, INV-35.
+/// Source: CND-010, CND-011, CND-016, CND-022 to CND-025, STS-004, CON-010 to CON-017; INV-16, INV-35.
 pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     if claim.meta.terminating || view.is_held(claim.meta.uid) {
         return Verdict::Quiet;
+    }
+    if claim.expired().is_some() {
+        return publish_expired(view, claim, now);
     }
     if let Some(sandbox) = view.sandbox_of(claim) {
         return publish_bound(view, claim, sandbox, now);
@@ -54,6 +57,12 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
             (ready.status, ready.reason.clone(), ready.message.clone(), ready.changed)
         }
         _ => (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into(), now.wall),
+    };
+    let told = if &*told.1 == names::EXPIRED {
+        let message = "Underlying Sandbox resource has expired independently of the Claim.";
+        (told.0, told.1, message.into(), told.3)
+    } else {
+        told
     };
     let told = match bound_objection(view, claim, sandbox) {
         Some(objection) => (Truth::False, objection.reason.into(), objection.message, now.wall),
@@ -112,6 +121,54 @@ fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verd
     publish(claim, status)
 }
 
+/// A claim that has expired says so, and drops its sandbox when that is gone. What it says of how that finished stays.
+fn publish_expired(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
+    if view.has_sandbox(claim.meta.uid) {
+        return Verdict::Quiet;
+    }
+    let mut status = claim.status.clone();
+    if let Some(bound) = &claim.status.sandbox {
+        let key = claim.meta.key.sibling(bound.name.clone());
+        match view.sandbox_named(&key) {
+            Holder::Is(sandbox) if sandbox.meta.owner_of_kind(Kind::Pool).is_some() => return Verdict::Quiet,
+            Holder::Nobody => {}
+            Holder::Is(sandbox) if view.is_confirmed(sandbox) => {
+                let (reason, name) = (names::CLAIM_EXPIRED.into(), &*claim.meta.key.name);
+                let why = format!("sandbox {:?} is not owned by claim {name:?}", &*bound.name);
+                let message =
+                    format!("Claim expired. sandbox not owned by this claim: {why}; deletion skipped.");
+                let told = (Truth::False, reason, message.into());
+                set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
+            }
+            Holder::Is(_) | Holder::Unseen => {
+                view.mark(Branch::StatusLook);
+                return look(view, Kind::Sandbox, key);
+            }
+        }
+        status.sandbox = None;
+        return publish(claim, status);
+    }
+    if claim.is_ended(now.wall) {
+        return Verdict::Quiet;
+    }
+    if let Some(name) = view.assignment(claim) {
+        // A member is given up first; a sandbox of its own must be gone for certain.
+        let key = claim.meta.key.sibling(name.clone());
+        match view.sandbox_named(&key) {
+            _ if *name != claim.meta.key.name => return Verdict::Quiet,
+            Holder::Is(sandbox) if sandbox.meta.owner_of_kind(Kind::Pool).is_some() => return Verdict::Quiet,
+            Holder::Nobody => {}
+            Holder::Is(sandbox) if view.is_confirmed(sandbox) => {}
+            Holder::Is(_) | Holder::Unseen => return look(view, Kind::Sandbox, key),
+        }
+    }
+    // It was given more time: it waits again, as it did when it came.
+    status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
+    let told = (Truth::False, MISSING.0.into(), MISSING.1.into());
+    set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
+    publish(claim, status)
+}
+
 /// A claim that waits says why only when waiting alone will not help.
 fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
     if let Some(objection) = invalid_metadata(claim, &view.config.label_domains) {
@@ -127,13 +184,49 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
         Holder::Unseen => return look(view, Kind::Pool, pool_key),
     };
     match view.template_of(pool) {
-        Holder::Is(template) => publish_objection(view, claim, template, now),
+        Holder::Is(template) => match name_taken(view, claim) {
+            Taken::No => publish_objection(view, claim, template, now),
+            Taken::Unsure(key) => look(view, Kind::Sandbox, key),
+            Taken::By(why) => publish_not_ready(claim, "ReconcilerError", why, now),
+        },
         Holder::Nobody => {
             let message = format!("SandboxTemplate {:?} not found", &*pool.template);
             publish_not_ready(claim, "TemplateNotFound", message.into(), now)
         }
         Holder::Unseen => look(view, Kind::Template, pool_key.sibling(pool.template.clone())),
     }
+}
+
+/// Whether somebody else has the name under which a claim's sandbox is to be made.
+enum Taken {
+    No,
+    Unsure(Key),
+    By(Text),
+}
+
+/// A predecessor's sandbox is on its way out, and a member of the claim's own pool can be had (DEF-035).
+fn name_taken(view: &View<'_>, claim: &Claim) -> Taken {
+    let (key, is_own) = (&claim.meta.key, |name: &Text| *name == claim.meta.key.name);
+    if !claim.meta.annotation(names::SANDBOX_NAME).is_some_and(is_own) {
+        return Taken::No;
+    }
+    let Holder::Is(sandbox) = view.sandbox_named(key) else { return Taken::No };
+    let is_passing = match &sandbox.meta.owner {
+        Some(owner) if owner.kind == OwnerKind::Known(Kind::Claim) => owner.name == key.name,
+        Some(owner) if owner.kind == OwnerKind::Known(Kind::Pool) => {
+            owner.name == claim.pool && !claim.needs_own_sandbox()
+        }
+        Some(_) | None => false,
+    };
+    if is_passing || sandbox.meta.terminating {
+        return Taken::No;
+    }
+    if !view.is_confirmed(sandbox) {
+        return Taken::Unsure(key.clone());
+    }
+    let advice = "Please use a different claim name or delete the sandbox manually";
+    let name = &*key.name;
+    Taken::By(format!("Error seen: sandbox {name:?} is not controlled by claim {name:?}. {advice}").into())
 }
 
 /// Who asks for what it cannot have is told so. Once it can, what was told is taken back, since clients take it for final.
@@ -172,6 +265,8 @@ fn publish(claim: &Claim, mut status: ClaimStatus) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
     use crate::rules::testing::check;
 
@@ -337,6 +432,47 @@ mod tests {
     }
 
     /// RES-022.
+    /// LIF-011, CON-020, STS-003, STS-005: what it says of the end stays when the sandbox is gone.
+    #[test]
+    fn an_expired_claim_drops_its_sandbox_when_that_is_gone() {
+        let claim = r#"claim c1 told=ClaimExpired finished=9s records=s1 shows=s1 spec={"lifecycle":{"ttlSecondsAfterFinished":0}}"#;
+        let world = |rest: &str| format!("pool p\n{claim}\n{rest}");
+        check(publish_claim_status, Kind::Claim, &world("sandbox s1 owner=c1 ended"), &[]);
+        check(publish_claim_status, Kind::Claim, &world(""), &["Look s1"]);
+        let told = ["SetClaimStatus c1 Ready=False ClaimExpired"];
+        check(publish_claim_status, Kind::Claim, &world("absent sandbox s1"), &told);
+    }
+
+    /// LIF-012, INV-21: it waits again when its sandbox is gone, and not before.
+    #[test]
+    fn a_claim_that_was_given_more_time_waits_again() {
+        let claim = r#"told=ClaimExpired@0 spec={"lifecycle":{"shutdownTime":"1970-01-01T09:00:00Z"}}"#;
+        let told = ["SetClaimStatus c1 Ready=False SandboxMissing"];
+        let world = |rest: &str| format!("template tpl\npool p\nclaim c1 {claim} {rest}");
+        check(publish_claim_status, Kind::Claim, &world(""), &told);
+        check(publish_claim_status, Kind::Claim, &world("records=c1\nsandbox c1 owner=c1 ready"), &[]);
+        check(publish_claim_status, Kind::Claim, &world("records=c1"), &["Look c1"]);
+        check(publish_claim_status, Kind::Claim, &world("records=c1\nabsent sandbox c1"), &told);
+        // While nobody has changed the spec, a clock that is behind changes nothing.
+        check(publish_claim_status, Kind::Claim, &world("").replace("@0", "@1"), &[]);
+    }
+
+    /// RES-009, DEF-035: a name that others have, and will keep, is told, after the server has confirmed it.
+    #[test]
+    fn a_name_that_somebody_else_has_is_told() {
+        let world = |holder: &str| format!("template tpl\npool p\n{holder}\nclaim c1 records=c1");
+        let others = ["", "pool q\n", ""];
+        for (other, of) in others.into_iter().zip(["", "pool=q", "owner=c2"]) {
+            let world = world(&format!("{other}sandbox c1 {of} ready"));
+            check(publish_claim_status, Kind::Claim, &world, &["Look c1"]);
+            let told = ["SetClaimStatus c1 Ready=False ReconcilerError"];
+            check(publish_claim_status, Kind::Claim, &format!("{world}\npresent c1"), &told);
+        }
+        for holder in ["sandbox c1 pool=p ready", "sandbox c1 terminating"] {
+            check(publish_claim_status, Kind::Claim, &world(holder), &[]);
+        }
+    }
+
     #[test]
     fn a_claim_that_only_waits_says_nothing() {
         check(

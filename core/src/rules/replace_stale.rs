@@ -1,5 +1,5 @@
-use super::{Verdict, target};
-use crate::action::{Intent, Operation};
+use super::{Verdict, delete};
+use crate::action::Intent;
 use crate::id::{Kind, Uid};
 use crate::object::Update;
 use crate::time::Now;
@@ -29,8 +29,7 @@ pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let victim = stale.find(|victim| may_lose_ready || !victim.1);
     let Some(victim) = victim.and_then(|victim| view.sandbox(victim.4)) else { return Verdict::Quiet };
     let meta = &victim.sandbox.meta;
-    let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
-    Verdict::Act(Intent::DeleteMember, operation)
+    delete(Intent::DeleteMember, Kind::Sandbox, meta)
 }
 
 #[cfg(test)]

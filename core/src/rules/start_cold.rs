@@ -14,11 +14,12 @@ use crate::view::{Holder, View};
 /// Never: before the record is stored (a lost create that lands late would give the claim two); while the claim still
 /// shows a sandbox of that name (INV-35).
 /// Source: CLD-001, CLD-013, RES-009; INV-03.
-pub(super) fn start_cold(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
+pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     let is_recorded = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
     if !is_recorded
         || claim.meta.terminating
+        || claim.is_over(now.wall)
         || claim.status.sandbox.is_some()
         || view.is_held(claim.meta.uid)
     {

@@ -1,5 +1,5 @@
-use super::{Verdict, target};
-use crate::action::{Intent, Operation};
+use super::{Verdict, delete};
+use crate::action::Intent;
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::time::Now;
@@ -31,8 +31,7 @@ pub(super) fn stop_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(pod) = pods.find(|pod| !pod.meta.terminating && !view.is_held(pod.meta.uid)) else {
         return Verdict::Quiet;
     };
-    let target = target(Kind::Pod, &pod.meta);
-    Verdict::Act(Intent::DeletePod, Operation::Delete { target, version: Some(pod.meta.version) })
+    delete(Intent::DeletePod, Kind::Pod, &pod.meta)
 }
 
 #[cfg(test)]

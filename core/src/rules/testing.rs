@@ -3,7 +3,7 @@
 //! ```text
 //! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
 //!                                        blanks; again: a successor of that name)
-//! policy tpl-network-policy template=tpl (or: open)
+//! policy tpl-network-policy template=tpl (or: open, claim=c1)
 //! pool p        replicas=1 template=tpl recreate
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
@@ -13,8 +13,12 @@
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
 //! volume a-s1   of=s1                   (likewise)
-//! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON, spec=, terminating)
+//! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON@GENERATION, finished=AGE, spec=, labelled=s1,
+//!                                        terminating)
 //! absent sandbox s1                     (the server itself said so)
+//! present s1                            (the server itself named it as the holder of its name)
+//! edited c1     pool=q                  (the same claim, as it is by then)
+//! asked c1                              (the server itself shows it as it is)
 //! held s1                               (a write to it is not answered)
 //! starting s1                           (the creation of its Pod is not answered)
 //! leaving s1                            (its deletion is not answered)
@@ -27,7 +31,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::time::Duration;
 
-use crate::action::{Intent, Operation, Part, Target};
+use crate::action::{Intent, Operation, Part, Propagation, Target};
 use crate::agenda::Urgency;
 use crate::config::Config;
 use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
@@ -103,6 +107,14 @@ impl World {
             "policy" => self.add_policy(name, words),
             "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
             "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
+            "edited" => {
+                let mut claim = claim(name, words);
+                claim.meta.uid = self.uid(name);
+                claim.meta.created = self.state.claims[&claim.meta.uid].claim.meta.created;
+                self.last += 1;
+                (claim.meta.version, claim.meta.generation) = (Version(self.last), 2);
+                assert!(self.state.observe(&Object::Claim(Arc::new(claim)), at(NOW)));
+            }
             "sandbox" => self.add_sandbox(name, words),
             "pod" => self.add_pod(name, words),
             "service" => self.add_service(name, words),
@@ -114,6 +126,15 @@ impl World {
                 let kind =
                     Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(name)).unwrap();
                 self.state.note_absence(kind, &key(words[0]));
+            }
+            "present" => {
+                let uid = self.state.names.get(Kind::Sandbox, &key(name)).unwrap();
+                self.state.note_presence(&key(name), uid);
+            }
+            "asked" => {
+                let uid = self.uid(name);
+                self.state.suspect(&key(name));
+                self.state.condemn(uid, true);
             }
             "held" => {
                 let uid = self.uid(name);
@@ -131,7 +152,8 @@ impl World {
             "leaving" => {
                 let uid = self.uid(name);
                 let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
-                let operation = Operation::Delete { target, version: None }.into();
+                let operation =
+                    Operation::Delete { target, version: None, propagation: Propagation::default() }.into();
                 let (intent, urgency) = (Intent::DeleteMember, Urgency::Background);
                 let purpose = Purpose { rule: None, subject: uid, intent, operation, urgency };
                 self.state.ledger.send(purpose, 0);
@@ -247,6 +269,9 @@ impl World {
         let owner = value(words, "template").map(|template| self.uid(template));
         let template = owner.map(|uid| self.state.templates[&uid].clone());
         meta.owner = template.as_ref().map(|template| Owner::new(Kind::Template, &template.meta));
+        if let Some(claim) = value(words, "claim").map(|claim| self.uid(claim)) {
+            meta.owner = Some(Owner::new(Kind::Claim, &self.state.claims[&claim].claim.meta));
+        }
         let made = template.and_then(|template| super::isolate_template::wanted(&template));
         let spec = made
             .filter(|_| !words.contains(&"open"))
@@ -419,13 +444,24 @@ fn claim(name: &str, words: &[&str]) -> Claim {
     if let Some(recorded) = value(words, "records") {
         claim.meta.annotations.insert(names::SANDBOX_NAME.into(), recorded.into());
     }
+    if let Some(recorded) = value(words, "labelled") {
+        claim.meta.labels.insert(names::LEGACY_SANDBOX_NAME.into(), recorded.into());
+    }
     if let Some(shown) = value(words, "shows") {
         claim.status.sandbox =
             Some(Bound { name: shown.into(), pod_ips: Vec::from([Text::from("10.0.0.1")]) });
     }
     if let Some(reason) = value(words, "told") {
+        let (reason, observed) = reason.split_once('@').unwrap_or((reason, "1"));
         let told = (Truth::False, reason.into(), "".into());
-        make::set_condition(&mut claim.status.conditions, names::READY, told, 1, Wall::default());
+        let observed = observed.parse().unwrap();
+        make::set_condition(&mut claim.status.conditions, names::READY, told, observed, Wall::default());
+    }
+    if let Some(age) = value(words, "finished") {
+        let age: u64 = age.trim_end_matches('s').parse().unwrap();
+        let told = (Truth::True, "PodSucceeded".into(), "".into());
+        let at = Wall::from_micros(NOW.micros() as i64 - age as i64 * 1_000_000);
+        make::set_condition(&mut claim.status.conditions, names::FINISHED, told, 1, at);
     }
     if words.contains(&"isready") {
         let told = (Truth::True, "DependenciesReady".into(), "Pod is Ready".into());

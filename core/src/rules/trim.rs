@@ -1,5 +1,5 @@
-use super::{Verdict, target};
-use crate::action::{Intent, Operation};
+use super::{Verdict, delete};
+use crate::action::Intent;
 use crate::id::{Kind, Uid};
 use crate::time::Now;
 use crate::view::View;
@@ -21,8 +21,7 @@ pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let victim = members.victims.iter().map(|victim| victim.4).find(|uid| !view.is_held(*uid));
     let Some(victim) = victim.and_then(|uid| view.sandbox(uid)) else { return Verdict::Quiet };
     let meta = &victim.sandbox.meta;
-    let operation = Operation::Delete { target: target(Kind::Sandbox, meta), version: Some(meta.version) };
-    Verdict::Act(Intent::DeleteMember, operation)
+    delete(Intent::DeleteMember, Kind::Sandbox, meta)
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ impl State {
     /// Returns whether no member may be given to a claim: it asks for what only a sandbox of its own can have, or for
     /// what nobody can, as far as is known. Such a claim stands in no queue, so that it keeps nobody waiting (INV-32).
     fn stands_apart(&self, claim: &Claim) -> bool {
-        if claim.needs_own_sandbox() {
+        if claim.needs_own_sandbox() || claim.expired().is_some() {
             return true;
         }
         let template = self.template_for(claim);

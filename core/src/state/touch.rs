@@ -183,8 +183,13 @@ impl State {
             Kind::Pool => true,
             Kind::Template => self.pools_by_template.has(key),
             Kind::Sandbox => self.reserved.has(key),
+            // Whether it has really expired.
+            Kind::Claim => self.names.get(kind, key).is_some_and(|uid| {
+                let of_claim = (uid, Uid::UNSET)..=(uid, Uid::from_bits(u128::MAX));
+                self.condemned.range(of_claim).any(|(_, is_asked)| !is_asked)
+            }),
             Kind::Pod => self.noted.has(key),
-            Kind::Claim | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
+            Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
 }

@@ -7,7 +7,7 @@ use core::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::encode::{claim_status, encode, owner, pool_status, reference, sandbox_status};
-use crate::action::{Notice, Operation, Part, Patch};
+use crate::action::{Notice, Operation, Part, Patch, Propagation};
 use crate::id::{Key, Kind, Text};
 use crate::patch::Change;
 use crate::time::Wall;
@@ -57,7 +57,7 @@ pub fn request(operation: &Operation, time_limit: Duration, now: Wall) -> Reques
             let uri = format!("{}{part}?{limit}", path(patch.target.kind, &patch.target.key));
             Request { method: Method::Patch, uri, body: patch_body(patch).to_string() }
         }
-        Operation::Delete { target, version } => {
+        Operation::Delete { target, version, propagation } => {
             let mut preconditions = Map::new();
             if let Some(uid) = target.uid {
                 preconditions.insert("uid".into(), uid.to_string().into());
@@ -65,7 +65,11 @@ pub fn request(operation: &Operation, time_limit: Duration, now: Wall) -> Reques
             if let Some(version) = version {
                 preconditions.insert("resourceVersion".into(), version.to_string().into());
             }
-            let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
+            let mut body =
+                json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions });
+            if *propagation == Propagation::Foreground {
+                body["propagationPolicy"] = "Foreground".into();
+            }
             let uri = format!("{}?{limit}", path(target.kind, &target.key));
             Request { method: Method::Delete, uri, body: body.to_string() }
         }

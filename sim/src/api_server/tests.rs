@@ -229,7 +229,7 @@ fn target(object: &Object) -> Target {
 }
 
 fn delete(object: &Object, version: Option<Version>) -> Operation {
-    Operation::Delete { target: target(object), version }
+    Operation::Delete { target: target(object), version, propagation: Propagation::Background }
 }
 
 fn patch(object: &Object, version: Option<Version>, part: Part, changes: Vec<Change>) -> Operation {

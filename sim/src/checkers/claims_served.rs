@@ -3,6 +3,7 @@
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object};
+use agent_sandbox_core::wishes::ShutdownPolicy;
 
 use super::{Checker, Class, Judgement, Property, as_pool};
 use crate::store::Store;
@@ -15,7 +16,7 @@ impl Checker for ClaimsServed {
     fn property(&self) -> Property {
         Property {
             name: "claims-served",
-            about: "after the trouble every claim is Ready with a sandbox of its own, or says what it cannot have",
+            about: "after the trouble every claim is Ready with a sandbox of its own, has expired and says so, or says what it cannot have",
             class: Class::Liveness,
         }
     }
@@ -33,6 +34,14 @@ impl Checker for ClaimsServed {
 
 /// Returns what a claim lacks.
 fn lack(claim: &Claim, store: &Store) -> Option<String> {
+    if let Some(lifecycle) = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref()) {
+        // Every end that is drawn lies in the trouble, which is over.
+        let told = claim.status.condition(names::READY).map(|ready| &*ready.reason);
+        let is_over = told == Some(names::CLAIM_EXPIRED) && claim.status.sandbox.is_none();
+        let is_left = store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_some();
+        let is_right = lifecycle.policy == ShutdownPolicy::Retain && is_over && !is_left;
+        return (!is_right).then(|| format!("has expired ({:?}) and says {told:?}", lifecycle.policy));
+    }
     if let Some(reason) = refusal(claim, store) {
         let told = claim.status.condition(names::READY).map(|ready| &*ready.reason);
         let got = claim.status.sandbox.as_ref().map(|bound| &*bound.name);

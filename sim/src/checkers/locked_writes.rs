@@ -22,7 +22,7 @@ impl Checker for LockedWrites {
     fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
         let missing = match &*sent.action.operation {
             Operation::Patch(patch) => missing(patch.target.uid.is_some(), patch.version.is_some()),
-            Operation::Delete { target, version } => {
+            Operation::Delete { target, version, .. } => {
                 let by_name = sent.action.intent != Intent::DeleteMember;
                 missing(target.uid.is_some(), version.is_some() || by_name)
             }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agent_sandbox_core::action::{Action, Intent, Operation, Target};
+use agent_sandbox_core::action::{Action, Intent, Operation, Propagation, Target};
 use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
@@ -160,7 +160,7 @@ fn sent(term: u64, listed: bool, version: Option<Version>) -> Result<(), &'stati
 
 fn deletion(term: u64, listed: bool, version: Option<Version>) -> Fact {
     let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
-    let operation = Arc::new(Operation::Delete { target, version });
+    let operation = Arc::new(Operation::Delete { target, version, propagation: Propagation::Background });
     let action = Action { id: ActionId(1), intent: Intent::DeleteMember, operation };
     Fact::Sent(Sent { process: 0, term, listed, request: RequestId(1), action })
 }

@@ -95,7 +95,7 @@ impl<C: Searchable> State<C> {
         }
         let (target, version) = match &*request.action.operation {
             Operation::Patch(patch) => (&patch.target, patch.version),
-            Operation::Delete { target, version } => (target, *version),
+            Operation::Delete { target, version, .. } => (target, *version),
             Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => return false,
         };
         let stored = self.world.server().store().get(target.kind, &target.key);

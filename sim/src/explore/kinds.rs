@@ -108,7 +108,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::ShutDown(..)
                 | Act::AddPod(..),
             ) => 35,
-            Some(Act::Label(..)) => 33,
+            Some(Act::Label(..) | Act::Extend(_)) => 33,
             Some(Act::Edit(_)) => 36,
         },
     }
