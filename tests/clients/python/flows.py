@@ -114,7 +114,7 @@ def gets_a_sandbox_by_its_claim(w):
 
 @flow
 def is_told_that_there_is_no_pool(w):
-    """A missing pool is an error of its own, at once, and leaves no claim behind (CON-016)."""
+    """A missing pool is an error of its own, at once, and leaves no claim behind (CND-011, CON-016)."""
     error = timed(TOLD_WITHIN, lambda: raises(
         SandboxWarmPoolNotFoundError, lambda: w.client.create_sandbox("nowhere", w.namespace)))
     assert 'SandboxWarmPool "nowhere" not found' in str(error), error
@@ -123,7 +123,7 @@ def is_told_that_there_is_no_pool(w):
 
 @flow
 def is_told_that_there_is_no_template(w):
-    """A missing template likewise (CON-017)."""
+    """A missing template likewise (CND-010, CON-017)."""
     w.pool(1, template=None)
     error = timed(TOLD_WITHIN, lambda: raises(
         SandboxTemplateNotFoundError, lambda: w.client.create_sandbox("pool", w.namespace)))
@@ -246,6 +246,22 @@ def gives_its_sandbox_variables(w):
 
 
 @flow
+def labels_its_pod(w):
+    """Metadata for the Pod reaches that of a member and of a cold start, and a later edit does too (CON-037)."""
+    w.pool(1)
+    w.create("SandboxWarmPool", "empty", {"replicas": 0, "sandboxTemplateRef": {"name": "template"}})
+    for pool in ("pool", "empty"):
+        sandbox = w.client.create_sandbox(
+            pool, w.namespace, pod_labels={"sandbox.users.io/team": "a"}, pod_annotations={"note": "x"})
+        labels = lambda: w.pod(sandbox.sandbox_id).metadata.labels.get("sandbox.users.io/team")
+        w.until("the Pod has the label", lambda: labels() == "a")
+        w.until("the Pod has the note", lambda: w.pod(sandbox.sandbox_id).metadata.annotations.get("note") == "x")
+        edit = {"spec": {"additionalPodMetadata": {"labels": {"sandbox.users.io/team": "b"}}}}
+        w.client.k8s_helper.patch_sandbox_claim(sandbox.claim_name, w.namespace, edit)
+        w.until("the Pod has the other label", lambda: labels() == "b")
+
+
+@flow
 def is_told_what_its_template_forbids(w):
     """What a template does not allow is a failure of its own, at once, and leaves no claim behind (CON-018)."""
     w.pool(1)
@@ -253,6 +269,7 @@ def is_told_what_its_template_forbids(w):
     for reason, wish in [
         ("EnvVarsInjectionRejected", {"env": {"COLOUR": "blue"}}),
         ("VolumeClaimTemplatesError", {"volume_claim_templates": [volume]}),
+        ("InvalidMetadata", {"pod_labels": {"team": "a"}}),
     ]:
         error = timed(TOLD_WITHIN, lambda: raises(
             SandboxClaimFailedError, lambda: w.client.create_sandbox("pool", w.namespace, **wish)))
