@@ -22,6 +22,11 @@ PATIENCE = 60
 # How soon a client must learn that something does not exist: it is told, not left to wait.
 TOLD_WITHIN = 15
 
+VOLUME = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
 FLOWS = []
 
 
@@ -246,6 +251,31 @@ def gives_its_sandbox_variables(w):
 
 
 @flow
+def gives_its_sandbox_a_volume(w):
+    """A claim with a volume is started cold, and its Pod mounts the volume claim that was made for it (CON-003, CON-050)."""
+    w.pool(1, policies={"volumeClaimTemplatesPolicy": "Allowed"})
+    sandbox = w.client.create_sandbox("pool", w.namespace, volume_claim_templates=[VOLUME])
+    assert sandbox.sandbox_id == sandbox.claim_name
+    [claimed] = [v.persistent_volume_claim for v in w.pod(sandbox.sandbox_id).spec.volumes if v.persistent_volume_claim]
+    assert claimed.claim_name == "data-" + sandbox.sandbox_id, claimed
+    made = w.core.read_namespaced_persistent_volume_claim(claimed.claim_name, w.namespace)
+    assert [owner.name for owner in made.metadata.owner_references] == [sandbox.sandbox_id], made.metadata
+
+
+@flow
+def sees_its_sandbox_suspended_and_resumed(w):
+    """While it is suspended the client sees neither readiness nor an address, and afterwards both again (CON-036)."""
+    w.pool(1)
+    sandbox = w.client.create_sandbox("pool", w.namespace)
+    for mode, status in [("Suspended", "SandboxNotReady"), ("Running", "SandboxReady")]:
+        w.custom.patch_namespaced_custom_object(
+            "agents.x-k8s.io", "v1beta1", w.namespace, "sandboxes", sandbox.sandbox_id, {"spec": {"operatingMode": mode}})
+        w.until(f"the sandbox is {mode}", lambda: sandbox.status()[0] == status)
+        w.until("its address follows", lambda: (sandbox.get_pod_ip() is None) == (mode == "Suspended"))
+    assert w.client.get_sandbox(sandbox.claim_name, w.namespace).sandbox_id == sandbox.sandbox_id
+
+
+@flow
 def labels_its_pod(w):
     """Metadata for the Pod reaches that of a member and of a cold start, and a later edit does too (CON-037)."""
     w.pool(1)
@@ -265,10 +295,9 @@ def labels_its_pod(w):
 def is_told_what_its_template_forbids(w):
     """What a template does not allow is a failure of its own, at once, and leaves no claim behind (CON-018)."""
     w.pool(1)
-    volume = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
     for reason, wish in [
         ("EnvVarsInjectionRejected", {"env": {"COLOUR": "blue"}}),
-        ("VolumeClaimTemplatesError", {"volume_claim_templates": [volume]}),
+        ("VolumeClaimTemplatesError", {"volume_claim_templates": [VOLUME]}),
         ("InvalidMetadata", {"pod_labels": {"team": "a"}}),
     ]:
         error = timed(TOLD_WITHIN, lambda: raises(
