@@ -58,6 +58,11 @@ pub const FINISHED: &str = "Finished";
 
 /// Reason of a claim's Ready condition: its time is over.
 pub const CLAIM_EXPIRED: &str = "ClaimExpired";
+/// Why a Pod has no node: none has room.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+
+/// The reporting controller of Events about pools.
+pub const POOL_REPORTER: &str = "sandboxwarmpool-controller";
 /// Reason: the sandbox has reached its shutdown time.
 pub const EXPIRED: &str = "SandboxExpired";
 /// Reason: several Pods belong to one sandbox.

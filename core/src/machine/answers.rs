@@ -304,6 +304,7 @@ impl Machine {
         self.state.notices.push_back(Notice {
             name: format!("{}.{suffix:016x}", key.name).into(),
             regarding: Target { kind: Kind::Claim, key, uid: Some(claim) },
+            warning: false,
             reporter: names::CLAIM_REPORTER.into(),
             reason: reason.into(),
             action: action.into(),

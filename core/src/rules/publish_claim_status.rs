@@ -50,8 +50,14 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     let mut status = claim.status.clone();
     let name = sandbox.meta.key.name.clone();
     status.sandbox = Some(Bound { name, pod_ips: mirrored.pod_ips.clone() });
-    status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
-    status.conditions.extend(mirrored.condition(names::FINISHED).cloned());
+    match mirrored.condition(names::FINISHED) {
+        Some(it) => {
+            // Before the sandbox itself says so, it would have ended at this very moment, whenever one looks.
+            let told = (it.status, it.reason.clone(), it.message.clone());
+            set_condition(&mut status.conditions, names::FINISHED, told, it.observed, it.changed);
+        }
+        None => status.conditions.retain(|condition| &*condition.kind != names::FINISHED),
+    }
     let told = match mirrored.condition(names::READY) {
         Some(ready) if !sandbox.meta.terminating => {
             (ready.status, ready.reason.clone(), ready.message.clone(), ready.changed)
@@ -432,7 +438,7 @@ mod tests {
     }
 
     /// RES-022.
-    /// LIF-011, CON-020, STS-003, STS-005: what it says of the end stays when the sandbox is gone.
+    /// LIF-011, CON-020, STS-003, STS-005, DEF-017: what it says of the end stays when the sandbox is gone.
     #[test]
     fn an_expired_claim_drops_its_sandbox_when_that_is_gone() {
         let claim = r#"claim c1 told=ClaimExpired finished=9s records=s1 shows=s1 spec={"lifecycle":{"ttlSecondsAfterFinished":0}}"#;
