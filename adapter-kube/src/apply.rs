@@ -362,6 +362,7 @@ mod tests {
             reason: text(),
             action: text(),
             note: text(),
+            is_warning: false,
         })
     }
 }
