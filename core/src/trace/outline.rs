@@ -1,4 +1,4 @@
-//! What a trace keeps of Pod specs and volume claims: names, which decisions read, and hashes of everything else.
+//! What a trace keeps of Pod specs and volume claims: names, ports and labels, which decisions read, and hashes of the rest.
 //!
 //! An outline of an outline is the same outline, and what is added to an outline has the outline that it would have had
 //! in the original. So a replay of outlines decides the same, and gives the outlines of what was decided.
@@ -42,6 +42,11 @@ pub(super) fn volume_claims(claims: &Json) -> Json {
     })
 }
 
+/// Returns the outline of a volume claim's own spec, which is that of its template's.
+pub(super) fn claim_spec(spec: &Json) -> Json {
+    outline(spec, |spec| Some(rest_of(core::mem::take(spec))))
+}
+
 /// Returns `#` and 32 hex digits; a text of that shape stays what it is.
 pub(super) fn hashed(text: &str) -> String {
     let is_hash =
@@ -68,6 +73,10 @@ fn container(mut fields: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Array(env)) = fields.remove("env") {
         kept.insert("env".into(), env.into_iter().map(|entry| object(entry, variable)).collect());
     }
+    // Of these a sandbox's Service is made.
+    for field in ["ports", "restartPolicy"] {
+        kept.extend(fields.remove(field).map(|value| (field.into(), value)));
+    }
     kept.extend(named(fields));
     kept
 }
@@ -91,12 +100,28 @@ fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut kept = Map::new();
     if let Some(Value::Object(mut metadata)) = fields.remove("metadata") {
         let mut named = Map::new();
-        named.extend(metadata.remove("name").map(|name| ("name".into(), name)));
+        for field in ["name", "labels", "annotations"] {
+            named.extend(metadata.remove(field).map(|value| (field.into(), value)));
+        }
         add_rest(&mut named, metadata);
         kept.insert("metadata".into(), Value::Object(named));
     }
+    kept.extend(fields.remove("spec").map(|spec| ("spec".into(), rest_of(spec))));
     add_rest(&mut kept, fields);
     kept
+}
+
+/// Nothing stays nothing, and everything else becomes a hash.
+fn rest_of(value: Value) -> Value {
+    match value {
+        Value::Null => Value::Null,
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            add_rest(&mut kept, fields);
+            Value::Object(kept)
+        }
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => hash_of(&value),
+    }
 }
 
 fn named(mut fields: Map<String, Value>) -> Map<String, Value> {
@@ -158,10 +183,12 @@ mod tests {
     #[test]
     fn volume_claims_keep_their_names_and_their_order() {
         let claims =
-            json(r#"[{"metadata":{"name":"b","labels":{"secret":"x"}},"spec":{"y":"secret"}},{"spec":{}}]"#);
+            json(r#"[{"metadata":{"name":"b","labels":{"a":"x"}},"spec":{"y":"secret"}},{"spec":{}}]"#);
         let kept = volume_claims(&claims);
         assert!(kept.text().contains("\"b\"") && !kept.text().contains("secret"), "{}", kept.text());
         assert_eq!(volume_claims(&kept), kept);
+        let made = kept.value()[0]["spec"].clone();
+        assert_eq!(claim_spec(&json(r#"{"y":"secret"}"#)).value(), made);
     }
 
     #[test]
