@@ -201,7 +201,7 @@ impl Machine {
         let mut touched = self.state.take_touched();
         touched.sort_unstable();
         touched.dedup();
-        for (kind, uid) in touched {
+        for (kind, uid) in touched.drain(..) {
             for who in For::ALL {
                 let rules = RuleSet::of_kind(kind, who);
                 if !rules.is_empty() {
@@ -209,6 +209,7 @@ impl Machine {
                 }
             }
         }
+        self.state.give_room(touched);
     }
 
     fn urgency(&self, item: &Item) -> Urgency {

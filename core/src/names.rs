@@ -99,8 +99,17 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
     [b, c].into_iter().fold(scramble(a), |hash, part| scramble(hash ^ scramble(part)))
 }
 
+/// Returns a number that stands for what was read so far and a text, the same in every process.
+pub(crate) fn hash(so_far: u64, text: &str) -> u64 {
+    text.as_bytes().chunks(8).fold(so_far ^ text.len() as u64, |hash, chunk| {
+        let mut bytes = [0; 8];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        scramble(hash ^ u64::from_le_bytes(bytes))
+    })
+}
+
 /// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
-pub(crate) const fn scramble(value: u64) -> u64 {
+const fn scramble(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::mem::replace;
 
 use self::holders::Holders;
+use self::name_map::Referrers;
 use crate::action::Notice;
 use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid, Version};
@@ -21,6 +22,7 @@ use crate::time::Now;
 
 mod holders;
 mod index;
+mod name_map;
 mod touch;
 
 /// How far the watch of one kind has come.
@@ -131,14 +133,14 @@ pub(crate) struct State {
     pub(crate) waiting: Shared<Waiting>,
     /// Shape: (owner, kind of the child, child).
     pub(crate) children: Shared<BTreeSet<(Uid, Kind, Uid)>>,
-    /// Shape: (sandbox, the claim that has recorded it).
-    pub(crate) reserved: Shared<BTreeSet<(Key, Uid)>>,
-    pub(crate) claims_by_pool: Shared<BTreeSet<(Key, Uid)>>,
-    pub(crate) pools_by_template: Shared<BTreeSet<(Key, Uid)>>,
-    /// Shape: (Pod, the sandbox of another name that notes it).
-    pub(crate) noted: Shared<BTreeSet<(Key, Uid)>>,
-    /// Shape: (template, a claim's sandbox that was made from it).
-    made_from: Shared<BTreeSet<(Key, Uid)>>,
+    /// Shape: sandbox → the claims that have recorded it.
+    pub(crate) reserved: Shared<Referrers>,
+    pub(crate) claims_by_pool: Shared<Referrers>,
+    pub(crate) pools_by_template: Shared<Referrers>,
+    /// Shape: Pod → the sandboxes of another name that note it.
+    pub(crate) noted: Shared<Referrers>,
+    /// Shape: template → the claims' sandboxes that were made from it.
+    made_from: Shared<Referrers>,
     /// [`Config::label_domains`](crate::config::Config::label_domains).
     pub(crate) label_domains: Arc<[Text]>,
     pub(crate) notices: Shared<VecDeque<Notice>>,
@@ -555,11 +557,4 @@ pub(crate) fn is_ready(sandbox: &Sandbox) -> bool {
     sandbox.status.condition(names::READY).is_some_and(|condition| {
         condition.status == crate::object::Truth::True && condition.observed == sandbox.meta.generation
     })
-}
-
-/// Returns the second halves of the pairs that begin with `key`, in order.
-pub(crate) fn range<'a>(index: &'a BTreeSet<(Key, Uid)>, key: &Key) -> impl Iterator<Item = Uid> + use<'a> {
-    let from = (key.clone(), Uid::UNSET);
-    let to = (key.clone(), Uid::from_bits(u128::MAX));
-    index.range(from..=to).map(|(_, uid)| *uid)
 }

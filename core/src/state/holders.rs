@@ -1,13 +1,12 @@
 //! Who holds each name.
 
-use alloc::collections::BTreeMap;
-
+use super::name_map::NameMap;
 use crate::id::{Key, Kind, Uid};
 use crate::shared::Shared;
 
 /// The holder of each name, by kind: one object at a time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holders(Shared<[Shared<BTreeMap<Key, Uid>>; Kind::ALL.len()]>);
+pub(crate) struct Holders(Shared<[Shared<NameMap<Uid>>; Kind::ALL.len()]>);
 
 impl Holders {
     /// Returns the object that holds a name.

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::replace;
 
-use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin, range};
+use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
 use crate::members::{Place, Standing};
@@ -113,10 +113,10 @@ impl State {
             return;
         }
         if let Some(template) = from {
-            self.made_from.remove(&(template, sandbox));
+            self.made_from.remove(&template, sandbox);
         }
         if let Some(template) = to {
-            self.made_from.insert((template, sandbox));
+            self.made_from.insert(template, sandbox);
         }
     }
 
@@ -125,11 +125,11 @@ impl State {
             return;
         }
         if let Some(template) = from {
-            self.pools_by_template.remove(&(template.clone(), pool));
+            self.pools_by_template.remove(&template, pool);
             self.unsure.push((Kind::Template, template));
         }
         if let Some(template) = to {
-            self.pools_by_template.insert((template, pool));
+            self.pools_by_template.insert(template, pool);
         }
     }
 
@@ -138,11 +138,11 @@ impl State {
             return;
         }
         if let Some(pod) = from {
-            self.noted.remove(&(pod.clone(), sandbox));
+            self.noted.remove(&pod, sandbox);
             self.unsure.push((Kind::Pod, pod));
         }
         if let Some(pod) = to {
-            self.noted.insert((pod, sandbox));
+            self.noted.insert(pod, sandbox);
         }
     }
 
@@ -187,7 +187,7 @@ impl State {
         let pools: Vec<Key> = match kind {
             Kind::Pool => Vec::from([key.clone()]),
             Kind::Template => {
-                let pools = range(&self.pools_by_template, key);
+                let pools = self.pools_by_template.of(key);
                 pools.filter_map(|uid| Some(self.pools.get(&uid)?.pool.meta.key.clone())).collect()
             }
             Kind::Claim
@@ -198,7 +198,7 @@ impl State {
             | Kind::NetworkPolicy => return,
         };
         for pool in pools {
-            let claims: Vec<Uid> = range(&self.claims_by_pool, &pool).collect();
+            let claims: Vec<Uid> = self.claims_by_pool.of(&pool).collect();
             for uid in claims {
                 if self.claims.get(&uid).is_some_and(|entry| entry.place.reserves.is_none()) {
                     self.relink_claim(uid);
@@ -233,20 +233,20 @@ impl State {
         }
         if from.pool != to.pool {
             if let Some(pool) = from.pool {
-                self.claims_by_pool.remove(&(pool.clone(), uid));
+                self.claims_by_pool.remove(&pool, uid);
                 self.unsure.push((Kind::Pool, pool));
             }
             if let Some(pool) = to.pool {
-                self.claims_by_pool.insert((pool, uid));
+                self.claims_by_pool.insert(pool, uid);
             }
         }
         if from.reserves != to.reserves {
             if let Some(key) = from.reserves {
-                self.reserved.remove(&(key.clone(), uid));
+                self.reserved.remove(&key, uid);
                 self.restand_name(&key);
             }
             if let Some(key) = to.reserves {
-                self.reserved.insert((key.clone(), uid));
+                self.reserved.insert(key.clone(), uid);
                 self.restand_name(&key);
             }
         }
@@ -258,7 +258,7 @@ impl State {
         if self.confirmed.is_empty() && self.absent.is_empty() {
             return;
         }
-        if range(&self.reserved, key).all(|uid| uid == claim) {
+        if self.reserved.of(key).all(|uid| uid == claim) {
             self.confirmed.remove(key);
             self.absent.remove(&(Kind::Sandbox, key.clone()));
         }
@@ -275,7 +275,7 @@ impl State {
                     continue;
                 }
             };
-            if range(index, &key).next().is_none() {
+            if !index.has(&key) {
                 self.absent.remove(&(kind, key));
             }
         }
@@ -326,7 +326,7 @@ impl State {
 
     /// Works out anew where the members of all pools of this template stand.
     pub(super) fn judge_members_of(&mut self, template: &Key) {
-        let pools: Vec<Uid> = range(&self.pools_by_template, template).collect();
+        let pools: Vec<Uid> = self.pools_by_template.of(template).collect();
         pools.into_iter().for_each(|pool| self.judge_members(pool));
     }
 
@@ -381,7 +381,7 @@ impl State {
         if sandbox.meta.terminating || self.ledger.is_being_deleted(uid) {
             return Place::Leaving;
         }
-        if range(&self.reserved, &sandbox.meta.key).next().is_some() {
+        if self.reserved.has(&sandbox.meta.key) {
             return Place::Reserved;
         }
         if sandbox.suspended || sandbox.status.is_expired() {

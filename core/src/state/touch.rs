@@ -2,15 +2,25 @@
 
 use alloc::vec::Vec;
 
-use super::{State, range};
+use super::State;
 use crate::id::{Key, Kind, Uid};
 use crate::names;
 use crate::object::Sandbox;
+
+/// Room for this many touched subjects is kept.
+const TOUCHED_KEPT: usize = 1024;
 
 impl State {
     pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
         self.sweep();
         core::mem::take(&mut self.touched)
+    }
+
+    /// Gives the room of an earlier [`Self::take_touched`] back for the next, unless it is that of a whole list.
+    pub(crate) fn give_room(&mut self, empty: Vec<(Kind, Uid)>) {
+        if empty.capacity() <= TOUCHED_KEPT {
+            self.touched = empty;
+        }
     }
 
     pub(crate) fn touch(&mut self, kind: Kind, uid: Uid) {
@@ -141,7 +151,7 @@ impl State {
             Kind::Pod => (&self.noted, Kind::Sandbox),
             Kind::Claim | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => return,
         };
-        let referrers: Vec<Uid> = range(index, key).collect();
+        let referrers: Vec<Uid> = index.of(key).collect();
         for uid in referrers {
             self.touch(referrer, uid);
             if kind == Kind::Pod {
@@ -158,7 +168,7 @@ impl State {
 
     /// Touches the claims whose sandboxes were made from a template.
     fn touch_owners_of_made(&mut self, template: &Key) {
-        let made: Vec<Uid> = range(&self.made_from, template).collect();
+        let made: Vec<Uid> = self.made_from.of(template).collect();
         for uid in made {
             if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
                 self.touch_owner(&sandbox);
@@ -171,9 +181,9 @@ impl State {
         match kind {
             // A claim may ask for a pool that it does not name: the owner of the member that it has recorded.
             Kind::Pool => true,
-            Kind::Template => range(&self.pools_by_template, key).next().is_some(),
-            Kind::Sandbox => range(&self.reserved, key).next().is_some(),
-            Kind::Pod => range(&self.noted, key).next().is_some(),
+            Kind::Template => self.pools_by_template.has(key),
+            Kind::Sandbox => self.reserved.has(key),
+            Kind::Pod => self.noted.has(key),
             Kind::Claim | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }

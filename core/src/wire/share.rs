@@ -109,12 +109,12 @@ impl Sharer {
     }
 
     fn text(&mut self, text: &mut Text) {
-        let hash = hash(0, text);
+        let hash = names::hash(0, text);
         self.texts.share(hash, text);
     }
 
     fn labels(&mut self, labels: &mut Labels) {
-        let hash = labels.iter().fold(0, |so_far, (key, value)| hash(hash(so_far, key), value));
+        let hash = labels.iter().fold(0, |so_far, (key, value)| names::hash(names::hash(so_far, key), value));
         if !self.labels.find(hash, labels) {
             labels.for_each_text(|text| self.text(text));
             self.labels.keep(hash, labels);
@@ -122,7 +122,7 @@ impl Sharer {
     }
 
     fn spec(&mut self, spec: &mut Json) {
-        let hash = hash(0, spec.text());
+        let hash = names::hash(0, spec.text());
         self.specs.share(hash, spec);
     }
 }
@@ -162,15 +162,6 @@ impl<T: Clone + Eq> Places<T> {
     const fn place(&self, hash: u64) -> usize {
         (hash % self.0.len() as u64) as usize
     }
-}
-
-/// Returns a number for what was read so far and a text.
-fn hash(so_far: u64, text: &str) -> u64 {
-    text.as_bytes().chunks(8).fold(so_far ^ text.len() as u64, |hash, chunk| {
-        let mut bytes = [0; 8];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        names::scramble(hash ^ u64::from_le_bytes(bytes))
-    })
 }
 
 #[cfg(test)]
