@@ -1,4 +1,5 @@
-//! What a trace keeps of Pod specs and volume claims: names, ports and labels, which decisions read, and hashes of the rest.
+//! What a trace keeps of Pod specs and volume claims: names, ports and labels, which decisions read, and hashes of
+//! everything else.
 //!
 //! An outline of an outline is the same outline, and what is added to an outline has the outline that it would have had
 //! in the original. So a replay of outlines decides the same, and gives the outlines of what was decided.
