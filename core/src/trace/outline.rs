@@ -1,5 +1,9 @@
+<<<<<<< HEAD
 //! What a trace keeps of Pod specs and volume claims: names, ports and labels, which decisions read, and hashes of
 //! everything else.
+=======
+//! What a trace keeps of Pod specs and volume claims: what decisions read, and hashes of everything else.
+>>>>>>> main
 //!
 //! An outline of an outline is the same outline, and what is added to an outline has the outline that it would have had
 //! in the original. So a replay of outlines decides the same, and gives the outlines of what was decided.
@@ -97,9 +101,11 @@ fn variable(mut fields: Map<String, Value>) -> Map<String, Value> {
     kept
 }
 
+/// All that a volume claim is made of stays: a sandbox's volume claims are copies, which a trace shows as well.
 fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut kept = Map::new();
     if let Some(Value::Object(mut metadata)) = fields.remove("metadata") {
+<<<<<<< HEAD
         let mut named = Map::new();
         for field in ["name", "labels", "annotations"] {
             named.extend(metadata.remove(field).map(|value| (field.into(), value)));
@@ -108,6 +114,16 @@ fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
         kept.insert("metadata".into(), Value::Object(named));
     }
     kept.extend(fields.remove("spec").map(|spec| ("spec".into(), rest_of(spec))));
+=======
+        let mut copied = Map::new();
+        for field in ["name", "labels", "annotations"] {
+            copied.extend(metadata.remove(field).map(|value| (field.into(), value)));
+        }
+        add_rest(&mut copied, metadata);
+        kept.insert("metadata".into(), Value::Object(copied));
+    }
+    kept.extend(fields.remove("spec").map(|spec| ("spec".into(), spec)));
+>>>>>>> main
     add_rest(&mut kept, fields);
     kept
 }
@@ -182,10 +198,17 @@ mod tests {
     }
 
     #[test]
+<<<<<<< HEAD
     fn volume_claims_keep_their_names_and_their_order() {
         let claims =
             json(r#"[{"metadata":{"name":"b","labels":{"a":"x"}},"spec":{"y":"secret"}},{"spec":{}}]"#);
         let kept = volume_claims(&claims);
+=======
+    fn volume_claims_keep_what_their_copies_are_made_of() {
+        let text = r#"[{"metadata":{"name":"b","labels":{"a":"1"}},"spec":{"size":"1"}},{"spec":{}}]"#;
+        assert_eq!(volume_claims(&json(text)).value(), json(text).value());
+        let kept = volume_claims(&json(r#"[{"metadata":{"name":"b","x":"secret"},"y":"secret"}]"#));
+>>>>>>> main
         assert!(kept.text().contains("\"b\"") && !kept.text().contains("secret"), "{}", kept.text());
         assert_eq!(volume_claims(&kept), kept);
         let made = kept.value()[0]["spec"].clone();
