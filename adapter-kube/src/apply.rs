@@ -356,6 +356,7 @@ mod tests {
     fn notify() -> Operation {
         let text = || Text::from("x");
         Operation::Notify(Notice {
+            warning: false,
             name: text(),
             regarding: target(),
             reporter: text(),

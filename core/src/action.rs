@@ -183,6 +183,8 @@ pub struct Notice {
     pub name: Text,
     /// The object it is about.
     pub regarding: Target,
+    /// Whether something is wrong: `type` is `Warning` then, or else `Normal`.
+    pub warning: bool,
     /// `reportingController`.
     pub reporter: Text,
     /// `reason`.

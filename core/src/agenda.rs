@@ -42,6 +42,8 @@ pub enum TimeoutReason {
     Grace,
     /// Bad news was held back long enough.
     Settle,
+    /// A member has not been ready for long enough, or its Pod ended long enough ago.
+    Stuck,
     /// A pool's status may be written again.
     StatusInterval,
     /// A life is over.

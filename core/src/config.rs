@@ -9,6 +9,7 @@ use crate::id::Text;
 
 /// How a machine is set up. The same for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Config {
     /// Whether claims, pools and templates are handled too, or sandboxes alone.
     pub extensions: bool,
@@ -22,6 +23,14 @@ pub struct Config {
     pub settle: Duration,
     /// The least time between two status writes of one pool.
     pub pool_status_interval: Duration,
+    /// How long a member may be not ready before it is replaced, unless no node has room for it; [`Duration::MAX`] is
+    /// for ever.
+    ///
+    /// Source: the original's readiness grace, 5 min, which counts from the member's creation.
+    pub readiness_grace: Duration,
+    /// How long a member has not been ready at least when it is replaced because its Pod ended; [`Duration::MAX`] is never. A
+    /// template whose Pods end at once must not keep the cluster busy.
+    pub ended_grace: Duration,
     /// How long the server may work on a write; sent along as `timeout=`.
     pub write_timeout: Duration,
     /// How much longer than [`Config::write_timeout`] an unanswered create may still take effect.
@@ -60,6 +69,8 @@ impl Default for Config {
             adopt_grace: Duration::from_secs(2),
             settle: Duration::from_secs(1),
             pool_status_interval: Duration::from_secs(1),
+            readiness_grace: Duration::from_secs(300),
+            ended_grace: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
             write_margin: Duration::from_secs(5),
             backoff_min: Duration::from_millis(50),

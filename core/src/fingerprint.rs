@@ -505,6 +505,7 @@ impl Machine {
             walk.version(entry.pool.meta.version);
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
+            walk.option(entry.told_blocked);
         }
         for (uid, template) in state.templates.iter() {
             walk.uid(*uid);

@@ -316,10 +316,18 @@ impl Machine {
             Operation::Delete { target, .. } => {
                 self.state.hold_changed(target.kind, target.uid.unwrap_or(subject));
             }
-            Operation::Get { .. } | Operation::Notify(_) => {}
+            Operation::Notify(notice) => self.note_told(notice.warning, subject),
+            Operation::Get { .. } => {}
         }
         self.schedule_touched();
         Action { id, intent, operation: self.mutate(intent, operation) }
+    }
+
+    /// What a pool's owner is told once is not told again.
+    fn note_told(&mut self, is_blocked: bool, pool: Uid) {
+        if let Some(entry) = self.state.pools.get_mut(&pool) {
+            entry.told_blocked = is_blocked;
+        }
     }
 
     fn note_status_sent(&mut self, intent: Intent, uid: Uid) {

@@ -81,6 +81,19 @@ pub(crate) enum Place {
     Ready(Text),
 }
 
+/// What keeps a member from being ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// Nothing, or nobody would do anything about it.
+    None,
+    /// It is not ready, since then.
+    Unready(Wall),
+    /// No node has room for it, since then.
+    NoRoom(Wall),
+    /// Its Pod ended and will not run again; it has not been ready since then.
+    Ended(Wall),
+}
+
 /// What a member contributes to its pool's [`Members`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
@@ -90,6 +103,8 @@ pub(crate) struct Standing {
     pub(crate) place: Place,
     /// Whether its status says Ready.
     pub(crate) ready: bool,
+    /// Why it is not, and since when.
+    pub(crate) trouble: Trouble,
 }
 
 /// A member that may be deleted: the stale first, then the unready, then the youngest (WPL-037).
@@ -111,6 +126,12 @@ pub(crate) struct Members {
     pub(crate) reachable: Candidates,
     /// Without an address: about to be adoptable.
     pub(crate) starting: BTreeSet<Uid>,
+    /// Not ready though they could be, and recorded by nobody: the longest first.
+    pub(crate) unready: BTreeSet<Order>,
+    /// Likewise, but no node has room for them.
+    pub(crate) no_room: BTreeSet<Order>,
+    /// Those whose Pod ended, and that nobody has recorded: the longest first.
+    pub(crate) ended: BTreeSet<Order>,
     /// All that no claim has recorded, in the order in which a smaller pool lets them go.
     pub(crate) victims: BTreeSet<Victim>,
     /// Members that are not leaving, reserved ones included.
@@ -134,6 +155,9 @@ impl Members {
             }
             Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
+        if let Some((queue, order)) = self.queue_of(standing, &order) {
+            queue.insert(order);
+        }
         if !matches!(standing.place, Place::Leaving | Place::Reserved) {
             self.victims.insert(victim(standing, order));
         }
@@ -149,7 +173,28 @@ impl Members {
             }
             Place::Leaving | Place::Reserved | Place::Unusable | Place::Stale | Place::Unjudged => {}
         }
+        if let Some((queue, order)) = self.queue_of(standing, &order) {
+            queue.remove(&order);
+        }
         self.victims.remove(&victim(standing, order));
+    }
+
+    /// Returns the queue in which a member in trouble stands, and its place there.
+    fn queue_of(
+        &mut self,
+        standing: &Standing,
+        (_, name, uid): &Order,
+    ) -> Option<(&mut BTreeSet<Order>, Order)> {
+        if matches!(standing.place, Place::Leaving | Place::Reserved) {
+            return None;
+        }
+        let (queue, since) = match standing.trouble {
+            Trouble::None => return None,
+            Trouble::Unready(since) => (&mut self.unready, since),
+            Trouble::NoRoom(since) => (&mut self.no_room, since),
+            Trouble::Ended(since) => (&mut self.ended, since),
+        };
+        Some((queue, (since, name.clone(), *uid)))
     }
 
     fn count(&mut self, standing: &Standing, by: i32) {
@@ -211,7 +256,8 @@ mod tests {
         let mut members = Members::default();
         for (age, uid, ready) in [(1, 1, true), (2, 2, true), (0, 3, false)] {
             let place = if ready { Place::Ready("a".into()) } else { Place::Starting };
-            members.add(&Standing { pool: Uid::UNSET, place, ready }, order(age, uid));
+            let standing = Standing { pool: Uid::UNSET, place, ready, trouble: Trouble::None };
+            members.add(&standing, order(age, uid));
         }
         let order: alloc::vec::Vec<_> = members.victims.iter().map(|victim| victim.4.bits()).collect();
         assert_eq!(order, [3, 2, 1]);

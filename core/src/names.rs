@@ -54,6 +54,11 @@ pub const POD_SCHEDULED: &str = "PodScheduled";
 /// Condition type: the Pod ran to its end.
 pub const FINISHED: &str = "Finished";
 
+/// Why a Pod has no node: none has room.
+pub const UNSCHEDULABLE: &str = "Unschedulable";
+
+/// The reporting controller of Events about pools.
+pub const POOL_REPORTER: &str = "sandboxwarmpool-controller";
 /// Reason: the sandbox has reached its shutdown time.
 pub const EXPIRED: &str = "SandboxExpired";
 /// Reason: several Pods belong to one sandbox.

@@ -32,7 +32,9 @@ mod publish_claim_status;
 mod publish_pool_status;
 mod publish_sandbox_status;
 mod replace_stale;
+mod replace_stuck;
 mod replenish;
+mod report_progress;
 mod stamp_first_ready;
 mod start_cold;
 mod start_pod;
@@ -68,8 +70,10 @@ pub(crate) enum RuleId {
     AssignOwn,
     AssignWaiting,
     ReplaceStale,
+    ReplaceStuck,
     Replenish,
     Trim,
+    ReportProgress,
     PublishPoolStatus,
     StopPod,
     EndSandbox,
@@ -113,9 +117,11 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     (Kind::Claim, RuleId::SyncMetadata, For::Nobody, sync_metadata::sync_metadata),
     (Kind::Pool, RuleId::AssignWaiting, For::Claims, assign_waiting::assign_waiting),
     (Kind::Pool, RuleId::ReplaceStale, For::Pools, replace_stale::replace_stale),
+    (Kind::Pool, RuleId::ReplaceStuck, For::Pools, replace_stuck::replace_stuck),
     (Kind::Pool, RuleId::Replenish, For::Pools, replenish::replenish),
     (Kind::Pool, RuleId::Trim, For::Nobody, trim::trim),
     (Kind::Pool, RuleId::PublishPoolStatus, For::Nobody, publish_pool_status::publish_pool_status),
+    (Kind::Pool, RuleId::ReportProgress, For::Nobody, report_progress::report_progress),
     (Kind::Sandbox, RuleId::StopPod, For::SandboxOwner, stop_pod::stop_pod),
     (Kind::Sandbox, RuleId::EndSandbox, For::Nobody, end_sandbox::end_sandbox),
     (Kind::Sandbox, RuleId::KeepVolumes, For::SandboxOwner, keep_volumes::keep_volumes),

@@ -71,6 +71,8 @@ pub(crate) struct PoolEntry {
     pub(crate) status_sent: Option<Now>,
     /// Whether its members are compared with its template.
     judges: bool,
+    /// Whether its owner was told that it waits for room.
+    pub(crate) told_blocked: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -426,7 +428,8 @@ impl State {
             Object::Pool(pool) => match self.pools.get_mut(&uid) {
                 Some(entry) => Some(Object::Pool(replace(&mut entry.pool, pool))),
                 None => {
-                    self.pools.insert(uid, PoolEntry { pool, status_sent: None, judges: false });
+                    let entry = PoolEntry { pool, status_sent: None, judges: false, told_blocked: false };
+                    self.pools.insert(uid, entry);
                     None
                 }
             },

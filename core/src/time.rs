@@ -59,6 +59,12 @@ impl Wall {
         self.0
     }
 
+    /// Returns how long ago `earlier` was; zero when it lies ahead.
+    pub const fn since(self, earlier: Self) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        Duration::from_micros(if micros > 0 { micros as u64 } else { 0 })
+    }
+
     /// Returns this moment without its fraction of a second, as `metav1.Time` stores it.
     pub const fn whole_seconds(self) -> Self {
         Self(self.0.div_euclid(MICROS) * MICROS)

@@ -126,7 +126,7 @@ fn member(name: &str, pod: &str) -> Value {
     let pod: Value = serde_json::from_str(pod).unwrap();
     let marks = json!({
         "agents.x-k8s.io/sandbox-pod-template-hash": "de6ec94c", "agents.x-k8s.io/sandbox-template-hash": "e7ff4803",
-        "agents.x-k8s.io/sandbox-template-ref-hash": "9d22159f", "agents.x-k8s.io/warm-pool-sandbox": "f60c102b",
+        "agents.x-k8s.io/sandbox-template-ref-hash": "9d22159f", "agents.x-k8s.io/warm-pool-sandbox": "f50c43ef",
     });
     let spec = json!({
         "operatingMode": "Running", "shutdownPolicy": "Retain",

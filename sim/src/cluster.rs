@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
 
 use crate::api_server::{ApiServer, Commit, Writer};
@@ -63,7 +64,7 @@ pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, U
 pub(crate) fn faults(store: &Store, steps: &mut Vec<Step>) {
     for object in store.list(Kind::Pod) {
         let Object::Pod(pod) = object else { continue };
-        let faults = [PodStep::Run, PodStep::LoseReady, PodStep::Fail, PodStep::Succeed];
+        let faults = [PodStep::FindNoRoom, PodStep::Run, PodStep::LoseReady, PodStep::Fail, PodStep::Succeed];
         let possible = faults.into_iter().filter(|what| is_possible(pod, *what));
         steps.extend(possible.map(|what| Step::Pod(pod.meta.uid, what)));
     }
@@ -76,7 +77,11 @@ pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Opt
         return None;
     }
     let key = pod.meta.key.clone();
-    let by = if what == PodStep::Schedule { Writer::Scheduler } else { Writer::Kubelet };
+    let by = if matches!(what, PodStep::Schedule | PodStep::FindNoRoom) {
+        Writer::Scheduler
+    } else {
+        Writer::Kubelet
+    };
     if what == PodStep::FinishDelete {
         return server.remove(Kind::Pod, &key, by);
     }
@@ -91,6 +96,7 @@ fn is_possible(pod: &Pod, what: PodStep) -> bool {
     let (live, placed) = (!pod.meta.terminating, !pod.node.is_empty());
     match what {
         PodStep::Schedule | PodStep::Start => live && !placed,
+        PodStep::FindNoRoom => live && !placed && pod.scheduled.is_none(),
         PodStep::Run => live && placed && pod.phase == Phase::Pending,
         PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
         PodStep::LoseReady => live && pod.ready,
@@ -104,6 +110,10 @@ fn change(pod: &mut Pod, what: PodStep) {
         PodStep::Schedule => {
             pod.node = "node".into();
             pod.scheduled = Some((Truth::True, "".into(), "".into()));
+        }
+        PodStep::FindNoRoom => {
+            let message = "0/1 nodes are available: 1 Insufficient cpu.";
+            pod.scheduled = Some((Truth::False, names::UNSCHEDULABLE.into(), message.into()));
         }
         PodStep::Run => pod.phase = Phase::Running,
         PodStep::GetReady => {

@@ -12,6 +12,8 @@ use agent_sandbox_core::event::Event;
 use agent_sandbox_core::machine::{Branch, Machine};
 use agent_sandbox_core::time::{Mono, Now};
 
+use crate::choices::Choices;
+
 /// Decision logic without input and output: facts in, actions out.
 ///
 /// The driver keeps one law: one `handle_*`, then [`Controller::poll_action`] until it returns `None`. Each
@@ -34,6 +36,9 @@ pub trait Controller: Clone {
 
     /// Returns when [`Controller::handle_timeout`] is wanted next.
     fn poll_timeout(&self) -> Option<Mono>;
+
+    /// Draws other limits than the usual ones, so that what takes minutes happens within a short run, too.
+    fn tune(_setup: &mut Self::Setup, _choices: &mut Choices) {}
 
     /// Returns how long after it was sent a write may still take effect when its answer is missing.
     fn write_limit(_setup: &Self::Setup) -> Duration {
@@ -63,6 +68,12 @@ impl Controller for Machine {
 
     fn start(setup: &Config, now: Now) -> Self {
         Self::new(setup.clone(), now)
+    }
+
+    fn tune(setup: &mut Config, choices: &mut Choices) {
+        let secs = |choices: &mut Choices, list: &[u64]| Duration::from_secs(*choices.pick(list));
+        setup.readiness_grace = secs(choices, &[300, 3, 20, 60]);
+        setup.ended_grace = secs(choices, &[30, 1, 5]);
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {

@@ -71,11 +71,19 @@ pub enum Fault {
     TemplateEdited,
     /// A pool's members follow its template or do not, and it is given another template.
     PoolEdited,
+    /// No node has room for a Pod for a while.
+    NoRoom,
+    /// A Pod takes minutes to get ready.
+    StuckPod,
+    /// The Pod of a member ends.
+    MemberEnded,
+    /// The controller is set up with other limits.
+    Tuned,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 36] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -108,6 +116,10 @@ impl Fault {
         Self::PodEnded,
         Self::TemplateEdited,
         Self::PoolEdited,
+        Self::NoRoom,
+        Self::StuckPod,
+        Self::MemberEnded,
+        Self::Tuned,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -150,6 +162,10 @@ impl Fault {
             Self::PodEnded => "pod-ended",
             Self::TemplateEdited => "template-edited",
             Self::PoolEdited => "pool-edited",
+            Self::NoRoom => "no-room",
+            Self::StuckPod => "stuck-pod",
+            Self::MemberEnded => "member-ended",
+            Self::Tuned => "tuned",
         }
     }
 

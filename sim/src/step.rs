@@ -57,6 +57,8 @@ pub enum Step {
 pub enum PodStep {
     /// The scheduler finds a node for it.
     Schedule,
+    /// The scheduler finds none, because none has room.
+    FindNoRoom,
     /// It runs, but is not ready and has no address.
     Run,
     /// It runs, is ready and has an address.

@@ -103,6 +103,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
 const fn of_pod(what: PodStep) -> &'static str {
     match what {
         PodStep::Schedule => "gets a node",
+        PodStep::FindNoRoom => "finds no node that has room",
         PodStep::Run => "runs, without an address",
         PodStep::GetReady => "is ready",
         PodStep::Start => "starts and is ready",

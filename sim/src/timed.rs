@@ -93,6 +93,8 @@ enum What {
     },
     /// The n-th Pod is not ready for a while.
     Flap(u32),
+    /// The Pod of the n-th member ends.
+    EndMember(u32),
     /// The n-th Pod of a sandbox that is nobody's ends, well or badly.
     End(u32),
     /// A bookmark, and then the next.
@@ -137,9 +139,12 @@ impl<C: Controller> Timed<C> {
         workload: &Workload,
         rates: Rates,
         trouble: Duration,
-        controller: C::Setup,
-        choices: Choices,
+        mut controller: C::Setup,
+        mut choices: Choices,
     ) -> Self {
+        if rates.has(Fault::Tuned) {
+            C::tune(&mut controller, &mut choices);
+        }
         let last = workload.times.iter().copied().max().unwrap_or_default();
         let script = workload.script.clone();
         let scene = Scene { controller, processes: PLACES, script, epoch: scene::epoch() };
@@ -158,6 +163,7 @@ impl<C: Controller> Timed<C> {
         for (line, at) in (0..).zip(&workload.times) {
             timed.plan(*at, What::Step(Step::User(line)));
         }
+        timed.struck[Fault::Tuned.index()] += u64::from(timed.rates.has(Fault::Tuned));
         for (fault, often) in &workload.trouble {
             timed.struck[fault.index()] += u64::from(*often);
         }

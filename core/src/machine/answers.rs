@@ -289,6 +289,7 @@ impl Machine {
         self.state.notices.push_back(Notice {
             name: format!("{}.{suffix:016x}", meta.key.name).into(),
             regarding: Target { kind: Kind::Claim, key: meta.key.clone(), uid: Some(meta.uid) },
+            warning: false,
             reporter: names::CLAIM_REPORTER.into(),
             reason: reason.into(),
             action: action.into(),

@@ -47,8 +47,14 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     let mut status = claim.status.clone();
     let name = sandbox.meta.key.name.clone();
     status.sandbox = Some(Bound { name, pod_ips: mirrored.pod_ips.clone() });
-    status.conditions.retain(|condition| &*condition.kind != names::FINISHED);
-    status.conditions.extend(mirrored.condition(names::FINISHED).cloned());
+    match mirrored.condition(names::FINISHED) {
+        Some(it) => {
+            // Before the sandbox itself says so, it would have ended at this very moment, whenever one looks.
+            let told = (it.status, it.reason.clone(), it.message.clone());
+            set_condition(&mut status.conditions, names::FINISHED, told, it.observed, it.changed);
+        }
+        None => status.conditions.retain(|condition| &*condition.kind != names::FINISHED),
+    }
     let told = match mirrored.condition(names::READY) {
         Some(ready) if !sandbox.meta.terminating => {
             (ready.status, ready.reason.clone(), ready.message.clone(), ready.changed)

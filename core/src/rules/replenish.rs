@@ -95,4 +95,19 @@ mod tests {
             &[],
         );
     }
+
+    /// DEF-015: what has no owner is nobody's business, whatever label it bears. The original takes it in, and deletes
+    /// what it does not like of it.
+    #[test]
+    fn a_sandbox_without_an_owner_is_no_member() {
+        let world = "
+            template tpl make=b
+            pool p recreate
+            sandbox s1 make=a label:warm-pool-sandbox=f50c43ef ready
+        ";
+        check(replenish, Kind::Pool, world, &["CreateMember a member"]);
+        for rule in [super::super::trim::trim, super::super::replace_stale::replace_stale] {
+            check(rule, Kind::Pool, world, &[]);
+        }
+    }
 }

@@ -4,11 +4,11 @@
 //! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
 //!                                        blanks; again: a successor of that name)
 //! policy tpl-network-policy template=tpl (or: open)
-//! pool p        replicas=1 template=tpl recreate
+//! pool p        replicas=1 template=tpl recreate blocked
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
 //!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes;
-//!                                        make=a from=tpl mark=h)
+//!                                        make=a from=tpl mark=h; unready=9s, since its status says so)
 //!                                       (service=true, volumes=a,b, ports=[{"containerPort":80}])
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
@@ -83,6 +83,13 @@ struct World {
 
 const NOW: Mono = Mono::from_micros(100_000_000);
 
+/// Returns so many seconds before [`NOW`], as in `9s`. The clock that counts from the start has none before its start.
+fn ago(seconds: &str) -> Now {
+    let seconds: i64 = seconds.trim_end_matches('s').parse().unwrap();
+    let wall = Wall::from_micros(NOW.micros() as i64 - seconds * 1_000_000);
+    Now { mono: Mono::from_micros(wall.micros().max(0) as u64), wall }
+}
+
 fn at(mono: Mono) -> Now {
     Now { mono, wall: Wall::from_micros(mono.micros() as i64) }
 }
@@ -101,7 +108,12 @@ impl World {
         match what {
             "template" => self.observe(NOW, Object::Template(Arc::new(template(name, words)))),
             "policy" => self.add_policy(name, words),
-            "pool" => self.observe(NOW, Object::Pool(Arc::new(pool(name, words)))),
+            "pool" => {
+                self.observe(NOW, Object::Pool(Arc::new(pool(name, words))));
+                let entry = self.uid(name);
+                let entry = self.state.pools.get_mut(&entry).unwrap();
+                entry.told_blocked = words.contains(&"blocked");
+            }
             "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
             "sandbox" => self.add_sandbox(name, words),
             "pod" => self.add_pod(name, words),
@@ -167,6 +179,10 @@ impl World {
         }
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());
+        }
+        if let Some(since) = value(words, "unready") {
+            let told = (Truth::False, "DependenciesNotReady".into(), "".into());
+            make::set_condition(&mut sandbox.status.conditions, names::READY, told, 1, ago(since).wall);
         }
         for (key, value) in words.iter().filter_map(|word| word.strip_prefix("label:")?.split_once('=')) {
             sandbox.meta.labels.insert(format!("agents.x-k8s.io/{key}").into(), value.into());
@@ -262,7 +278,9 @@ impl World {
             meta.uid = Uid::from_bits(last.into());
         }
         (meta.version, meta.generation) = (Version(last), 1);
-        meta.created = Wall::from_micros(last as i64 * 1_000_000);
+        if meta.created == Wall::default() {
+            meta.created = Wall::from_micros(last as i64 * 1_000_000);
+        }
         assert!(self.state.observe(&object, at(now)));
     }
 
@@ -299,6 +317,10 @@ fn describe(operation: &Operation) -> String {
     // A member's name is nobody's choice.
     let is_new_member = matches!(operation, Operation::Create(object) if is_member(object));
     let name = if is_new_member { "a member" } else { &operation.key().name };
+    if let Operation::Notify(notice) = operation {
+        let kind = if notice.warning { "Warning" } else { "Normal" };
+        return format!("{kind} {} about {name}", notice.reason);
+    }
     let Operation::Patch(patch) = operation else { return name.to_string() };
     let mut text = name.to_string();
     for change in &patch.changes {
@@ -439,7 +461,7 @@ fn blank_sandbox(name: &str, words: &[&str]) -> Sandbox {
     let from = names::name_hash(value(words, "from").unwrap_or("tpl"));
     meta.labels.insert(names::TEMPLATE_REF_HASH.into(), from);
     if let Some(mark) = value(words, "mark") {
-        meta.labels.insert(names::TEMPLATE_HASH.into(), mark.into());
+        meta.labels.insert(names::TEMPLATE_HASH.into(), mark.replace('-', " ").into());
     }
     Sandbox {
         meta,
@@ -473,7 +495,7 @@ fn pod(sandbox: &Sandbox, words: &[&str]) -> Option<Arc<Pod>> {
         pod.scheduled = Some((Truth::True, "".into(), "".into()));
     }
     if words.contains(&"unschedulable") {
-        pod.scheduled = Some((Truth::False, "Unschedulable".into(), "0/3 nodes".into()));
+        pod.scheduled = Some((Truth::False, names::UNSCHEDULABLE.into(), "0/3 nodes".into()));
     }
     if words.contains(&"noaddress") {
         pod.ips.clear();

@@ -9,9 +9,11 @@ use core::mem::replace;
 use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
-use crate::members::{Place, Standing};
-use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Update};
+use crate::members::{Place, Standing, Trouble};
+use crate::names;
+use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Truth, Update};
 use crate::same;
+use crate::time::Wall;
 
 impl State {
     /// Brings the indexes in line with an object as it is known; `former` is how it was known before.
@@ -309,9 +311,42 @@ impl State {
             let place = self.place(sandbox);
             let is_spoken_for = matches!(place, Place::Leaving | Place::Reserved);
             let place = if is_spoken_for { place } else { self.judge(sandbox, pool).unwrap_or(place) };
-            Standing { pool, place, ready: is_ready(sandbox) }
+            Standing { pool, place, ready: is_ready(sandbox), trouble: self.trouble(sandbox) }
         });
         self.stand(uid, standing);
+    }
+
+    /// Returns what keeps a member from being ready, and since when: by the word of its status, which outlives this
+    /// process, or else since this process knows it. The calendar of the server, which dates its creation, may be
+    /// another: a controller whose own runs ahead would find every new member stuck.
+    fn trouble(&self, sandbox: &Sandbox) -> Trouble {
+        let mut pods = self.children(sandbox.meta.uid, Kind::Pod).filter_map(|pod| self.pods.get(&pod));
+        // Of several Pods none counts.
+        let pod = pods.next().filter(|_| pods.next().is_none());
+        let told = sandbox.status.condition(names::READY);
+        let seen = self.sandboxes.get(&sandbox.meta.uid).map_or(Wall::default(), |entry| entry.seen.wall);
+        let since = told.map_or(seen, |condition| condition.changed);
+        if pod.is_some_and(|pod| pod.phase.is_terminal()) {
+            return Trouble::Ended(since);
+        }
+        let says_ready = told.is_some_and(|condition| condition.status == Truth::True);
+        if says_ready || pod.is_some_and(|pod| pod.ready) {
+            return Trouble::None;
+        }
+        let waits_for_room = pod.is_some_and(|pod| {
+            let scheduled = pod.scheduled.as_ref();
+            !pod.meta.terminating
+                && scheduled.is_some_and(|(status, reason, _)| {
+                    *status == Truth::False && &**reason == names::UNSCHEDULABLE
+                })
+        });
+        if waits_for_room { Trouble::NoRoom(since) } else { Trouble::Unready(since) }
+    }
+
+    fn template_of(&self, pool: Uid) -> Option<Arc<Template>> {
+        let pool = self.pools.get(&pool).map(|entry| &entry.pool)?;
+        let key = pool.meta.key.sibling(pool.template.clone());
+        self.names.get(Kind::Template, &key).and_then(|uid| self.templates.get(&uid)).cloned()
     }
 
     /// Works out anew where the members stand that are judged by this pool or template.
@@ -336,10 +371,9 @@ impl State {
         if !replace(&mut entry.judges, judges) && !judges {
             return;
         }
-        let range = (pool, Kind::Sandbox, Uid::UNSET)..=(pool, Kind::Sandbox, Uid::from_bits(u128::MAX));
-        let members: Vec<Uid> = self.children.range(range).map(|(_, _, member)| *member).collect();
-        for member in members {
-            if let Some(sandbox) = self.sandboxes.get(&member).map(|entry| entry.sandbox.clone()) {
+        let sandboxes: Vec<Uid> = self.children(pool, Kind::Sandbox).collect();
+        for uid in sandboxes {
+            if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
                 self.stand_anew(&sandbox);
             }
         }
@@ -348,13 +382,10 @@ impl State {
 
     /// Returns where a member stands that its pool would replace, or about which nobody can tell (ADP-010, ADP-011).
     fn judge(&mut self, sandbox: &Sandbox, pool: Uid) -> Option<Place> {
-        let pool = self.pools.get(&pool).map(|entry| &entry.pool)?;
-        if pool.update == Update::OnReplenish {
+        if self.pools.get(&pool)?.pool.update == Update::OnReplenish {
             return None;
         }
-        let key = pool.meta.key.sibling(pool.template.clone());
-        let template = self.names.get(Kind::Template, &key).and_then(|uid| self.templates.get(&uid));
-        let Some(template) = template.cloned() else { return Some(Place::Unjudged) };
+        let Some(template) = self.template_of(pool) else { return Some(Place::Unjudged) };
         let is_current = same::names_template(sandbox, &template)
             && (same::bears_mark(sandbox, &template.blueprint)
                 || self.is_made_of(sandbox, &template.blueprint));

@@ -198,6 +198,7 @@ fn kubernetes_events_are_taken_and_counted() {
     let object = created(&mut server, scene::claim("a", "p"));
     let text = || Text::from("");
     let notice = Notice {
+        warning: false,
         name: text(),
         regarding: target(&object),
         reporter: text(),

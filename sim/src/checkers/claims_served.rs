@@ -4,7 +4,7 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object};
 
-use super::{Checker, Class, Judgement, Property, as_pool};
+use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
 use crate::store::Store;
 
 /// INV-12: when the trouble is over, nobody waits.
@@ -33,6 +33,9 @@ impl Checker for ClaimsServed {
 
 /// Returns what a claim lacks.
 fn lack(claim: &Claim, store: &Store) -> Option<String> {
+    if has_ended(claim, store) {
+        return None;
+    }
     if let Some(reason) = refusal(claim, store) {
         let told = claim.status.condition(names::READY).map(|ready| &*ready.reason);
         let got = claim.status.sandbox.as_ref().map(|bound| &*bound.name);
@@ -49,6 +52,12 @@ fn lack(claim: &Claim, store: &Store) -> Option<String> {
     let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()));
     let owned = sandbox.is_some_and(|sandbox| sandbox.meta().is_owned_by(claim.meta.uid));
     (!owned).then(|| format!("names sandbox {}, which it does not own", bound.name))
+}
+
+/// Returns whether a claim has a sandbox whose Pod ended. Its user was told, and nothing will be done about it.
+fn has_ended(claim: &Claim, store: &Store) -> bool {
+    let sandbox = store.owned_by(Kind::Sandbox, claim.meta.uid).next();
+    as_sandbox(sandbox).is_some_and(|sandbox| sandbox.status.condition(names::FINISHED).is_some())
 }
 
 /// Returns the reason that a claim must give, if it asks for what it cannot have.

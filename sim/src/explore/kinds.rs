@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 37] = [
+const NAMES: [&str; 38] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -49,6 +49,7 @@ const NAMES: [&str; 37] = [
     "a Pod succeeds",
     "a user edits a sandbox, or gives it a Pod",
     "a user edits a spec",
+    "a Pod finds no node",
 ];
 
 impl Kinds {
@@ -83,6 +84,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Depose(_) => 15,
         Step::Crash(_) => 16,
         Step::Pod(_, PodStep::Schedule) => 17,
+        Step::Pod(_, PodStep::FindNoRoom) => 37,
         Step::Pod(_, PodStep::Run) => 18,
         Step::Pod(_, PodStep::GetReady) => 19,
         Step::Pod(_, PodStep::Start) => 20,

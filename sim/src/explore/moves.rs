@@ -180,8 +180,10 @@ impl<C: Searchable> State<C> {
 const fn is_quiet(reason: TimeoutReason) -> bool {
     match reason {
         TimeoutReason::Settle | TimeoutReason::StatusInterval => true,
-        TimeoutReason::Grace | TimeoutReason::Expiry | TimeoutReason::Backoff | TimeoutReason::Repeat => {
-            false
-        }
+        TimeoutReason::Grace
+        | TimeoutReason::Stuck
+        | TimeoutReason::Expiry
+        | TimeoutReason::Backoff
+        | TimeoutReason::Repeat => false,
     }
 }

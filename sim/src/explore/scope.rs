@@ -73,6 +73,9 @@ impl Scope {
         Config {
             adopt_grace: GRACE,
             settle: QUIET,
+            // Minutes would pass at any moment, and every member that starts would be stuck.
+            readiness_grace: Duration::MAX,
+            ended_grace: Duration::MAX,
             pool_status_interval: QUIET,
             write_timeout: WRITE_LIMIT / 2,
             write_margin: WRITE_LIMIT / 2,

@@ -156,7 +156,15 @@ impl<C: Controller> Timed<C> {
 
     fn plan_pod(&mut self, pod: agent_sandbox_core::id::Uid, what: PodStep) {
         let after = match what {
+            PodStep::Schedule if self.strikes(Fault::NoRoom) => {
+                self.plan_step(ms(5), Step::Pod(pod, PodStep::FindNoRoom));
+                self.much_later(ms(20_000))
+            }
             PodStep::Schedule => self.choices.between(ms(5), ms(20)),
+            PodStep::GetReady | PodStep::Start if self.strikes(Fault::StuckPod) => {
+                self.plan_step(ms(100), Step::Pod(pod, PodStep::Run));
+                self.much_later(ms(60_000))
+            }
             PodStep::GetReady | PodStep::Start => {
                 let mean = if self.strikes(Fault::SlowKubelet) { ms(8000) } else { ms(300) };
                 let after = ms(400) + self.choices.around(mean);
@@ -169,9 +177,17 @@ impl<C: Controller> Timed<C> {
                 let mean = if self.strikes(Fault::SlowKubelet) { ms(10_000) } else { ms(500) };
                 ms(50) + self.choices.around(mean)
             }
-            PodStep::Run | PodStep::LoseReady | PodStep::Fail | PodStep::Succeed => return,
+            PodStep::FindNoRoom | PodStep::Run | PodStep::LoseReady | PodStep::Fail | PodStep::Succeed => {
+                return;
+            }
         };
         self.plan_step(after, Step::Pod(pod, what));
+    }
+
+    /// Draws a time that is long, but ends soon after the trouble does.
+    fn much_later(&mut self, mean: Duration) -> Duration {
+        let most = self.heals_at.since(self.world.clock()) + ms(30_000);
+        self.choices.around(mean).min(most)
     }
 
     /// Plans when a watch shows its next line, unless that is planned, or there is none.

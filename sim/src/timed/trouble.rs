@@ -34,6 +34,7 @@ impl<C: Controller> Timed<C> {
             Fault::WatchLoss,
             Fault::Compaction,
             Fault::ReadinessFlap,
+            Fault::MemberEnded,
             Fault::PodEnded,
         ] {
             if !self.rates.has(fault) {
@@ -56,6 +57,9 @@ impl<C: Controller> Timed<C> {
         }
         if fault == Fault::ReadinessFlap {
             return What::Flap(self.choices.below(1 << 16));
+        }
+        if fault == Fault::MemberEnded {
+            return What::EndMember(self.choices.below(1 << 16));
         }
         if fault == Fault::PodEnded {
             return What::End(self.choices.below(1 << 16));
@@ -99,6 +103,7 @@ impl<C: Controller> Timed<C> {
             What::Failover => self.fail_over(),
             What::Lag { process, kind, length, compact } => self.begin_lag(process, kind, length, compact),
             What::Flap(number) => self.flap(number),
+            What::EndMember(number) => self.end_member(number),
             What::End(number) => self.end(number),
             What::Bookmark(process, kind) => {
                 self.plan_bookmark(process, kind);
@@ -203,5 +208,21 @@ impl<C: Controller> Timed<C> {
         let step = Step::Pod(pod.meta.uid, PodStep::LoseReady);
         self.struck[Fault::ReadinessFlap.index()] += u64::from(ready);
         ready.then_some(step)
+    }
+
+    fn end_member(&mut self, number: u32) -> Option<Step> {
+        if !self.rates.has(Fault::MemberEnded) {
+            return None;
+        }
+        let store = self.world.server().store();
+        let is_members = |pod: &&Object| {
+            let owner =
+                pod.meta().owner_of_kind(Kind::Sandbox).and_then(|uid| store.find(Kind::Sandbox, uid));
+            owner.is_some_and(|owner| owner.meta().owner_of_kind(Kind::Pool).is_some())
+        };
+        let pods: Vec<_> = store.list(Kind::Pod).iter().filter(is_members).map(Object::uid).collect();
+        let place = (number as usize).checked_rem(pods.len())?;
+        self.struck[Fault::MemberEnded.index()] += 1;
+        Some(Step::Pod(pods[place], PodStep::Fail))
     }
 }

@@ -1,0 +1,125 @@
+use alloc::format;
+use core::time::Duration;
+
+use super::{Verdict, target};
+use crate::action::{Intent, Notice, Operation};
+use crate::agenda::TimeoutReason;
+use crate::id::{Kind, Uid};
+use crate::names;
+use crate::time::Now;
+use crate::view::View;
+
+/// Tells a pool's owner that it cannot get ready because no node has room for its members, and when that is over.
+///
+/// Reads: the pool, its members that wait for room, what was told before.
+/// Emits: [`Intent::Notify`], once at the beginning and once at the end. Arms [`TimeoutReason::Stuck`].
+/// Never: again while nothing has changed. A new process tells once more, for it cannot know.
+/// Source: WPL-022, WPL-039, EVT-005, EVT-006; INV-10, INV-28.
+pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
+    let Some(entry) = view.pool(pool).filter(|entry| !entry.pool.meta.terminating) else {
+        return Verdict::Quiet;
+    };
+    let pool = &entry.pool;
+    let grace = view.config.readiness_grace;
+    let members = view.members(pool.meta.uid).filter(|_| grace != Duration::MAX);
+    let longest = members.and_then(|members| members.no_room.first()).map(|order| order.0);
+    let left = longest.map(|since| grace.saturating_sub(now.wall.since(since)));
+    let is_blocked = left.is_some_and(|left| left.is_zero());
+    let (reason, note) = match (is_blocked, entry.told_blocked) {
+        (true, true) => return Verdict::Quiet,
+        (false, false) => {
+            let until = |left| Verdict::Until(now.mono + left, TimeoutReason::Stuck);
+            return left.map_or(Verdict::Quiet, until);
+        }
+        (true, false) => {
+            let waiting = members.map_or(0, |members| members.no_room.len());
+            let (of, grace) = (pool.replicas, grace.as_secs());
+            let note = format!(
+                "{waiting} of {of} sandboxes cannot be scheduled, one of them for more than {grace}s"
+            );
+            ("WarmPoolNotProgressing", note)
+        }
+        (false, true) => ("WarmPoolProgressing", "Warm pool is progressing again".into()),
+    };
+    let meta = &pool.meta;
+    let suffix = names::mix(meta.uid.bits() as u64, now.wall.micros() as u64, meta.version.0);
+    Verdict::Act(
+        Intent::Notify,
+        Operation::Notify(Notice {
+            name: format!("{}.{suffix:016x}", meta.key.name).into(),
+            regarding: target(Kind::Pool, meta),
+            warning: is_blocked,
+            reporter: names::POOL_REPORTER.into(),
+            reason: reason.into(),
+            action: "Reconciling".into(),
+            note: note.into(),
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::testing::check;
+
+    /// WPL-039, EVT-005, ACC-184.
+    #[test]
+    fn a_pool_whose_members_find_no_room_for_too_long_says_so() {
+        for (unready, said) in
+            [("299s", "until 1s Stuck"), ("300s", "Notify Warning WarmPoolNotProgressing about p")]
+        {
+            let world = format!(
+                "
+                template tpl
+                pool p
+                sandbox s1 pool=p unschedulable unready={unready}
+            "
+            );
+            check(report_progress, Kind::Pool, &world, &[said]);
+        }
+    }
+
+    /// ACC-184: one Event, however long it lasts.
+    #[test]
+    fn it_is_said_once() {
+        check(
+            report_progress,
+            Kind::Pool,
+            "
+            template tpl
+            pool p blocked
+            sandbox s1 pool=p unschedulable unready=900s
+        ",
+            &[],
+        );
+    }
+
+    /// EVT-006, ACC-184.
+    #[test]
+    fn the_end_is_told_too() {
+        check(
+            report_progress,
+            Kind::Pool,
+            "
+            template tpl
+            pool p blocked
+            sandbox s1 pool=p ready
+        ",
+            &["Notify Normal WarmPoolProgressing about p"],
+        );
+    }
+
+    #[test]
+    fn a_pool_that_gets_on_says_nothing() {
+        check(
+            report_progress,
+            Kind::Pool,
+            "
+            template tpl
+            pool p
+            sandbox s1 pool=p starting
+        ",
+            &[],
+        );
+    }
+}
