@@ -363,7 +363,6 @@ mod tests {
             reason: text(),
             action: text(),
             note: text(),
-            is_warning: false,
         })
     }
 }

@@ -193,9 +193,6 @@ pub struct Notice {
     pub action: Text,
     /// `note`.
     pub note: Text,
-    /// Whether somebody should look: `type` is `Warning`, not `Normal`.
-    #[serde(default)]
-    pub is_warning: bool,
 }
 
 impl Operation {

@@ -224,12 +224,8 @@ pub fn redact_object(object: &mut Object) {
             let spec = &mut Arc::make_mut(pod).spec;
             *spec = spec.as_ref().map(outline::pod_spec);
         }
-        Object::VolumeClaim(claim) => {
-            let spec = &mut Arc::make_mut(claim).spec;
-            *spec = outline::claim_spec(spec);
-        }
-        // Ports, selectors and addresses: no secrets, and rules read them.
-        Object::Service(_) | Object::NetworkPolicy(_) => {}
+        // Ports, selectors, sizes and addresses: no secrets, and rules read them.
+        Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {}
     }
 }
 

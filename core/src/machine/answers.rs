@@ -294,7 +294,6 @@ impl Machine {
             reason: reason.into(),
             action: action.into(),
             note: note.into(),
-            is_warning: false,
         });
     }
 
@@ -316,7 +315,7 @@ impl Machine {
             reason: names::MULTIPLE_PODS.into(),
             action: "Reconciling".into(),
             note: ready.message.clone(),
-            is_warning: true,
+            warning: true,
         });
     }
 }

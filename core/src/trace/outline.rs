@@ -1,9 +1,4 @@
-<<<<<<< HEAD
-//! What a trace keeps of Pod specs and volume claims: names, ports and labels, which decisions read, and hashes of
-//! everything else.
-=======
 //! What a trace keeps of Pod specs and volume claims: what decisions read, and hashes of everything else.
->>>>>>> main
 //!
 //! An outline of an outline is the same outline, and what is added to an outline has the outline that it would have had
 //! in the original. So a replay of outlines decides the same, and gives the outlines of what was decided.
@@ -45,11 +40,6 @@ pub(super) fn volume_claims(claims: &Json) -> Json {
         let items = claims.as_array_mut()?;
         Some(items.drain(..).map(|item| object(item, claim)).collect())
     })
-}
-
-/// Returns the outline of a volume claim's own spec, which is that of its template's.
-pub(super) fn claim_spec(spec: &Json) -> Json {
-    outline(spec, |spec| Some(rest_of(core::mem::take(spec))))
 }
 
 /// Returns `#` and 32 hex digits; a text of that shape stays what it is.
@@ -105,16 +95,6 @@ fn variable(mut fields: Map<String, Value>) -> Map<String, Value> {
 fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut kept = Map::new();
     if let Some(Value::Object(mut metadata)) = fields.remove("metadata") {
-<<<<<<< HEAD
-        let mut named = Map::new();
-        for field in ["name", "labels", "annotations"] {
-            named.extend(metadata.remove(field).map(|value| (field.into(), value)));
-        }
-        add_rest(&mut named, metadata);
-        kept.insert("metadata".into(), Value::Object(named));
-    }
-    kept.extend(fields.remove("spec").map(|spec| ("spec".into(), rest_of(spec))));
-=======
         let mut copied = Map::new();
         for field in ["name", "labels", "annotations"] {
             copied.extend(metadata.remove(field).map(|value| (field.into(), value)));
@@ -123,22 +103,8 @@ fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
         kept.insert("metadata".into(), Value::Object(copied));
     }
     kept.extend(fields.remove("spec").map(|spec| ("spec".into(), spec)));
->>>>>>> main
     add_rest(&mut kept, fields);
     kept
-}
-
-/// Nothing stays nothing, and everything else becomes a hash.
-fn rest_of(value: Value) -> Value {
-    match value {
-        Value::Null => Value::Null,
-        Value::Object(fields) => {
-            let mut kept = Map::new();
-            add_rest(&mut kept, fields);
-            Value::Object(kept)
-        }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => hash_of(&value),
-    }
 }
 
 fn named(mut fields: Map<String, Value>) -> Map<String, Value> {
@@ -198,21 +164,12 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
-    fn volume_claims_keep_their_names_and_their_order() {
-        let claims =
-            json(r#"[{"metadata":{"name":"b","labels":{"a":"x"}},"spec":{"y":"secret"}},{"spec":{}}]"#);
-        let kept = volume_claims(&claims);
-=======
     fn volume_claims_keep_what_their_copies_are_made_of() {
         let text = r#"[{"metadata":{"name":"b","labels":{"a":"1"}},"spec":{"size":"1"}},{"spec":{}}]"#;
         assert_eq!(volume_claims(&json(text)).value(), json(text).value());
         let kept = volume_claims(&json(r#"[{"metadata":{"name":"b","x":"secret"},"y":"secret"}]"#));
->>>>>>> main
         assert!(kept.text().contains("\"b\"") && !kept.text().contains("secret"), "{}", kept.text());
         assert_eq!(volume_claims(&kept), kept);
-        let made = kept.value()[0]["spec"].clone();
-        assert_eq!(claim_spec(&json(r#"{"y":"secret"}"#)).value(), made);
     }
 
     #[test]

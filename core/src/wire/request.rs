@@ -145,12 +145,7 @@ pub fn notice_body(notice: &Notice, now: Wall) -> Value {
         "apiVersion": "events.k8s.io/v1", "kind": "Event",
         "metadata": { "namespace": key.namespace, "name": notice.name },
         "eventTime": now.rfc3339_micros(), "reportingController": notice.reporter,
-<<<<<<< HEAD
-        "reportingInstance": notice.reporter,
-        "type": if notice.is_warning { "Warning" } else { "Normal" }, "reason": notice.reason, "action": notice.action,
-=======
         "reportingInstance": notice.reporter, "type": kind, "reason": notice.reason, "action": notice.action,
->>>>>>> main
         "note": notice.note,
         "regarding": reference(notice.regarding.kind, &key.namespace, &key.name, notice.regarding.uid),
     })

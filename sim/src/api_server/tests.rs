@@ -205,7 +205,6 @@ fn kubernetes_events_are_taken_and_counted() {
         reason: text(),
         action: text(),
         note: text(),
-        is_warning: false,
     };
     assert_eq!(handle(&mut server, &Operation::Notify(notice)), Outcome::Accepted);
     assert_eq!(server.notices(), 1);
