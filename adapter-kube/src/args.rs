@@ -61,6 +61,10 @@ pub struct Args {
     )]
     pub leader_election_namespace: String,
 
+    /// The domain of the cluster's DNS, in which the Services of sandboxes have their names.
+    #[arg(long, value_name = "DOMAIN", default_value = "cluster.local", help_heading = "Cluster")]
+    pub cluster_domain: String,
+
     /// Serve /metrics here; 0 for nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = ":8080", help_heading = "Observation")]
     pub metrics_bind_address: String,

@@ -133,6 +133,7 @@ impl World {
         let config = Config {
             extensions: args.extensions,
             in_flight_max: args.in_flight_max.into(),
+            cluster_domain: args.cluster_domain.as_str().into(),
             claim_events: !args.disable_claim_events,
             claim_annotations: !args.disable_claim_observability_annotations,
             label_domains: domains::read(Path::new(domains::FILE)).map_err(RunError::Domains)?,

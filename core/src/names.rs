@@ -68,6 +68,8 @@ pub const EXPIRED: &str = "SandboxExpired";
 /// Reason: several Pods belong to one sandbox.
 pub const MULTIPLE_PODS: &str = "MultiplePods";
 
+/// The reporting controller of Events about sandboxes.
+pub const SANDBOX_REPORTER: &str = "sandbox-controller";
 /// The reporting controller of Events about claims.
 pub const CLAIM_REPORTER: &str = "sandboxclaim-controller";
 

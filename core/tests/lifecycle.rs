@@ -12,8 +12,9 @@ use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
+    self,
     Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool, PoolStatus,
-    Sandbox, Template, Truth, Update,
+    Sandbox, SandboxStatus, Shutdown, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::{Lifecycle, Policy, ShutdownPolicy, Wishes};
@@ -572,6 +573,136 @@ fn a_process_that_is_behind_spares_the_sandbox_of_a_claim_that_was_given_more_ti
     assert!(asked);
 }
 
+/// SBX-110: while its steps are told at most once a second.
+#[test]
+fn a_sandbox_whose_pod_is_ready_within_a_second_costs_one_status_write() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.sent.clear();
+    world.own_sandbox(|sandbox| sandbox.service = Some(true));
+    world.settle();
+    let mut sent = world.sent.clone();
+    sent.sort_unstable();
+    let wanted = [Intent::CreatePod, Intent::NamePod, Intent::SetSandboxStatus, Intent::CreateService];
+    assert_eq!(sent, wanted);
+    let status = world.sandbox("own").status.clone();
+    assert_eq!((&*status.service, &*status.service_fqdn), ("own", "own.ns.svc.cluster.local"));
+    assert!(is_true(&status, names::READY));
+}
+
+/// SCND-060, SBX-143, CON-036, INV-22.
+#[test]
+fn a_suspended_sandbox_loses_its_pod_and_gets_another_when_it_runs_again() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let before = world.objects[&(Kind::Pod, "own".into())].uid();
+    world.edit(|sandbox| sandbox.suspended = true);
+    world.settle();
+    assert!(!world.objects.contains_key(&(Kind::Pod, "own".into())));
+    let status = world.sandbox("own").status.clone();
+    assert!(is_true(&status, names::SUSPENDED) && !is_true(&status, names::READY));
+    assert!(status.pod_ips.is_empty() && !status.selector.is_empty());
+    world.edit(|sandbox| sandbox.suspended = false);
+    world.settle();
+    assert_ne!(world.objects[&(Kind::Pod, "own".into())].uid(), before);
+    let status = world.sandbox("own").status.clone();
+    assert!(is_true(&status, names::READY) && !is_true(&status, names::SUSPENDED));
+}
+
+/// INV-22: a create whose answer was lost may land after the sandbox was suspended.
+#[test]
+fn a_pod_that_lands_late_does_not_outlive_the_suspension() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.lose_next = Some((Intent::CreatePod, true));
+    world.own_sandbox(|_| {});
+    world.drain_at_most(1);
+    world.edit(|sandbox| sandbox.suspended = true);
+    world.drain();
+    assert!(!is_true(&world.sandbox("own").status, names::SUSPENDED), "a Pod may be there");
+    let pod = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.machine.handle_event(Event::Applied(pod), world.now());
+    world.settle();
+    assert!(!world.objects.contains_key(&(Kind::Pod, "own".into())));
+    assert!(is_true(&world.sandbox("own").status, names::SUSPENDED));
+}
+
+/// SBX-020 to SBX-026, GAP-004, INV-21; SACC-046, SACC-048.
+#[test]
+fn a_sandbox_ends_at_its_time_with_one_write_that_says_so() {
+    for policy in [object::ShutdownPolicy::Retain, object::ShutdownPolicy::Delete] {
+        let mut world = World::with_pool(0);
+        let at = Wall::from_micros(world.now().wall.micros() + 60_000_000);
+        world.own_sandbox(|sandbox| {
+            sandbox.service = Some(true);
+            sandbox.shutdown = Some(Shutdown { at, policy });
+        });
+        world.settle();
+        assert!(is_true(&world.sandbox("own").status, names::READY));
+        world.sent.clear();
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        assert!(!world.objects.contains_key(&(Kind::Pod, "own".into())));
+        assert!(!world.objects.contains_key(&(Kind::Service, "own".into())));
+        match policy {
+            object::ShutdownPolicy::Retain => {
+                assert_eq!(world.sent, [Intent::SetSandboxStatus, Intent::DeletePod, Intent::DeleteService]);
+                let status = world.sandbox("own").status.clone();
+                assert!(status.is_expired() && status.pod_ips.is_empty() && status.service.is_empty());
+            }
+            object::ShutdownPolicy::Delete => {
+                assert_eq!(world.sent[0], Intent::SetSandboxStatus);
+                assert_eq!(world.sent.last(), Some(&Intent::DeleteSandbox));
+                assert!(!world.objects.contains_key(&(Kind::Sandbox, "own".into())));
+            }
+        }
+    }
+}
+
+/// SCND-040, SEVT-001, SEVT-002, SHAZ-002; SACC-094, SACC-095.
+#[test]
+fn several_pods_of_a_sandbox_are_told_once_and_left_alone() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    world.sent.clear();
+    let mut second = world.objects[&(Kind::Pod, "own".into())].clone();
+    let meta = second.meta_mut();
+    (meta.uid, meta.key) = (Uid::UNSET, Key::new("ns", "second"));
+    let second = world.put(second);
+    world.machine.handle_event(Event::Applied(second), world.now());
+    world.settle();
+    assert_eq!(world.sent, [Intent::SetSandboxStatus, Intent::Notify]);
+    let ready = world.sandbox("own").status.condition(names::READY).cloned().unwrap();
+    assert_eq!(&*ready.reason, names::MULTIPLE_PODS);
+    world.delete(Kind::Pod, "second");
+    world.settle();
+    assert!(is_true(&world.sandbox("own").status, names::READY));
+}
+
+/// GAP-002: a name that turns out to be taken by its own is no trouble.
+#[test]
+fn a_service_that_is_there_already_never_makes_a_sandbox_unready() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.lose_next = Some((Intent::CreateService, true));
+    world.own_sandbox(|sandbox| {
+        sandbox.service = Some(true);
+        let claim = serde_json::json!([{ "metadata": { "name": "data" }, "spec": {} }]);
+        sandbox.volume_claims = Some(Json::from(&claim));
+    });
+    world.settle();
+    let status = world.sandbox("own").status.clone();
+    assert!(is_true(&status, names::READY));
+    assert!(world.objects.contains_key(&(Kind::VolumeClaim, "data-own".into())));
+    assert_eq!(world.objects.keys().filter(|(kind, _)| *kind == Kind::Service).count(), 1);
+}
+
+fn is_true(status: &SandboxStatus, kind: &str) -> bool {
+    status.condition(kind).is_some_and(|condition| condition.status == Truth::True)
+}
+
 /// A server that answers at once, and its watches.
 struct World {
     machine: Machine,
@@ -664,6 +795,29 @@ impl World {
         let wishes = Some(Arc::new(Wishes { lifecycle, ..Wishes::default() }));
         let claim = Claim { meta: meta(name), pool: "pool".into(), wishes, status: ClaimStatus::default() };
         let object = self.put(Object::Claim(Arc::new(claim)));
+
+    /// A sandbox called `own`, as a user makes it.
+    fn own_sandbox(&mut self, change: impl FnOnce(&mut Sandbox)) {
+        let mut sandbox = Sandbox {
+            meta: meta("own"),
+            pod: PodMetadata::default(),
+            pod_spec: Json::from(&serde_json::json!({})),
+            volume_claims: None,
+            service: None,
+            suspended: false,
+            shutdown: None,
+            status: SandboxStatus::default(),
+        };
+        change(&mut sandbox);
+        let object = self.put(Object::Sandbox(Arc::new(sandbox)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
+    fn edit(&mut self, change: impl FnOnce(&mut Sandbox)) {
+        let mut sandbox = (*self.sandbox("own")).clone();
+        change(&mut sandbox);
+        sandbox.meta.generation += 1;
+        let object = self.put(Object::Sandbox(Arc::new(sandbox)));
         self.machine.handle_event(Event::Applied(object), self.now());
     }
 

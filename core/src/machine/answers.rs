@@ -11,7 +11,7 @@ use crate::event::{Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
-use crate::object::Object;
+use crate::object::{Object, Sandbox};
 use crate::wishes::ShutdownPolicy;
 
 impl Machine {
@@ -275,8 +275,11 @@ impl Machine {
         capped + capped * u32::try_from(jitter).unwrap_or(0) / 1024
     }
 
-    /// Queues the Kubernetes Event that tells what an action has done to a claim; `object` is what came of it.
+    /// Queues the Kubernetes Event that tells what an action has done; `object` is what came of it.
     pub(super) fn announce(&mut self, purpose: &Purpose, object: Option<&Object>) {
+        if let (Intent::SetSandboxStatus, Some(Object::Sandbox(sandbox))) = (purpose.intent, object) {
+            return self.announce_conflict(sandbox);
+        }
         let key = purpose.operation.key();
         let (reason, action, note) = if purpose.intent == Intent::AdoptSandbox {
             ("SandboxAdopted", "Adoption", format!("Adopted warm pool Sandbox {:?}", &*key.name))
@@ -309,6 +312,28 @@ impl Machine {
             reason: reason.into(),
             action: action.into(),
             note: note.into(),
+        });
+    }
+
+    /// Queues the Kubernetes Event that tells that a sandbox has several Pods (SEVT-001, SEVT-002).
+    ///
+    /// Its name follows from what it is about, so that another status of the same sandbox tells nothing new.
+    fn announce_conflict(&mut self, sandbox: &Sandbox) {
+        let ready = sandbox.status.condition(names::READY);
+        let Some(ready) = ready.filter(|ready| &*ready.reason == names::MULTIPLE_PODS) else { return };
+        if self.state.notices.len() >= NOTICES_MAX {
+            return;
+        }
+        let meta = &sandbox.meta;
+        let suffix = names::mix(meta.uid.bits() as u64, ready.changed.micros() as u64, 0);
+        self.state.notices.push_back(Notice {
+            name: format!("{}.{suffix:016x}", meta.key.name).into(),
+            regarding: Target { kind: Kind::Sandbox, key: meta.key.clone(), uid: Some(meta.uid) },
+            reporter: names::SANDBOX_REPORTER.into(),
+            reason: names::MULTIPLE_PODS.into(),
+            action: "Reconciling".into(),
+            note: ready.message.clone(),
+            warning: true,
         });
     }
 }

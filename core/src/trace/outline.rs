@@ -68,6 +68,10 @@ fn container(mut fields: Map<String, Value>) -> Map<String, Value> {
     if let Some(Value::Array(env)) = fields.remove("env") {
         kept.insert("env".into(), env.into_iter().map(|entry| object(entry, variable)).collect());
     }
+    // Of these a sandbox's Service is made.
+    for field in ["ports", "restartPolicy"] {
+        kept.extend(fields.remove(field).map(|value| (field.into(), value)));
+    }
     kept.extend(named(fields));
     kept
 }
