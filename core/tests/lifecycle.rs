@@ -12,9 +12,8 @@ use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    self,
-    Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool, PoolStatus,
-    Sandbox, SandboxStatus, Shutdown, Template, Truth, Update,
+    self, Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool,
+    PoolStatus, Sandbox, SandboxStatus, Shutdown, Template, Truth, Update,
 };
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::{Lifecycle, Policy, ShutdownPolicy, Wishes};
@@ -795,6 +794,8 @@ impl World {
         let wishes = Some(Arc::new(Wishes { lifecycle, ..Wishes::default() }));
         let claim = Claim { meta: meta(name), pool: "pool".into(), wishes, status: ClaimStatus::default() };
         let object = self.put(Object::Claim(Arc::new(claim)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
 
     /// A sandbox called `own`, as a user makes it.
     fn own_sandbox(&mut self, change: impl FnOnce(&mut Sandbox)) {
