@@ -572,6 +572,38 @@ fn a_process_that_is_behind_spares_the_sandbox_of_a_claim_that_was_given_more_ti
     assert!(asked);
 }
 
+/// CND-005, INV-17: two leaders, one of which has not seen the sandbox's latest generation.
+#[test]
+fn a_process_that_is_behind_does_not_take_back_the_generation_of_how_a_claim_finished() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    world.kubelet = false;
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    let Object::Pod(mut pod) = world.objects[&(Kind::Pod, name.to_string())].clone() else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Succeeded, false);
+    let pod = world.put(Object::Pod(pod));
+    world.machine.handle_event(Event::Applied(pod), world.now());
+    world.settle();
+    let observed =
+        |world: &World| world.get_claim("claim").status.condition(names::FINISHED).unwrap().observed;
+    let before = observed(&world);
+    let mut behind = world.machine.clone();
+    let mut sandbox = (*world.sandbox(&name)).clone();
+    sandbox.meta.generation += 1;
+    let sandbox = world.put(Object::Sandbox(Arc::new(sandbox)));
+    world.machine.handle_event(Event::Applied(sandbox), world.now());
+    world.settle();
+    assert_eq!(observed(&world), before + 1);
+    behind.handle_event(Event::Applied(Object::Claim(Arc::new(world.get_claim("claim")))), world.now());
+    while let Some(action) = behind.poll_action() {
+        let outcome = world.answer(&action);
+        behind.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    assert_eq!(observed(&world), before + 1);
+}
+
 /// SBX-110: while its steps are told at most once a second.
 #[test]
 fn a_sandbox_whose_pod_is_ready_within_a_second_costs_one_status_write() {

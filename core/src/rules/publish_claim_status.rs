@@ -54,7 +54,10 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
         Some(it) => {
             // Before the sandbox itself says so, it would have ended at this very moment, whenever one looks.
             let told = (it.status, it.reason.clone(), it.message.clone());
-            set_condition(&mut status.conditions, names::FINISHED, told, it.observed, it.changed);
+            // A rival may have seen a later generation of the sandbox than we have.
+            let known = claim.status.condition(names::FINISHED).map_or(0, |known| known.observed);
+            let observed = it.observed.max(known);
+            set_condition(&mut status.conditions, names::FINISHED, told, observed, it.changed);
         }
         None => status.conditions.retain(|condition| &*condition.kind != names::FINISHED),
     }
