@@ -67,7 +67,7 @@ down dir="/tmp/agent-sandbox":
 fix:
     cargo fmt --all
     UPDATE_CRDS=1 cargo test --package agent-sandbox-controller --locked crd::
-    UPDATE_RULES=1 cargo test --package agent-sandbox-tests --locked --test rules
+    UPDATE_RULES=1 UPDATE_DIFFERENCES=1 cargo test --package agent-sandbox-tests --locked --test rules --test differences
 
 # Do all that CI does, in CI's order.
 ci:

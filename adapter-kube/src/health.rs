@@ -77,6 +77,7 @@ mod tests {
         assert!(health.live(Mono::from_micros(36_000_000)).is_err());
     }
 
+    /// GAP-016.
     #[test]
     fn a_leader_is_ready_once_it_has_listed_everything() {
         let health = Health::new(vec![Kind::Sandbox, Kind::Pod]);

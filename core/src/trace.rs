@@ -3,9 +3,9 @@
 //! The first line is the [`Header`], every other one a [`Step`]. A machine is a function of what enters it, so the
 //! header and the events are enough to ask any build of the core for its actions again.
 //!
-//! A trace is made to be handed on, so it is redacted: Pod specs and volume claims (with them the values of
-//! environment variables) are reduced to names and hashes. The core reads no more of them, so that a replay of
-//! redacted events gives the redacted actions.
+//! A trace is made to be handed on, so it is redacted: Pod specs (with them the values of environment variables) are
+//! reduced to names and hashes, and volume claims to what is copied from them. The core reads no more, so that a replay
+//! of redacted events gives the redacted actions.
 
 use alloc::format;
 use alloc::string::{String, ToString};

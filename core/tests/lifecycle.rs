@@ -408,6 +408,90 @@ fn a_member_that_was_recorded_in_vain_serves_the_next_claim() {
     assert_eq!(world.get_claim("second").status.sandbox.unwrap().name, member);
 }
 
+/// DEF-013: what a claim's user changes in the meantime is looked at before it gets anything.
+#[test]
+fn a_claim_that_has_changed_since_is_decided_anew() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    let record = world.machine.poll_action().unwrap();
+    assert_eq!(record.intent, Intent::RecordAssignment);
+    let mut claim = world.get_claim("claim");
+    claim.pool = "another".into();
+    let changed = world.put(Object::Claim(Arc::new(claim)));
+    let outcome = world.answer(&record);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: record.id, outcome }, world.now());
+    world.machine.handle_event(Event::Applied(changed), world.now());
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert_eq!(&*claim.status.conditions[0].reason, "WarmPoolNotFound");
+    assert_eq!(claim.meta.annotation(names::SANDBOX_NAME), None);
+}
+
+/// DEF-029: who finishes what another process has begun says so, too.
+#[test]
+fn an_adoption_that_a_dead_process_had_recorded_has_its_event() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.drain_at_most(1);
+    world.restart();
+    world.sent.clear();
+    world.settle();
+    assert!(world.sent.contains(&Intent::AdoptSandbox) && world.sent.contains(&Intent::Notify));
+}
+
+/// DEF-033, WPL-030: one request each, and none waits for another.
+#[test]
+fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
+    let mut world = World::with_pool(300);
+    let under_way: Vec<_> = std::iter::from_fn(|| world.machine.poll_action()).collect();
+    let creates = under_way.iter().filter(|action| action.intent == Intent::CreateMember).count();
+    // Every eighth place is kept for what is not urgent.
+    assert!(creates >= Config::default().in_flight_max * 7 / 8, "{creates}");
+}
+
+/// RES-013.
+#[test]
+fn a_claim_that_has_a_sandbox_works_without_its_pool() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let bound = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.delete(Kind::Pool, "pool");
+    world.delete(Kind::Pod, &bound);
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    assert_eq!(claim.status.sandbox.unwrap().name, bound);
+}
+
+/// DEF-032, GAP-022, INV-28.
+#[test]
+fn a_refusal_whose_text_varies_makes_no_write_of_its_own() {
+    let mut world = World::with_pool(1);
+    let mut refused = 0;
+    for _ in 0..20 {
+        while let Some(action) = world.machine.poll_action() {
+            let outcome = if action.intent == Intent::CreatePod {
+                refused += 1;
+                Outcome::Refused(Refusal::Forbidden(format!("quota {refused}").into()))
+            } else {
+                world.sent.push(action.intent);
+                world.execute(&action.operation)
+            };
+            world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+        }
+        world.time += Duration::from_millis(500).as_micros() as u64;
+        world.machine.handle_timeout(world.now());
+    }
+    let told = world.sent.iter().filter(|intent| **intent == Intent::SetSandboxStatus).count();
+    assert_eq!(told, 1, "{:?}", world.sent);
+    assert!((2..10).contains(&refused), "{refused} tries in ten seconds");
+}
+
 /// DEF-035, INV-12.
 #[test]
 fn a_claim_named_like_a_member_is_served() {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::config::Config;
-use agent_sandbox_core::event::Event;
-use agent_sandbox_core::id::{Kind, Version};
+use agent_sandbox_core::event::{Event, Outcome};
+use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wire;
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 const POOL_UID: &str = "00000000-0000-4000-8000-000000000001";
 const CLAIM_UID: &str = "00000000-0000-4000-8000-000000000002";
 const SANDBOX_UID: &str = "00000000-0000-4000-8000-000000000003";
+const TEMPLATE_UID: &str = "00000000-0000-4000-8000-000000000005";
 const POD_UID: &str = "00000000-0000-4000-8000-000000000004";
 
 /// The moment at which everything is decided. Source: any; it has a fraction, as most moments do.
@@ -101,6 +102,15 @@ fn a_record_is_a_locked_patch_and_says_when_the_claim_was_first_seen() {
 }
 
 /// CON-044.
+/// DEF-031, CFG-010: the original's flag keeps out one write, and the record makes the same note.
+#[test]
+fn a_record_notes_nothing_but_the_name_where_that_is_switched_off() {
+    let config = Config { claim_annotations: false, ..Config::default() };
+    let world = [template(), pool(1), claim("no-record"), member(), pod()];
+    let (_, patch) = request_of(config, &world, Intent::RecordAssignment);
+    assert_eq!(patch["metadata"]["annotations"], json!({ "agents.x-k8s.io/sandbox-name": "pool-abc" }));
+}
+
 /// ADP-030, ADP-031, ADP-032, ADP-033, ADP-034, ADP-035, ADP-037, ADP-038, KEY-005, KEY-007, HSH-009,
 /// CON-043.
 #[test]
@@ -216,6 +226,75 @@ fn a_claim_shows_that_its_sandbox_has_finished() {
     assert_eq!(told("Ready"), json!(["False", "PodFailed", "Pod failed"]));
 }
 
+/// CND-003, CND-004: the claim is not ready for as long as its sandbox is not.
+#[test]
+fn a_claims_readiness_has_the_time_of_its_sandboxs() {
+    let mut sandbox = adopted();
+    sandbox["status"]["conditions"] = json!([{
+        "type": "Ready", "status": "True", "reason": "DependenciesReady", "message": "Pod is Ready",
+        "observedGeneration": 4, "lastTransitionTime": "2026-01-01T00:00:07Z",
+    }]);
+    let patch = body(&[pool(0), claim("pool-abc"), sandbox, pod()], Intent::SetClaimStatus);
+    assert_eq!(patch["status"]["conditions"][0]["lastTransitionTime"], "2026-01-01T00:00:07Z");
+}
+
+/// CND-024.
+#[test]
+fn a_sandbox_that_is_going_makes_its_claim_unready() {
+    let mut sandbox = adopted();
+    sandbox["metadata"]["deletionTimestamp"] = "2026-01-01T00:01:00Z".into();
+    let patch = body(&[pool(0), claim("pool-abc"), sandbox, pod()], Intent::SetClaimStatus);
+    assert_eq!(condition(&patch, "Ready"), json!(["False", "SandboxNotReady", "Sandbox is not ready"]));
+}
+
+// ----- Templates -----
+
+/// TPL-005, TPL-006, TPL-007, TPL-009, HSH-008, HSH-009.
+#[test]
+fn a_templates_policy_lets_the_router_in_and_only_the_world_out() {
+    let made = body(&[template()], Intent::CreateNetworkPolicy);
+    assert_eq!(made["metadata"]["name"], "tpl-network-policy");
+    let owner = owner("SandboxTemplate", "tpl", TEMPLATE_UID);
+    assert_eq!(made["metadata"]["ownerReferences"], json!([owner]));
+    assert_eq!(made["metadata"]["labels"], Value::Null);
+    let spec = &made["spec"];
+    let pods = json!({ "matchLabels": { "agents.x-k8s.io/sandbox-template-ref-hash": name_hash("tpl") } });
+    assert_eq!(spec["podSelector"], pods);
+    assert_eq!(spec["policyTypes"], json!(["Ingress", "Egress"]));
+    assert_eq!(
+        spec["ingress"],
+        json!([{ "from": [{
+            "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "agent-sandbox-system" } },
+            "podSelector": { "matchLabels": { "app": "sandbox-router" } },
+        }] }])
+    );
+    let [way] = &spec["egress"].as_array().unwrap()[..] else { panic!("{spec:#}") };
+    assert_eq!(way.get("ports"), None);
+    let blocks: Vec<_> = way["to"].as_array().unwrap().iter().map(|peer| &peer["ipBlock"]).collect();
+    assert_eq!(blocks.iter().map(|block| &block["cidr"]).collect::<Vec<_>>(), ["0.0.0.0/0", "::/0"]);
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
+    assert_eq!(blocks[0]["except"], json!(private));
+}
+
+// ----- Deletes -----
+
+/// WPL-038, DEF-001, GAP-007, INV-07.
+#[test]
+fn a_delete_names_the_uid_and_the_version_that_it_was_decided_on() {
+    let mut suspended = alone();
+    suspended["spec"]["operatingMode"] = "Suspended".into();
+    for (world, intent, uid) in [
+        (vec![template(), pool(0), member()], Intent::DeleteMember, SANDBOX_UID),
+        (vec![suspended, pod()], Intent::DeletePod, POD_UID),
+    ] {
+        assert_eq!(
+            body(&world, intent)["preconditions"],
+            json!({ "uid": uid, "resourceVersion": "9" }),
+            "{intent:?}"
+        );
+    }
+}
+
 // ----- Pods -----
 
 /// META-003, META-010, META-051, CON-080.
@@ -270,11 +349,12 @@ fn a_users_own_sandbox_does_not_make_its_pod_a_members() {
     );
 }
 
-/// SBX-074, SBX-075, META-033, META-034, CON-043, INV-05.
+/// SBX-074, SBX-075, META-031, META-033, META-034, CON-043, DEF-037, INV-05.
 #[test]
 fn an_adopted_pod_loses_the_pools_label_and_keeps_what_others_put_there() {
     let mut sandbox = adopted();
-    sandbox["spec"]["podTemplate"]["metadata"]["labels"] = json!({ "kept": "2" });
+    sandbox["spec"]["podTemplate"]["metadata"]["labels"] =
+        json!({ "kept": "2", "agents.x-k8s.io/claim-uid": CLAIM_UID });
     let mut pod = pod();
     pod["metadata"]["labels"]["agents.x-k8s.io/warm-pool-sandbox"] = name_hash("pool");
     pod["metadata"]["labels"]["kept"] = "1".into();
@@ -315,7 +395,7 @@ fn a_pools_status_has_its_counts_and_its_selector() {
     );
 }
 
-/// META-015, CON-034.
+/// META-015, CON-030, CON-033, CON-034, CON-039.
 /// SBX-032, SBX-110, SCND-001, SCND-010, SCND-032, SCND-046, META-020.
 #[test]
 fn a_sandboxs_status_has_addresses_node_selector_and_conditions() {
@@ -376,6 +456,7 @@ fn the_conditions_say_how_far_the_pod_is() {
     assert_eq!(condition(&patch, "PodScheduled"), json!(["Unknown", "PodSchedulingUnknown", told]));
 }
 
+/// GAP-025.
 /// SCND-002, SCND-031, SCND-044, SBX-032: what was there is updated in place, and only what changed has a new
 /// time.
 #[test]
@@ -409,6 +490,28 @@ fn a_lost_pod_takes_its_addresses_along_and_leaves_the_selector() {
     assert_eq!(conditions[1]["lastTransitionTime"], "2026-01-01T00:00:07Z");
 }
 
+/// GAP-002: the answer to the create is enough, whatever the watches have shown.
+#[test]
+fn a_service_that_no_watch_has_shown_yet_is_there() {
+    let mut sandbox = alone();
+    sandbox["spec"]["service"] = true.into();
+    let mut machine = machine(Config::default(), &[sandbox, pod()]);
+    let create = machine.poll_action().unwrap();
+    assert_eq!(create.intent, Intent::CreateService);
+    let Operation::Create(draft) = &*create.operation else { unreachable!() };
+    let mut made = draft.clone();
+    (made.meta_mut().uid, made.meta_mut().version) = (Uid::from_bits(77), Version(11));
+    machine.handle_event(Event::ActionDone { id: create.id, outcome: Outcome::Done(made) }, now(0));
+    let next: Vec<_> = std::iter::from_fn(|| machine.poll_action()).collect();
+    assert!(next.iter().all(|action| action.intent != Intent::CreateService), "{next:?}");
+    let told = next.iter().find(|action| action.intent == Intent::SetSandboxStatus).unwrap();
+    let (_, patch) = on_the_wire(told);
+    assert_eq!(
+        condition(&patch, "Ready"),
+        json!(["True", "DependenciesReady", "Pod is Ready; Service Exists"])
+    );
+}
+
 // ----- Worlds -----
 
 fn template() -> Value {
@@ -416,7 +519,7 @@ fn template() -> Value {
         "extensions.agents.x-k8s.io",
         "SandboxTemplate",
         "tpl",
-        "00000000-0000-4000-8000-000000000005",
+        TEMPLATE_UID,
         json!({
             "podTemplate": { "spec": { "containers": [{ "name": "main", "image": "debian" }] } },
         }),
@@ -539,33 +642,46 @@ fn body(world: &[Value], intent: Intent) -> Value {
 /// Returns path and body of the first request for an intent, which a controller that finds this world sends.
 #[track_caller]
 fn request(world: &[Value], intent: Intent) -> (String, Value) {
-    let objects: Vec<_> = world
-        .iter()
-        .map(|object| {
-            let kind =
-                wire::kind_of(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap())
-                    .unwrap();
-            wire::decode(kind, &object.to_string()).unwrap()
-        })
-        .collect();
-    let wall = Wall::parse(NOW).unwrap();
-    let now = |seconds: u64| Now { mono: Mono::default() + Duration::from_secs(seconds), wall };
-    let mut machine = Machine::new(Config::default(), now(0));
-    machine.handle_event(Event::Leading { term: 1 }, now(0));
-    for kind in Kind::ALL {
-        let objects = objects.iter().filter(|object| object.kind() == kind).cloned().collect();
-        machine.handle_event(Event::Relisted { kind, objects, at: Version(10) }, now(0));
-    }
+    request_of(Config::default(), world, intent)
+}
+
+#[track_caller]
+fn request_of(config: Config, world: &[Value], intent: Intent) -> (String, Value) {
+    let mut machine = machine(config, world);
     let mut sent = Vec::new();
     for seconds in [0, 2] {
         machine.handle_timeout(now(seconds));
         while let Some(action) = machine.poll_action() {
             if action.intent == intent {
-                let request = wire::request(&action.operation, Duration::from_secs(15), wall);
-                return (request.uri, serde_json::from_str(&request.body).unwrap());
+                return on_the_wire(&action);
             }
             sent.push(action.intent);
         }
     }
     panic!("nobody asked for {intent:?}, only for {sent:?}");
+}
+
+fn on_the_wire(action: &Action) -> (String, Value) {
+    let request = wire::request(&action.operation, Duration::from_secs(15), now(0).wall);
+    (request.uri, serde_json::from_str(&request.body).unwrap())
+}
+
+/// A controller that leads and has just found this world.
+fn machine(config: Config, world: &[Value]) -> Machine {
+    let decode = |object: &Value| {
+        let (api_version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
+        wire::decode(wire::kind_of(api_version, kind).unwrap(), &object.to_string()).unwrap()
+    };
+    let objects: Vec<_> = world.iter().map(decode).collect();
+    let mut machine = Machine::new(config, now(0));
+    machine.handle_event(Event::Leading { term: 1 }, now(0));
+    for kind in Kind::ALL {
+        let objects = objects.iter().filter(|object| object.kind() == kind).cloned().collect();
+        machine.handle_event(Event::Relisted { kind, objects, at: Version(10) }, now(0));
+    }
+    machine
+}
+
+fn now(seconds: u64) -> Now {
+    Now { mono: Mono::default() + Duration::from_secs(seconds), wall: Wall::parse(NOW).unwrap() }
 }

@@ -12,7 +12,9 @@ TOLD = """
     pool_deleted pool_fills pool_member_deleted pool_on_replenish pool_recreate pool_scales_up_and_down
     pool_without_template
     sandbox_deleted sandbox_pod_deleted_by_hand sandbox_pod_not_ready sandbox_starts
-    sandbox_pod_failed sandbox_pod_template_metadata
+    sandbox_foreign_pod_of_the_same_name sandbox_pod_failed sandbox_pod_template_metadata
+    sandbox_shutdown_delete sandbox_shutdown_retain sandbox_suspend_and_resume
+    sandbox_volume_claims sandbox_with_service claim_metadata claim_metadata_refused
     claim_with_env claim_with_env_not_allowed claim_for_a_missing_pool claim_for_a_missing_template
     template_deleted template_network_policy_default template_network_policy_own server_refuses
 """

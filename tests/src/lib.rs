@@ -13,5 +13,6 @@
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;
+pub mod documents;
 pub mod objects;
 pub mod watch_log;

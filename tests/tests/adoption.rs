@@ -62,7 +62,7 @@ enum Move {
     Fail(u8),
     /// A process dies.
     Crash(u8),
-    /// A process leads, whoever else does.
+    /// A process leads, whoever else does, and lists everything at once.
     Lead(u8),
 }
 
@@ -153,7 +153,7 @@ struct Play<'a> {
 
 impl<'a> Play<'a> {
     fn begin(moves: &[Move], setup: &Config, observer: &'a mut dyn Observer<Machine>) -> Self {
-        let given = [scene::template(), scene::pool("pool", POOL)].map(Act::Create);
+        let given = [scene::finished_template(), scene::pool("pool", POOL)].map(Act::Create);
         let script = given.into_iter().chain(moves.iter().map(act)).map(Deed::new).collect();
         let scene = Scene { controller: setup.clone(), processes: PLACES, script, epoch: scene::epoch() };
         let mut play =
@@ -172,7 +172,9 @@ impl<'a> Play<'a> {
             Move::Fail(nth) => self.pick(&self.faults(), nth),
             Move::Crash(process) => self.step(Step::Crash(process)),
             Move::Lead(process) => {
-                [Step::Start(process), Step::Lead(process)].into_iter().try_for_each(|step| self.step(step))
+                let begin = [Step::Start(process), Step::Lead(process)];
+                let lists = Kind::ALL.map(|kind| [Step::List(process, kind), Step::Relist(process, kind)]);
+                begin.into_iter().chain(lists.into_iter().flatten()).try_for_each(|step| self.step(step))
             }
         }
     }

@@ -65,6 +65,7 @@ impl Request {
     }
 }
 
+/// INV-27, CON-013, OPS-077: our requests are found by their User-Agent.
 #[test]
 fn a_warm_claims_whole_life_costs_the_server_at_most_ten_writes() {
     const NAME: &str = "a_warm_claims_whole_life_costs_the_server_at_most_ten_writes";

@@ -38,7 +38,7 @@ const SURPLUS: u32 = 2 * POOL as u32;
 /// Requests that each controller may have under way: few enough that the burst lasts while they die one by one.
 const IN_FLIGHT: &str = "--in-flight-max=2";
 
-/// CRS-007, CRS-008, CON-045, INV-31.
+/// OPS-050, OPS-051, CRS-007, CRS-008, CON-045, INV-31.
 #[test]
 fn sixty_claims_get_sixty_sandboxes_while_controllers_are_killed_and_a_rival_leads() {
     const NAME: &str = "sixty_claims_get_sixty_sandboxes_while_controllers_are_killed_and_a_rival_leads";

@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::{env, fs};
+
+use agent_sandbox_tests::documents::{read, repository};
 
 /// The parts of a contract after its description, in their order.
 const PARTS: [&str; 4] = ["Reads", "Emits", "Never", "Source"];
@@ -211,13 +212,4 @@ fn plain(text: &str) -> String {
         let _ = write!(out, "`{name}`{rest}");
     }
     out
-}
-
-fn read(path: &str) -> String {
-    let path = repository().join(path);
-    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is in the workspace").to_owned()
 }

@@ -39,6 +39,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-072.
     /// META-021: either mark permits it. GAP-008: the write is locked, as `check` makes sure.
     #[test]
     fn a_pod_that_was_prepared_is_adopted() {
@@ -63,6 +64,7 @@ mod tests {
         check(adopt_pod, Kind::Sandbox, world, &["AdoptPod other sandbox-name-hash=0851b8c9 owner=s1"]);
     }
 
+    /// SBX-071.
     #[test]
     fn other_pods_are_left_alone() {
         for pod in

@@ -101,7 +101,7 @@ mod tests {
         );
     }
 
-    /// ADP-015, ADP-017.
+    /// ADP-005, ADP-015, ADP-017.
     #[test]
     fn a_member_with_an_address_beats_waiting() {
         check(

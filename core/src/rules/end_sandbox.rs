@@ -41,6 +41,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-024.
     #[test]
     fn an_expired_sandbox_goes_after_its_pod() {
         let rule = end_sandbox;
@@ -53,6 +54,7 @@ mod tests {
         check(rule, Kind::Sandbox, world, &["DeleteSandbox s1"]);
     }
 
+    /// SBX-025.
     #[test]
     fn one_to_be_retained_stays() {
         check(end_sandbox, Kind::Sandbox, "sandbox s1 nopod over=now isexpired", &[]);

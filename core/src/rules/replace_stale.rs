@@ -55,6 +55,7 @@ mod tests {
         );
     }
 
+    /// ACC-190.
     /// WPL-051.
     #[test]
     fn a_pool_that_follows_as_it_refills_deletes_nothing() {
@@ -86,6 +87,7 @@ mod tests {
         );
     }
 
+    /// ACC-191.
     /// STL-001, WPL-054: another template, although of the same make.
     #[test]
     fn a_member_of_another_template_is_deleted() {
@@ -150,6 +152,7 @@ mod tests {
         );
     }
 
+    /// STL-004.
     /// ADP-010: nobody can tell.
     #[test]
     fn nothing_is_deleted_while_the_template_is_gone() {

@@ -49,7 +49,7 @@ mod tests {
         );
     }
 
-    /// WPL-013, WPL-026, WPL-035, INV-08.
+    /// WPL-013, WPL-026, WPL-035, DEF-009, INV-08.
     #[test]
     fn a_member_that_is_leaving_still_counts() {
         check(

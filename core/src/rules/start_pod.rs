@@ -66,6 +66,7 @@ mod tests {
         );
     }
 
+    /// SBX-005.
     #[test]
     fn a_sandbox_that_is_suspended_or_over_gets_none() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod suspended", &[]);
@@ -79,6 +80,7 @@ mod tests {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod isexpired over=1s", &["CreatePod s1"]);
     }
 
+    /// SBX-079, SBX-143.
     #[test]
     fn a_name_that_somebody_else_holds_is_waited_for() {
         for pod in ["pod s1", "pod s1 adoptable", "pod s1 of=another", "pod s1 terminating"] {

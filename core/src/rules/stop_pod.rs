@@ -40,6 +40,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-060, CON-036.
     #[test]
     fn a_suspended_sandbox_loses_its_pod() {
         check(stop_pod, Kind::Sandbox, "sandbox s1 ready suspended", &["DeletePod s1"]);
@@ -47,6 +48,7 @@ mod tests {
         check(stop_pod, Kind::Sandbox, "sandbox s1 nopod suspended", &[]);
     }
 
+    /// SBX-061.
     /// GAP-006: the original deletes again with each event of a Pod that is going.
     #[test]
     fn a_pod_that_is_going_is_not_deleted_again() {
@@ -79,6 +81,7 @@ mod tests {
         }
     }
 
+    /// SBX-022, SBX-062.
     #[test]
     fn a_pod_of_somebody_else_stays() {
         let world = "
@@ -88,6 +91,7 @@ mod tests {
         check(stop_pod, Kind::Sandbox, world, &[]);
     }
 
+    /// SBX-021.
     #[test]
     fn an_expired_sandbox_loses_its_pod_once_its_status_says_so() {
         check(stop_pod, Kind::Sandbox, "sandbox s1 ready over=now", &[]);

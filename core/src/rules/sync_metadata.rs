@@ -74,6 +74,7 @@ mod tests {
 
     const HASH: &str = "sandbox-template-ref-hash";
 
+    /// PMD-014.
     /// PMD-010, PMD-013, CON-037.
     #[test]
     fn what_a_bound_claim_asks_for_later_reaches_its_sandbox() {
@@ -123,6 +124,7 @@ mod tests {
         );
     }
 
+    /// PMD-012.
     /// KEY-006: who asked for it is who asked for the claim.
     #[test]
     fn the_pool_did_not_ask_for_a_claims_sandbox() {

@@ -1,4 +1,4 @@
-//! What a trace keeps of Pod specs and volume claims: names, which decisions read, and hashes of everything else.
+//! What a trace keeps of Pod specs and volume claims: what decisions read, and hashes of everything else.
 //!
 //! An outline of an outline is the same outline, and what is added to an outline has the outline that it would have had
 //! in the original. So a replay of outlines decides the same, and gives the outlines of what was decided.
@@ -87,14 +87,18 @@ fn variable(mut fields: Map<String, Value>) -> Map<String, Value> {
     kept
 }
 
+/// All that a volume claim is made of stays: a sandbox's volume claims are copies, which a trace shows as well.
 fn claim(mut fields: Map<String, Value>) -> Map<String, Value> {
     let mut kept = Map::new();
     if let Some(Value::Object(mut metadata)) = fields.remove("metadata") {
-        let mut named = Map::new();
-        named.extend(metadata.remove("name").map(|name| ("name".into(), name)));
-        add_rest(&mut named, metadata);
-        kept.insert("metadata".into(), Value::Object(named));
+        let mut copied = Map::new();
+        for field in ["name", "labels", "annotations"] {
+            copied.extend(metadata.remove(field).map(|value| (field.into(), value)));
+        }
+        add_rest(&mut copied, metadata);
+        kept.insert("metadata".into(), Value::Object(copied));
     }
+    kept.extend(fields.remove("spec").map(|spec| ("spec".into(), spec)));
     add_rest(&mut kept, fields);
     kept
 }
@@ -156,10 +160,10 @@ mod tests {
     }
 
     #[test]
-    fn volume_claims_keep_their_names_and_their_order() {
-        let claims =
-            json(r#"[{"metadata":{"name":"b","labels":{"secret":"x"}},"spec":{"y":"secret"}},{"spec":{}}]"#);
-        let kept = volume_claims(&claims);
+    fn volume_claims_keep_what_their_copies_are_made_of() {
+        let text = r#"[{"metadata":{"name":"b","labels":{"a":"1"}},"spec":{"size":"1"}},{"spec":{}}]"#;
+        assert_eq!(volume_claims(&json(text)).value(), json(text).value());
+        let kept = volume_claims(&json(r#"[{"metadata":{"name":"b","x":"secret"},"y":"secret"}]"#));
         assert!(kept.text().contains("\"b\"") && !kept.text().contains("secret"), "{}", kept.text());
         assert_eq!(volume_claims(&kept), kept);
     }

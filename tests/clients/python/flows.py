@@ -22,6 +22,11 @@ PATIENCE = 60
 # How soon a client must learn that something does not exist: it is told, not left to wait.
 TOLD_WITHIN = 15
 
+VOLUME = {
+    "metadata": {"name": "data"},
+    "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+}
+
 FLOWS = []
 
 
@@ -114,7 +119,7 @@ def gets_a_sandbox_by_its_claim(w):
 
 @flow
 def is_told_that_there_is_no_pool(w):
-    """A missing pool is an error of its own, at once, and leaves no claim behind (CON-016)."""
+    """A missing pool is an error of its own, at once, and leaves no claim behind (CND-011, CON-016)."""
     error = timed(TOLD_WITHIN, lambda: raises(
         SandboxWarmPoolNotFoundError, lambda: w.client.create_sandbox("nowhere", w.namespace)))
     assert 'SandboxWarmPool "nowhere" not found' in str(error), error
@@ -123,7 +128,7 @@ def is_told_that_there_is_no_pool(w):
 
 @flow
 def is_told_that_there_is_no_template(w):
-    """A missing template likewise (CON-017)."""
+    """A missing template likewise (CND-010, CON-017)."""
     w.pool(1, template=None)
     error = timed(TOLD_WITHIN, lambda: raises(
         SandboxTemplateNotFoundError, lambda: w.client.create_sandbox("pool", w.namespace)))
@@ -246,13 +251,54 @@ def gives_its_sandbox_variables(w):
 
 
 @flow
+def gives_its_sandbox_a_volume(w):
+    """A claim with a volume is started cold, and its Pod mounts the volume claim that was made for it (CON-003, CON-050)."""
+    w.pool(1, policies={"volumeClaimTemplatesPolicy": "Allowed"})
+    sandbox = w.client.create_sandbox("pool", w.namespace, volume_claim_templates=[VOLUME])
+    assert sandbox.sandbox_id == sandbox.claim_name
+    [claimed] = [v.persistent_volume_claim for v in w.pod(sandbox.sandbox_id).spec.volumes if v.persistent_volume_claim]
+    assert claimed.claim_name == "data-" + sandbox.sandbox_id, claimed
+    made = w.core.read_namespaced_persistent_volume_claim(claimed.claim_name, w.namespace)
+    assert [owner.name for owner in made.metadata.owner_references] == [sandbox.sandbox_id], made.metadata
+
+
+@flow
+def sees_its_sandbox_suspended_and_resumed(w):
+    """While it is suspended the client sees neither readiness nor an address, and afterwards both again (CON-036)."""
+    w.pool(1)
+    sandbox = w.client.create_sandbox("pool", w.namespace)
+    for mode, status in [("Suspended", "SandboxNotReady"), ("Running", "SandboxReady")]:
+        w.custom.patch_namespaced_custom_object(
+            "agents.x-k8s.io", "v1beta1", w.namespace, "sandboxes", sandbox.sandbox_id, {"spec": {"operatingMode": mode}})
+        w.until(f"the sandbox is {mode}", lambda: sandbox.status()[0] == status)
+        w.until("its address follows", lambda: (sandbox.get_pod_ip() is None) == (mode == "Suspended"))
+    assert w.client.get_sandbox(sandbox.claim_name, w.namespace).sandbox_id == sandbox.sandbox_id
+
+
+@flow
+def labels_its_pod(w):
+    """Metadata for the Pod reaches that of a member and of a cold start, and a later edit does too (CON-037)."""
+    w.pool(1)
+    w.create("SandboxWarmPool", "empty", {"replicas": 0, "sandboxTemplateRef": {"name": "template"}})
+    for pool in ("pool", "empty"):
+        sandbox = w.client.create_sandbox(
+            pool, w.namespace, pod_labels={"sandbox.users.io/team": "a"}, pod_annotations={"note": "x"})
+        labels = lambda: w.pod(sandbox.sandbox_id).metadata.labels.get("sandbox.users.io/team")
+        w.until("the Pod has the label", lambda: labels() == "a")
+        w.until("the Pod has the note", lambda: w.pod(sandbox.sandbox_id).metadata.annotations.get("note") == "x")
+        edit = {"spec": {"additionalPodMetadata": {"labels": {"sandbox.users.io/team": "b"}}}}
+        w.client.k8s_helper.patch_sandbox_claim(sandbox.claim_name, w.namespace, edit)
+        w.until("the Pod has the other label", lambda: labels() == "b")
+
+
+@flow
 def is_told_what_its_template_forbids(w):
     """What a template does not allow is a failure of its own, at once, and leaves no claim behind (CON-018)."""
     w.pool(1)
-    volume = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
     for reason, wish in [
         ("EnvVarsInjectionRejected", {"env": {"COLOUR": "blue"}}),
-        ("VolumeClaimTemplatesError", {"volume_claim_templates": [volume]}),
+        ("VolumeClaimTemplatesError", {"volume_claim_templates": [VOLUME]}),
+        ("InvalidMetadata", {"pod_labels": {"team": "a"}}),
     ]:
         error = timed(TOLD_WITHIN, lambda: raises(
             SandboxClaimFailedError, lambda: w.client.create_sandbox("pool", w.namespace, **wish)))
