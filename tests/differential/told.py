@@ -9,7 +9,8 @@ import stories
 
 TOLD = """
     claim_cold_from_an_empty_pool claim_deleted claim_for_a_missing_pool
-    claim_for_a_missing_template claim_metadata claim_metadata_refused claim_warm claim_with_env
+    claim_for_a_missing_template claim_metadata claim_metadata_refused
+    claim_shutdown_delete claim_shutdown_retain claim_warm claim_with_env
     claim_with_env_not_allowed claims_more_than_members pool_deleted pool_fills pool_member_deleted
     pool_on_replenish pool_recreate pool_scales_up_and_down pool_without_template sandbox_deleted
     sandbox_foreign_pod_of_the_same_name sandbox_pod_deleted_by_hand sandbox_pod_failed
