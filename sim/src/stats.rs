@@ -58,6 +58,11 @@ impl Default for Stats {
 }
 
 impl Stats {
+    /// Returns how many claims are there and were never ready.
+    pub fn unserved(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
     /// Takes in one fact.
     pub fn on_fact(&mut self, at: Mono, fact: &Fact) {
         match fact {

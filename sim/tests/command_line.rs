@@ -28,6 +28,17 @@ fn a_run_says_whether_there_was_trouble() {
 }
 
 #[test]
+fn every_claim_of_a_run_is_accounted_for() {
+    let (code, told, _) = sim(&["run", "--seed", "0xeb39041de6c47809", "--claims", "200", "--for", "1h"]);
+    assert_eq!(code, 0, "{told}");
+    let from = told.find("\nclaims ").expect("a line about claims");
+    let about = &told[from..told.find("\ncreate ").expect("a line about latencies")];
+    let numbers: Vec<u32> = about.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [created, fates @ ..] = &*numbers else { panic!("{about}") };
+    assert_eq!((fates.len(), fates.iter().sum()), (4, *created), "{about}");
+}
+
+#[test]
 fn a_changed_action_is_shown_with_its_step_and_field() {
     let place = Place::new("changed");
     let trace = place.record();

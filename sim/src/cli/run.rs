@@ -128,6 +128,12 @@ fn tell(args: &RunArgs, report: &Report, real: Duration) {
         stats.cold,
         stats.given_up
     );
+    if stats.unserved() > 0 {
+        say!(
+            "                {} never ready: they ask for what they cannot have, or ended first",
+            stats.unserved()
+        );
+    }
     say!("create → Ready  {}", latencies(&stats.latency));
     say!("  of them warm  {}", latencies(&stats.latency_warm));
     say!("sent            {}", sent(stats));
