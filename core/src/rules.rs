@@ -235,7 +235,7 @@ impl RuleSet {
 
 macro_rules! branches {
     ($($(#[$about:meta])* $name:ident = $text:literal,)*) => {
-        /// A way through the rules of adoption. A campaign that never takes one of them has not tested it.
+        /// A way through the rules of adoption and refill. A campaign that never takes one of them has not tested it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u32)]
         pub enum Branch { $($(#[$about])* $name,)* }
@@ -293,6 +293,10 @@ branches! {
     StatusVanished = "status: the sandbox vanished",
     /// A bound claim's sandbox is not known: the server is asked.
     StatusLook = "status: look whether the sandbox exists",
+    /// A pool has lost a member, and waits.
+    RefillHeld = "refill: wait after a loss",
+    /// A pool has made as many members as it may for the time being.
+    RefillSlow = "refill: wait for the rate",
 }
 
 impl fmt::Display for Branch {

@@ -15,6 +15,7 @@ use agent_sandbox_core::object::{
     self, Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Owner, Phase, PodMetadata, Pool,
     PoolStatus, Sandbox, SandboxStatus, Shutdown, Template, Truth, Update,
 };
+use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::{Lifecycle, Policy, ShutdownPolicy, Wishes};
 
@@ -452,6 +453,166 @@ fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
     assert!(creates >= Config::default().in_flight_max * 7 / 8, "{creates}");
 }
 
+/// RFL-001, RFL-003, WPL-028, WPL-029.
+#[test]
+fn a_pool_that_has_lost_a_member_waits_before_it_makes_another() {
+    let mut world = World::paced(5, "0", 2);
+    world.settle();
+    world.claim("claim");
+    world.drain();
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_eq!(world.members_by_second(6), [1, 1, 1, 1, 2, 2]);
+}
+
+/// RFL-002: nobody has seen a loss.
+#[test]
+fn a_first_fill_and_what_a_new_process_finds_are_not_held_up() {
+    let mut world = World::paced(60, "0", 2);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    world.settle();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.members(), 1);
+    world.restart();
+    world.drain();
+    assert_eq!(world.members(), 2);
+}
+
+/// RFL-002: what went while another led is nobody's news.
+#[test]
+fn a_process_that_leads_again_begins_anew() {
+    let mut world = World::paced(60, "1", 2);
+    world.settle();
+    world.machine.handle_event(Event::Standby, world.now());
+    let gone = world.sandboxes()[0].meta.key.name.to_string();
+    world.objects.remove(&(Kind::Sandbox, gone));
+    world.lead();
+    world.drain();
+    assert_eq!(world.members(), 2);
+}
+
+/// RFL-005: as in the original, on purpose.
+#[test]
+fn each_loss_begins_the_wait_anew() {
+    let mut world = World::paced(5, "0", 3);
+    world.settle();
+    world.claim("first");
+    world.drain();
+    assert_eq!(world.members_by_second(4), [2, 2, 2, 2]);
+    world.claim("second");
+    world.drain();
+    assert_eq!(world.members_by_second(6), [1, 1, 1, 1, 3, 3]);
+}
+
+/// RFL-003: the wait is for what was lost, not for what was never there.
+#[test]
+fn a_pool_that_is_full_again_or_grows_does_not_wait() {
+    let mut world = World::paced(60, "0", 2);
+    world.settle();
+    world.replicas(1);
+    world.drain();
+    assert_eq!(world.members(), 1);
+    world.replicas(3);
+    world.drain();
+    assert_eq!(world.members(), 3);
+}
+
+/// RFL-004: an own create is known from its answer, so it never looks like a loss. In the original its cache may be older
+/// than the count, which then reads as a drop.
+#[test]
+fn own_creates_are_no_losses_whatever_becomes_of_them() {
+    for landed in [true, false] {
+        let mut world = World::paced(3600, "0", 2);
+        world.lose_next = Some((Intent::CreateMember, landed));
+        world.settle();
+        assert_eq!(world.members(), 2, "landed: {landed}");
+    }
+    let mut world = World::paced(3600, "0", 1);
+    let create = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::CreateMember)
+        .unwrap();
+    let outcome = Outcome::Refused(Refusal::Forbidden("quota".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.settle();
+    assert_eq!(world.members(), 1);
+}
+
+/// RFL-006: a member that is stuck goes, and the status says so, while the pool waits.
+#[test]
+fn what_is_not_a_refill_goes_on_while_a_pool_waits() {
+    let mut world = World::paced(3600, "0", 3);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    assert_eq!((world.pool().status.replicas, world.pool().status.ready), (2, 2));
+    let member =
+        world.sandboxes().into_iter().find(|sandbox| sandbox.meta.is_owned_by(world.pool().meta.uid));
+    world.kubelet = false;
+    world.delete(Kind::Pod, &member.unwrap().meta.key.name.clone());
+    world.settle();
+    assert_eq!((world.pool().status.replicas, world.pool().status.ready), (2, 1));
+    world.pass(Duration::from_secs(301));
+    world.pass(Duration::from_secs(1));
+    assert_eq!((world.members(), world.pool().status.replicas), (1, 1));
+}
+
+/// RES-021: a member that is not being made is none to wait for.
+#[test]
+fn claims_do_not_wait_for_a_pool_that_waits() {
+    let mut world = World::paced(60, "0", 1);
+    world.settle();
+    for claim in ["first", "second", "third"] {
+        world.claim(claim);
+    }
+    world.drain();
+    world.start_pods();
+    world.drain();
+    assert!(["first", "second", "third"].iter().all(|claim| world.get_claim(claim).status.is_ready()));
+    assert_eq!(world.members(), 0);
+}
+
+/// RFL-010, RFL-011, WPL-030, WPL-031. In the original the rest of a batch has no timer of its own: an early one would
+/// meet a cache that is behind, and stall for half a minute.
+#[test]
+fn a_pool_makes_those_of_one_second_at_once_and_the_rest_one_by_one() {
+    let mut world = World::paced(0, "2", 7);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    assert_eq!(world.members_by_second(3), [4, 6, 7]);
+    world.pass(Duration::from_secs(60));
+    world.replicas(20);
+    world.drain();
+    assert_eq!(world.members(), 9, "no more than those of one second are saved up");
+}
+
+/// WPL-034: the rate spares the server, which has worked on a create that it refused, too.
+#[test]
+fn a_create_that_fails_counts_against_the_rate() {
+    let mut world = World::paced(0, "1", 2);
+    let create = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::CreateMember)
+        .unwrap();
+    let outcome = Outcome::Refused(Refusal::Forbidden("quota".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.pass(Duration::from_millis(999));
+    assert_eq!(world.members(), 0, "although its back-off is long over");
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.members(), 1);
+}
+
+/// RFL-014: the wait postpones the start, and the rate shapes what follows.
+#[test]
+fn a_pool_that_has_waited_begins_with_a_full_second() {
+    let mut world = World::paced(5, "3", 6);
+    world.settle();
+    for number in 0..6 {
+        world.claim(&format!("claim-{number}"));
+    }
+    world.drain();
+    assert_eq!(world.members_by_second(7), [0, 0, 0, 0, 3, 6, 6]);
+}
+
 /// RES-013.
 #[test]
 fn a_claim_that_has_a_sandbox_works_without_its_pool() {
@@ -736,6 +897,7 @@ fn is_true(status: &SandboxStatus, kind: &str) -> bool {
 
 /// A server that answers at once, and its watches.
 struct World {
+    config: Config,
     machine: Machine,
     objects: BTreeMap<(Kind, String), Object>,
     revision: u64,
@@ -751,8 +913,20 @@ struct World {
 
 impl World {
     fn with_pool(replicas: u32) -> Self {
+        Self::of(Config::default(), replicas)
+    }
+
+    /// A pool that is refilled so long after a loss, and with so many members a second.
+    fn paced(delay: u64, rate: &str, replicas: u32) -> Self {
+        let refill_rate = Rate::parse(rate).unwrap();
+        let replenish_delay = Duration::from_secs(delay);
+        Self::of(Config { replenish_delay, refill_rate, ..Config::default() }, replicas)
+    }
+
+    fn of(config: Config, replicas: u32) -> Self {
         let mut world = Self {
-            machine: Machine::new(Config::default(), Now::default()),
+            machine: Machine::new(config.clone(), Now::default()),
+            config,
             objects: BTreeMap::new(),
             revision: 0,
             time: 1_000_000,
@@ -799,7 +973,7 @@ impl World {
     }
 
     fn restart(&mut self) {
-        self.machine = Machine::new(Config::default(), self.now());
+        self.machine = Machine::new(self.config.clone(), self.now());
         self.lead();
     }
 
@@ -988,6 +1162,22 @@ impl World {
             let object = self.put(object);
             self.machine.handle_event(Event::Applied(object), self.now());
         }
+    }
+
+    /// Returns how many members the pool has.
+    fn members(&self) -> usize {
+        let pool = self.pool().meta.uid;
+        self.sandboxes().iter().filter(|sandbox| sandbox.meta.is_owned_by(pool)).count()
+    }
+
+    /// Lets time pass second by second, Pods start, and returns how many members there are after each.
+    fn members_by_second(&mut self, seconds: usize) -> Vec<usize> {
+        let second = |world: &mut Self| {
+            world.start_pods();
+            world.pass(Duration::from_secs(1));
+            world.members()
+        };
+        (0..seconds).map(|_| second(self)).collect()
     }
 
     fn pool(&self) -> Pool {

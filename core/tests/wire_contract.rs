@@ -58,6 +58,14 @@ fn what_a_template_says_about_eviction_stays() {
     assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
 }
 
+/// CFG-005, WPL-044.
+#[test]
+fn where_members_stay_where_they_are_nothing_is_said_about_eviction() {
+    let config = Config { evict_members: false, ..Config::default() };
+    let (_, made) = request_of(config, &[template(), pool(1)], Intent::CreateMember);
+    assert_eq!(made["spec"]["podTemplate"]["metadata"].get("annotations"), None);
+}
+
 /// TPL-030, TPL-031, TPL-032.
 #[test]
 fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
