@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::time::Mono;
@@ -76,12 +76,19 @@ impl RefillPaced {
         }))
     }
 
-    fn on_answer(&mut self, process: u8, operation: &Operation, outcome: &Outcome) {
+    fn on_answer(&mut self, process: u8, action: &Action, outcome: &Outcome) {
         let seen = self.processes.entry(process).or_default();
-        let uid = match operation {
-            Operation::Patch(patch) => patch.target.uid,
-            Operation::Delete { target, .. } => target.uid,
-            Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => None,
+        let uid = match (&*action.operation, action.intent) {
+            (Operation::Patch(patch), Intent::AdoptSandbox) => patch.target.uid,
+            (Operation::Delete { target, .. }, Intent::DeleteMember) => target.uid,
+            (
+                Operation::Create(_)
+                | Operation::Patch(_)
+                | Operation::Delete { .. }
+                | Operation::Get { .. }
+                | Operation::Notify(_),
+                _,
+            ) => None,
         };
         let Some(uid) = uid else { return };
         match outcome {
@@ -91,7 +98,7 @@ impl RefillPaced {
                     *lost = since.max(*lost);
                 }
             }
-            // The same write may be sent again.
+            // The same write may be sent again, and the member is parting all the time.
             Outcome::Unknown | Outcome::Throttled(_) => {}
             Outcome::Conflict | Outcome::AlreadyExists | Outcome::NotFound | Outcome::Refused(_) => {
                 seen.parting.remove(&uid);
@@ -155,7 +162,7 @@ impl Checker for RefillPaced {
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Answered { process, action, outcome } => {
-                self.on_answer(*process, &action.operation, outcome);
+                self.on_answer(*process, action, outcome);
             }
             Fact::Leading { process, .. } => {
                 let names = self.processes.remove(process).unwrap_or_default().names;
