@@ -645,6 +645,75 @@ fn a_pool_that_has_waited_begins_with_a_full_second() {
     assert_eq!(world.members_by_second(7), [0, 0, 0, 0, 3, 6, 6]);
 }
 
+/// WPL-053: it comes, is edited, goes and comes again.
+#[test]
+fn a_template_that_changes_wakes_its_pools_and_one_that_goes_takes_nobody_along() {
+    let mut world = World::with_pool(2);
+    let first = world.template();
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 0);
+    world.make_template(&first);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    world.settle();
+
+    let mut pool = world.pool();
+    pool.update = Update::Recreate;
+    let pool = world.put(Object::Pool(Arc::new(pool)));
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    let mut edited = world.template();
+    let blueprint = Arc::make_mut(&mut edited.blueprint);
+    (blueprint.hash, blueprint.pod_spec) =
+        ("other".into(), Json::from(&serde_json::json!({ "hostname": "a" })));
+    world.make_template(&edited);
+    world.settle();
+    let is_new = |sandbox: &Arc<Sandbox>| sandbox.pod_spec.text().contains("hostname");
+    assert_eq!((world.members(), world.sandboxes().iter().filter(|it| is_new(it)).count()), (2, 2));
+
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 2);
+    let name = world.sandboxes()[0].meta.key.name.clone();
+    world.delete(Kind::Sandbox, &name);
+    world.settle();
+    assert_eq!(world.members(), 1);
+    world.make_template(&edited);
+    world.drain();
+    assert_eq!(world.members(), 2);
+}
+
+/// INV-28: how it ended is known from its Pod before the sandbox says so itself, and the time of that is when it was first
+/// told. With the present moment in its place the claim would be written anew at each look.
+#[test]
+fn a_claim_says_once_how_its_sandbox_ended_however_long_that_cannot_say_so() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    let Object::Pod(pod) = &world.objects[&(Kind::Pod, name.to_string())] else { unreachable!() };
+    let mut pod = (**pod).clone();
+    (pod.phase, pod.ready) = (Phase::Succeeded, false);
+    let ended = world.put(Object::Pod(Arc::new(pod)));
+    world.machine.handle_event(Event::Applied(ended), world.now());
+    world.statuses.clear();
+    for _ in 0..20 {
+        while let Some(action) = world.machine.poll_action() {
+            let outcome = if action.intent == Intent::SetSandboxStatus {
+                Outcome::Refused(Refusal::Forbidden("not now".into()))
+            } else {
+                world.execute(&action.operation)
+            };
+            world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+        }
+        world.time += 1_000_000;
+        world.machine.handle_timeout(world.now());
+    }
+    let told = world.statuses.iter().filter(|status| status.condition(names::FINISHED).is_some()).count();
+    assert_eq!((told, world.statuses.len()), (1, 1));
+}
+
 /// RES-013.
 #[test]
 fn a_claim_that_has_a_sandbox_works_without_its_pool() {
@@ -1057,6 +1126,23 @@ impl World {
         change(&mut sandbox);
         sandbox.meta.generation += 1;
         let object = self.put(Object::Sandbox(Arc::new(sandbox)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
+    fn template(&self) -> Template {
+        let Object::Template(template) = &self.objects[&(Kind::Template, "tpl".into())] else {
+            unreachable!()
+        };
+        (**template).clone()
+    }
+
+    /// Makes it, or edits the one that is there.
+    fn make_template(&mut self, template: &Template) {
+        let mut template = template.clone();
+        if !self.objects.contains_key(&(Kind::Template, "tpl".into())) {
+            template.meta.uid = Uid::UNSET;
+        }
+        let object = self.put(Object::Template(Arc::new(template)));
         self.machine.handle_event(Event::Applied(object), self.now());
     }
 
