@@ -89,6 +89,16 @@ pub(crate) enum Serving<'a> {
 const SERVICE_NAME_MAX: usize = 63;
 
 impl<'a> View<'a> {
+    /// Returns why the server refuses what a sandbox lacks and wants: a volume claim, its Pod, its Service.
+    pub(crate) fn refused_parts(&self, sandbox: &Sandbox) -> [Option<&'a str>; 3] {
+        let refused = |kind| self.refused(sandbox.meta.uid, kind);
+        let volume = refused(Kind::VolumeClaim)
+            .filter(|refused| volumes(sandbox).iter().any(|volume| volume.key(sandbox) == refused.key));
+        let pod = refused(Kind::Pod).filter(|_| !sandbox.suspended);
+        let service = refused(Kind::Service).filter(|_| sandbox.service == Some(true));
+        [volume, pod, service].map(|refused| refused.map(|refused| &*refused.why))
+    }
+
     /// Returns what there is of a sandbox's Service.
     pub(crate) fn serving(&self, sandbox: &Sandbox) -> Serving<'a> {
         let wanted = sandbox.service == Some(true);

@@ -1,5 +1,6 @@
 //! What a sandbox's status says, given what stands where its Pod should be.
 
+use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -17,6 +18,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) backing: Backing<'a>,
     pub(crate) serving: Serving<'a>,
     pub(crate) volumes: Volumes<'a>,
+    /// Why the server refuses a volume claim, the Pod and the Service, where it does.
+    pub(crate) refused: [Option<&'a str>; 3],
     /// [`Config::cluster_domain`](crate::config::Config::cluster_domain).
     pub(crate) domain: &'a str,
 }
@@ -43,7 +46,7 @@ pub(crate) fn sandbox_status(
     let told = [
         (names::SUSPENDED, suspended(sandbox, backing, expired)),
         (names::FINISHED, finished(sandbox, backing, expired)),
-        (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, backing) }),
+        (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, parts) }),
         (names::READY, Some(readiness(sandbox, parts, expired))),
     ];
     for (kind, told) in told {
@@ -119,11 +122,12 @@ fn ending(pod: &Pod) -> Option<Told> {
     }
 }
 
-fn scheduled(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<Told> {
+fn scheduled(sandbox: &Sandbox, parts: &Parts<'_>) -> Option<Told> {
+    let backing = &parts.backing;
     let unknown = |message: &str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
     let Some(pod) = backing.own() else {
         let is_unclear = matches!(backing, Backing::Many(_)) && !sandbox.suspended;
-        let is_refused = is_unclear || pod_trouble(sandbox, backing).is_some();
+        let is_refused = is_unclear || pod_trouble(sandbox, parts).is_some();
         return unknown("Pod state is unknown. Pod scheduling cannot be determined").filter(|_| is_refused);
     };
     let Some((status, reason, message)) = &pod.scheduled else {
@@ -148,7 +152,7 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told {
         );
         return (Truth::False, names::MULTIPLE_PODS.into(), message.into());
     }
-    let troubles = [volume_trouble(parts), pod_trouble(sandbox, backing), service_trouble(parts)];
+    let troubles = [volume_trouble(parts), pod_trouble(sandbox, parts), service_trouble(parts)];
     let troubles: Vec<String> = troubles.into_iter().flatten().collect();
     if !troubles.is_empty() {
         let message = format!("Error seen: {}", troubles.join("\n"));
@@ -166,13 +170,15 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told {
 fn volume_trouble(parts: &Parts<'_>) -> Option<String> {
     match &parts.volumes {
         Volumes::Barred(why) => Some(why.clone()),
-        Volumes::Fine | Volumes::Missing(_) | Volumes::Free(_) => None,
+        Volumes::Fine | Volumes::Missing(_) | Volumes::Free(_) => parts.refused[0].map(ToOwned::to_owned),
     }
 }
 
-/// Returns what is wrong with the Pod that stands in the way of the sandbox's own.
-fn pod_trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<String> {
-    let Backing::Other(pod, Whose::Unmarked | Whose::Another) = backing else { return None };
+/// Returns what is wrong with the Pod that stands in the way of the sandbox's own, or why there can be none.
+fn pod_trouble(sandbox: &Sandbox, parts: &Parts<'_>) -> Option<String> {
+    let Backing::Other(pod, Whose::Unmarked | Whose::Another) = &parts.backing else {
+        return parts.refused[1].filter(|_| parts.backing.own().is_none()).map(ToOwned::to_owned);
+    };
     (!sandbox.suspended).then(|| refusal("pod", sandbox, &pod.meta))
 }
 
@@ -180,7 +186,9 @@ fn pod_trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<String> {
 fn service_trouble(parts: &Parts<'_>) -> Option<String> {
     match &parts.serving {
         Serving::Barred(why) => Some(why.clone()),
-        Serving::None | Serving::Leaving | Serving::Own(_) | Serving::Free(_) => None,
+        Serving::None | Serving::Leaving | Serving::Own(_) | Serving::Free(_) => {
+            parts.refused[2].map(ToOwned::to_owned)
+        }
     }
 }
 
@@ -322,6 +330,34 @@ mod tests {
         let foreign = "Ready=False ReconcilerError: Error seen: pod \"s1\" is owned by ReplicaSet/another (UID: \
                        00000000-0000-0000-0000-0000000003e7), not by sandbox \"s1\"";
         check_status("sandbox s1 nopod\npod s1 of=another", &[NOT_SUSPENDED, UNKNOWN, foreign]);
+    }
+
+    /// SCND-041, SACC-011: each in the server's words.
+    #[test]
+    fn what_the_server_refuses_is_told() {
+        let world = "
+            sandbox s1 nopod service=true volumes=a
+            refused s1 service s1 age=0s no services
+            refused s1 pod s1 age=0s no pods
+            refused s1 volumeclaim a-s1 age=0s no volumes
+        ";
+        let ready = "Ready=False ReconcilerError: Error seen: no volumes\nno pods\nno services";
+        check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready]);
+    }
+
+    #[test]
+    fn what_was_refused_and_is_there_or_not_wanted_is_not_told() {
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        let told = [NOT_SUSPENDED, UNREPORTED, ready, PLACE];
+        check_status("sandbox s1 ready untold\nrefused s1 pod s1 age=9s no pods", &told);
+        check_status("sandbox s1 ready untold\nrefused s1 service s1 age=9s no services", &told);
+        check_status(
+            "sandbox s1 ready untold volumes=b\nrefused s1 volumeclaim a-s1 age=9s no volumes",
+            &told,
+        );
+        let suspended = "Suspended=True PodTerminated: Pod has been terminated. Sandbox is suspended";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspended";
+        check_status("sandbox s1 nopod suspended\nrefused s1 pod s1 age=9s no pods", &[suspended, ready]);
     }
 
     #[test]

@@ -79,11 +79,13 @@ pub enum Fault {
     MemberEnded,
     /// The controller is set up with other limits.
     Tuned,
+    /// The server refuses creates (403), as for a quota.
+    Refused,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -120,6 +122,7 @@ impl Fault {
         Self::StuckPod,
         Self::MemberEnded,
         Self::Tuned,
+        Self::Refused,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -166,6 +169,7 @@ impl Fault {
             Self::StuckPod => "stuck-pod",
             Self::MemberEnded => "member-ended",
             Self::Tuned => "tuned",
+            Self::Refused => "refused",
         }
     }
 

@@ -120,7 +120,7 @@ impl Workload {
     /// Draws when and how a claim ends by itself; sometimes its user thinks better of it, just before or just after.
     fn draw_end(&mut self, key: &Key, at: Mono, end: Mono, choices: &mut Choices) -> Wishes {
         let over = (at + choices.around(Duration::from_secs(5))).min(end);
-        use wishes::ShutdownPolicy::{Delete, DeleteForeground, Retain};
+        use wishes::ClaimShutdownPolicy::{Delete, DeleteForeground, Retain};
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
         let shutdown = scene::epoch() + over.since(Mono::default());

@@ -22,6 +22,7 @@
 //! held s1                               (a write to it is not answered)
 //! starting s1                           (the creation of its Pod is not answered)
 //! leaving s1                            (its deletion is not answered)
+//! refused c1    sandbox c1 age=1s why   (the server refuses to make it)
 //! ```
 
 use alloc::format;
@@ -161,6 +162,15 @@ impl World {
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
+            "refused" => {
+                let (subject, why) = (self.uid(name), words[3..].join(" ").as_str().into());
+                let kind = Kind::ALL
+                    .into_iter()
+                    .find(|kind| kind.name().to_lowercase().ends_with(words[0]))
+                    .unwrap();
+                let since = ago(value(words, "age").unwrap()).mono;
+                self.state.ledger.refuse(subject, kind, key(words[1]), &why, since);
+            }
             "leaving" => {
                 let uid = self.uid(name);
                 let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
@@ -195,6 +205,7 @@ impl World {
                 backing: pod.as_ref().map_or(Backing::None, Backing::Own),
                 serving: Serving::None,
                 volumes: Volumes::Fine,
+                refused: [None; 3],
                 domain: "cluster.local",
             };
             sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());

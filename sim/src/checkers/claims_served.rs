@@ -3,7 +3,7 @@
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object};
-use agent_sandbox_core::wishes::ShutdownPolicy;
+use agent_sandbox_core::wishes::ClaimShutdownPolicy;
 
 use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
 use crate::store::Store;
@@ -39,7 +39,7 @@ fn lack(claim: &Claim, store: &Store) -> Option<String> {
         let told = claim.status.condition(names::READY).map(|ready| &*ready.reason);
         let is_over = told == Some(names::CLAIM_EXPIRED) && claim.status.sandbox.is_none();
         let is_left = store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_some();
-        let is_right = lifecycle.policy == ShutdownPolicy::Retain && is_over && !is_left;
+        let is_right = lifecycle.policy == ClaimShutdownPolicy::Retain && is_over && !is_left;
         return (!is_right).then(|| format!("has expired ({:?}) and says {told:?}", lifecycle.policy));
     }
     if has_ended(claim, store) {
