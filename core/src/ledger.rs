@@ -152,18 +152,18 @@ impl Ledger {
 
     /// Notes that the server refuses a create. A reason that differs in its numbers only, as the reasons of quotas do with
     /// each attempt, is the same reason: what is told of it stays as it is (DEF-032).
-    pub(crate) fn refuse(&mut self, subject: Uid, kind: Kind, key: Key, why: &Text, now: Mono) {
+    pub(crate) fn refuse(&mut self, subject: Uid, (kind, key): &(Kind, Key), why: &Text, now: Mono) {
         let mut end = why.len().min(WHY_MAX);
         while !why.is_char_boundary(end) {
             end -= 1;
         }
         let why = &why[..end];
-        let refused = self.refused.entry((subject, kind)).or_insert_with(|| Refused {
+        let refused = self.refused.entry((subject, *kind)).or_insert_with(|| Refused {
             key: key.clone(),
             since: now,
             why: why.into(),
         });
-        refused.key = key;
+        refused.key = key.clone();
         if !without_digits(&refused.why).eq(without_digits(why)) {
             refused.why = why.into();
         }

@@ -91,12 +91,12 @@ impl Machine {
     }
 
     /// Keeps why the server refuses a create, for the user who waits for it, and what it refused.
-    fn note_refusal(&mut self, (kind, key): &(Kind, Key), purpose: &Purpose, refusal: &Refusal) {
+    fn note_refusal(&mut self, slot: &(Kind, Key), purpose: &Purpose, refusal: &Refusal) {
         self.failed(purpose, &Outcome::Refused(refusal.clone()));
         let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
         let subject = purpose.subject;
         if self.state.claims.contains_key(&subject) || self.state.sandboxes.contains_key(&subject) {
-            self.state.ledger.refuse(subject, *kind, key.clone(), why, self.now.mono);
+            self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(rule) = purpose.rule
             && let Some(cooling) = self.cooling.get_mut(&(rule, subject))

@@ -162,15 +162,7 @@ impl World {
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
-            "refused" => {
-                let (subject, why) = (self.uid(name), words[3..].join(" ").as_str().into());
-                let kind = Kind::ALL
-                    .into_iter()
-                    .find(|kind| kind.name().to_lowercase().ends_with(words[0]))
-                    .unwrap();
-                let since = ago(value(words, "age").unwrap()).mono;
-                self.state.ledger.refuse(subject, kind, key(words[1]), &why, since);
-            }
+            "refused" => self.refuse(name, words),
             "leaving" => {
                 let uid = self.uid(name);
                 let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
@@ -183,6 +175,13 @@ impl World {
             }
             other => panic!("no line begins with {other:?}"),
         }
+    }
+
+    fn refuse(&mut self, subject: &str, words: &[&str]) {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(words[0])).unwrap();
+        let (slot, why) = ((kind, key(words[1])), words[3..].join(" ").as_str().into());
+        let since = ago(value(words, "age").unwrap()).mono;
+        self.state.ledger.refuse(self.uid(subject), &slot, &why, since);
     }
 
     fn add_sandbox(&mut self, name: &str, words: &[&str]) {
