@@ -325,6 +325,9 @@ impl State {
         if self.names.get(kind, key).is_none() && self.is_referred_to(kind, key) {
             self.absent.insert(slot);
             self.touch_referrers(kind, key);
+            if kind == Kind::Pool {
+                self.touch_recorders_of_unknown(key);
+            }
         }
     }
 

@@ -4,6 +4,9 @@
 //! the store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster
 //! ([`Log`]).
 //!
+//! What must be true at rest is not decided here: the checkers of the end compare the store with the
+//! [`reference`](crate::reference) model.
+//!
 //! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant
 //! that it alone finds.
 
@@ -27,6 +30,7 @@ mod recorded_first;
 mod right_end;
 mod sandboxes_settled;
 mod silence;
+mod templates_isolated;
 mod truthful_ready;
 mod wishes_granted;
 
@@ -164,6 +168,7 @@ impl Checkers {
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),
+            Box::new(templates_isolated::TemplatesIsolated),
             Box::new(nothing_left::NothingLeft),
             Box::new(silence::Silence::default()),
         ])

@@ -99,6 +99,8 @@ enum What {
     EndMember(u32),
     /// The n-th Pod of a sandbox that is nobody's ends, well or badly.
     End(u32),
+    /// The n-th Pod of a claim's sandbox ends, well or badly.
+    EndSession(u32),
     /// A bookmark, and then the next.
     Bookmark(u8, Kind),
 }

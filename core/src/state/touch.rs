@@ -54,6 +54,7 @@ impl State {
                 if let Some(entry) = self.pools.get(&uid) {
                     let key = entry.pool.meta.key.clone();
                     self.touch_referrers(Kind::Pool, &key);
+                    self.touch_recorders(uid);
                 }
             }
             Kind::Template => {
@@ -164,6 +165,31 @@ impl State {
                 self.touch_referrers(Kind::Pool, &pool);
             }
         }
+    }
+
+    /// Touches the claims that have recorded a member of a pool: by then they may refer to another one.
+    fn touch_recorders(&mut self, pool: Uid) {
+        let members: Vec<Uid> = self.children(pool, Kind::Sandbox).collect();
+        for uid in members {
+            if let Some(key) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.meta.key.clone()) {
+                self.touch_referrers(Kind::Sandbox, &key);
+            }
+        }
+    }
+
+    /// Touches the claims that have recorded a member of a pool of this name that was never seen, or is gone.
+    pub(super) fn touch_recorders_of_unknown(&mut self, pool: &Key) {
+        let unknown = self.members.keys().filter(|uid| !self.pools.contains_key(uid)).copied();
+        let is_named = |uid: &Uid| {
+            let member = self.child(*uid, Kind::Sandbox).and_then(|member| self.sandboxes.get(&member));
+            let owner =
+                member.and_then(|entry| entry.sandbox.meta.owner.as_ref().map(|owner| (entry, owner)));
+            owner.is_some_and(|(entry, owner)| {
+                owner.name == pool.name && entry.sandbox.meta.key.namespace == pool.namespace
+            })
+        };
+        let pools: Vec<Uid> = unknown.filter(is_named).collect();
+        pools.into_iter().for_each(|pool| self.touch_recorders(pool));
     }
 
     /// Touches the claims whose sandboxes were made from a template.

@@ -277,6 +277,38 @@ fn a_claim_that_has_changed_since_is_decided_anew() {
     assert_eq!(claim.meta.annotation(names::SANDBOX_NAME), None);
 }
 
+/// Claims that have recorded members of a pool wait to know what has become of it, whichever pool they name by then.
+#[test]
+fn claims_that_were_moved_learn_that_the_pool_of_their_members_is_gone() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    for (number, member) in world.sandboxes().into_iter().enumerate() {
+        let mut claim = Claim {
+            meta: meta(&format!("claim-{number}")),
+            pool: "another".into(),
+            wishes: None,
+            status: ClaimStatus::default(),
+        };
+        claim.meta.annotations.insert(names::SANDBOX_NAME.into(), member.meta.key.name.clone());
+        world.put(Object::Claim(Arc::new(claim)));
+    }
+    world.objects.remove(&(Kind::Pool, "pool".into()));
+    world.restart();
+    let mut last = None;
+    while let Some(action) = world.machine.poll_action() {
+        if (action.operation.kind(), &*action.operation.key().name) == (Kind::Pool, "pool") {
+            last = Some(action);
+            continue;
+        }
+        let outcome = world.answer(&action);
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    let id = last.expect("one of them asks").id;
+    world.machine.handle_event(Event::ActionDone { id, outcome: Outcome::NotFound }, world.now());
+    world.settle();
+    assert!(world.sandboxes().is_empty(), "{:?}", world.sandboxes());
+}
+
 /// DEF-029: who finishes what another process has begun says so, too.
 #[test]
 fn an_adoption_that_a_dead_process_had_recorded_has_its_event() {

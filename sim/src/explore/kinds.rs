@@ -110,7 +110,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::ShutDown(..)
                 | Act::AddPod(..),
             ) => 35,
-            Some(Act::Label(..) | Act::Extend(_)) => 33,
+            Some(Act::Label(..) | Act::Extend(_) | Act::Refer(..) | Act::Spoil(..) | Act::Leave(..)) => 33,
             Some(Act::Edit(_)) => 36,
         },
     }
