@@ -518,6 +518,11 @@ impl Machine {
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
             walk.option(entry.told_blocked);
+            walk.deadline(entry.pace.held_until().unwrap_or_default());
+            if let Some(left) = entry.pace.left(config.refill_rate, walk.sight.now) {
+                walk.number((left >> 64) as u64);
+                walk.number(left as u64);
+            }
         }
         for (uid, template) in state.templates.iter() {
             walk.uid(*uid);

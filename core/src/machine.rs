@@ -22,6 +22,7 @@ use crate::view::View;
 mod answers;
 mod duties;
 mod mutants;
+mod refill;
 
 pub use crate::agenda::TimeoutReason;
 pub use crate::rules::Branch;
@@ -82,6 +83,7 @@ impl Machine {
                 self.state.relist(kind, &objects, at, now);
                 if self.is_active() && !was_active {
                     self.state.touch_everything();
+                    self.begin_paces();
                 }
             }
             Event::Progress { kind, at } => self.state.progress(kind, at),
@@ -206,7 +208,11 @@ impl Machine {
         let mut touched = self.state.take_touched();
         touched.sort_unstable();
         touched.dedup();
+        self.hold_refills();
         for (kind, uid) in touched.drain(..) {
+            if kind == Kind::Pool {
+                self.release_refill(uid);
+            }
             for who in For::ALL {
                 let rules = RuleSet::of_kind(kind, who);
                 if !rules.is_empty() {
@@ -296,6 +302,7 @@ impl Machine {
                 self.agenda.add(item, urgency);
                 if intent == Intent::CreateMember {
                     self.names_given += 1;
+                    self.spend(uid);
                 }
                 let operation = operation.into();
                 let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };

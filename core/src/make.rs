@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use crate::config::Config;
 use crate::id::{Key, Kind, Text};
 use crate::metadata;
 use crate::names;
@@ -16,8 +17,8 @@ use crate::time::Wall;
 
 // ----- Sandboxes -----
 
-/// Returns a new member of a pool (WPL-043, WPL-044).
-pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
+/// Returns a new member of a pool (WPL-043, WPL-044, CFG-005).
+pub(crate) fn member(pool: &Pool, template: &Template, key: Key, config: &Config) -> Sandbox {
     let blueprint = &template.blueprint;
     let shared = [
         (names::WARM_POOL, names::name_hash(&pool.meta.key.name)),
@@ -32,7 +33,9 @@ pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
         &[(names::LAUNCH_TYPE, "warm".into()), (names::CREATED_BY, "controller".into())],
     );
     put(&mut sandbox.pod.labels, &shared);
-    sandbox.pod.annotations.insert_if_absent(names::SAFE_TO_EVICT, "true");
+    if config.evict_members {
+        sandbox.pod.annotations.insert_if_absent(names::SAFE_TO_EVICT, "true");
+    }
     sandbox
 }
 

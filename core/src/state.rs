@@ -17,6 +17,7 @@ use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::names;
 use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::time::Now;
 
@@ -73,6 +74,8 @@ pub(crate) struct PoolEntry {
     judges: bool,
     /// Whether its owner was told that it waits for room.
     pub(crate) told_blocked: bool,
+    /// What it may make, and from when on.
+    pub(crate) pace: Pace,
 }
 
 #[derive(Clone, Debug)]
@@ -157,6 +160,8 @@ pub(crate) struct State {
     unsure: Vec<(Kind, Key)>,
     /// Creates that were settled by what a watch showed, while an attempt may still land.
     pub(crate) settled: Vec<(Kind, Key)>,
+    /// Pools that have lost a member.
+    pub(crate) bereft: Vec<Uid>,
 }
 
 impl State {
@@ -480,7 +485,13 @@ impl State {
             Object::Pool(pool) => match self.pools.get_mut(&uid) {
                 Some(entry) => Some(Object::Pool(replace(&mut entry.pool, pool))),
                 None => {
-                    let entry = PoolEntry { pool, status_sent: None, judges: false, told_blocked: false };
+                    let entry = PoolEntry {
+                        pool,
+                        status_sent: None,
+                        judges: false,
+                        told_blocked: false,
+                        pace: Pace::default(),
+                    };
                     self.pools.insert(uid, entry);
                     None
                 }

@@ -239,6 +239,7 @@ mod tests {
     const PLACE: &str = "10.0.0.1 node agents.x-k8s.io/sandbox-name-hash=0851b8c9";
     const SELECTOR: &str = "agents.x-k8s.io/sandbox-name-hash=0851b8c9";
 
+    /// SACC-045.
     /// SCND-003, SCND-010, SCND-031, SCND-044; SACC-013.
     #[test]
     fn a_pod_on_its_way_is_told_step_by_step() {
@@ -289,7 +290,8 @@ mod tests {
         check_status("sandbox s1 ready untold podgoing", &[NOT_SUSPENDED, UNREPORTED, going, PLACE]);
     }
 
-    /// SCND-012 to SCND-014, SCND-042, SCND-060, SBX-032; SACC-006, SACC-009.
+    /// SACC-052, SACC-053, SACC-144.
+    /// SCND-012, SCND-013, SCND-014, SCND-042, SCND-060, SBX-032; SACC-006, SACC-009.
     #[test]
     fn a_suspended_sandbox_says_how_far_it_is() {
         let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
@@ -368,12 +370,14 @@ mod tests {
         }
     }
 
-    /// SCND-040; SACC-095.
+    /// SCND-040; SACC-021, SACC-095.
     #[test]
     fn several_pods_are_told_and_none_is_chosen() {
         let ready = "Ready=False MultiplePods: multiple Pods (2) are controlled by this Sandbox; refusing to choose or \
                      create a Pod";
         check_status("sandbox s1 starting\npod p2 of=s1", &[NOT_SUSPENDED, UNKNOWN, ready]);
+        let world = "sandbox s1 starting volumes=a\npod p2 of=s1\nvolume a-s1 of=another";
+        check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready]);
     }
 
     /// GAP-024.
@@ -384,6 +388,7 @@ mod tests {
         check_status("sandbox s1 starting suspended\npod p2 of=s1", &[suspending, ready, SELECTOR]);
     }
 
+    /// SACC-216.
     /// SCND-050, SBX-020, SBX-025, SBX-026; SACC-046, SACC-143.
     #[test]
     fn an_expired_sandbox_keeps_what_it_was_and_shows_no_pod() {
@@ -394,7 +399,8 @@ mod tests {
         check_status("sandbox s1 ended over=now", &[finished, ready]);
     }
 
-    /// SCND-045; SACC-001 to SACC-005, SACC-133.
+    /// CON-035, SBX-087, META-014.
+    /// SCND-045; SACC-001, SACC-002, SACC-003, SACC-004, SACC-005, SACC-133.
     #[test]
     fn a_service_is_told_where_there_is_or_should_be_one() {
         let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
@@ -414,7 +420,7 @@ mod tests {
         check_status(world, &[NOT_SUSPENDED, UNREPORTED, ready, PLACE]);
     }
 
-    /// SCND-041, ERR-001 to ERR-003, SBX-031; SACC-017.
+    /// SCND-041, ERR-001, ERR-002, ERR-003, SBX-031; SACC-017.
     #[test]
     fn what_cannot_be_had_is_told_in_order() {
         let volume = "PVC \"a-s1\" is owned by ReplicaSet/another (UID: 00000000-0000-0000-0000-0000000003e7), not by \

@@ -68,6 +68,7 @@ mod tests {
     use crate::rules::give_up_assignment::give_up_assignment;
     use crate::rules::testing::check;
 
+    /// CLM-010.
     /// LIF-010: the claim stays, its sandbox goes.
     #[test]
     fn a_claim_that_stays_loses_its_sandbox() {
@@ -86,6 +87,7 @@ mod tests {
         check(end_claim, Kind::Claim, &world, &[]);
     }
 
+    /// ACC-043, ACC-044.
     /// CLM-009, DEF-014: `check` insists on nothing here, but the lifecycle test sees uid and version.
     #[test]
     fn a_claim_that_goes_takes_its_sandbox_along() {

@@ -398,6 +398,7 @@ mod tests {
         );
     }
 
+    /// CON-021, STS-006, ACC-115, ACC-130.
     /// CON-010, INV-17.
     #[test]
     fn a_view_that_lags_does_not_take_a_sandbox_away() {

@@ -1,5 +1,6 @@
-use super::Verdict;
+use super::{Branch, Verdict};
 use crate::action::{Intent, Operation};
+use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::make;
 use crate::object::Object;
@@ -9,14 +10,16 @@ use crate::view::View;
 /// Makes one more member for a pool that has too few.
 ///
 /// Reads: the pool, its template, and the count of its members: those that live, those that are leaving, and those
-/// whose creation is not settled.
-/// Emits: [`Intent::CreateMember`], under a name that no other process chooses.
-/// Never: more than `spec.replicas` in that count, so that a pool is never over-full; on an old view of sandboxes.
-/// Source: WPL-026, WPL-030, WPL-035, WPL-043; INV-08, INV-09, INV-34.
-pub(super) fn replenish(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
-    let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
+/// whose creation is not settled; since when it is short, and how many it has made lately.
+/// Emits: [`Intent::CreateMember`], under a name that no other process chooses. Arms [`TimeoutReason::Refill`].
+/// Never: more than `spec.replicas` in that count, so that a pool is never over-full; on an old view of sandboxes;
+/// within `replenish_delay` of a loss, nor more than `refill_rate` allows.
+/// Source: WPL-026, WPL-028 to WPL-031, WPL-035, WPL-043, RFL-003, RFL-010, RFL-014; INV-08, INV-09, INV-34.
+pub(super) fn replenish(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
+    let Some(entry) = view.pool(pool).filter(|entry| !entry.pool.meta.terminating) else {
         return Verdict::Quiet;
     };
+    let pool = &entry.pool;
     let count =
         view.members(pool.meta.uid).map_or(0, |members| members.live + members.leaving + members.creating);
     if count >= pool.replicas || view.is_blind(Kind::Sandbox) {
@@ -25,7 +28,15 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let Some(template) = view.template_of(pool).known().filter(|template| !template.meta.terminating) else {
         return Verdict::Quiet;
     };
-    let member = make::member(pool, template, view.next_member_name(pool));
+    if let Some(at) = entry.pace.held(now.mono) {
+        view.mark(Branch::RefillHeld);
+        return Verdict::Until(at, TimeoutReason::Refill);
+    }
+    if let Some(at) = entry.pace.spent(view.config.refill_rate, now.mono) {
+        view.mark(Branch::RefillSlow);
+        return Verdict::Until(at, TimeoutReason::Refill);
+    }
+    let member = make::member(pool, template, view.next_member_name(pool), view.config);
     Verdict::Act(Intent::CreateMember, Operation::Create(Object::Sandbox(member.into())))
 }
 
@@ -81,6 +92,23 @@ mod tests {
         );
     }
 
+    /// WPL-029: the timer stands while the pool is short, also when the last member that leaves is gone. The original
+    /// guards against a deficit that counts those, which loses the wake-up.
+    #[test]
+    fn a_pool_that_waits_is_woken() {
+        for (leaving, said) in [("", &["until 3s Refill"][..]), ("sandbox s2 pool=p terminating", &[])] {
+            let world = alloc::format!(
+                "
+                template tpl
+                pool p replicas=2 held=3s
+                sandbox s1 pool=p ready
+                {leaving}
+            "
+            );
+            check(replenish, Kind::Pool, &world, said);
+        }
+    }
+
     /// WPL-002, WPL-042.
     #[test]
     fn nothing_is_made_without_a_template_or_for_a_dying_pool() {
@@ -96,6 +124,7 @@ mod tests {
         );
     }
 
+    /// ACC-086.
     /// DEF-015: what has no owner is nobody's business, whatever label it bears. The original takes it in, and deletes
     /// what it does not like of it.
     #[test]

@@ -4,7 +4,7 @@
 //! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
 //!                                        blanks; again: a successor of that name)
 //! policy tpl-network-policy template=tpl (or: open, claim=c1)
-//! pool p        replicas=1 template=tpl recreate blocked
+//! pool p        replicas=1 template=tpl recreate blocked held=3s   (it has lost a member, and waits)
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
 //!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes;
@@ -54,10 +54,13 @@ use crate::view::{Backing, View};
 /// Runs a rule on every object of a kind, oldest first, and compares what it says.
 #[track_caller]
 pub(super) fn check(rule: Run, about: Kind, world: &str, expected: &[&str]) {
+    assert_eq!(said(rule, about, world), expected);
+}
+
+/// Runs a rule on every object of a kind, oldest first, and returns what it says.
+pub(super) fn said(rule: Run, about: Kind, world: &str) -> Vec<String> {
     let world = World::read(world);
-    let said: Vec<String> =
-        world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect();
-    assert_eq!(said, expected);
+    world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect()
 }
 
 /// Compares the conditions that the oldest sandbox should show, and the parts of its status that name its Pod.
@@ -118,6 +121,9 @@ impl World {
                 let entry = self.uid(name);
                 let entry = self.state.pools.get_mut(&entry).unwrap();
                 entry.told_blocked = words.contains(&"blocked");
+                if let Some(ahead) = value(words, "held") {
+                    entry.pace.hold(NOW + Duration::from_secs(ahead.trim_end_matches('s').parse().unwrap()));
+                }
             }
             "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
             "edited" => {

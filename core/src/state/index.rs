@@ -437,6 +437,11 @@ impl State {
         let order = (meta.created, meta.key.name.clone(), uid);
         let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
         let before = replace(&mut entry.standing, standing.clone());
+        let stays = |before: &Standing| {
+            standing.as_ref().is_some_and(|now| now.pool == before.pool && now.place != Place::Leaving)
+        };
+        let lost = before.as_ref().filter(|before| before.place != Place::Leaving && !stays(before));
+        self.bereft.extend(lost.map(|before| before.pool));
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {

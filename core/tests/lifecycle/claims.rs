@@ -13,6 +13,7 @@ use agent_sandbox_core::wishes::ClaimShutdownPolicy;
 
 use crate::world::{World, meta};
 
+/// CON-024, RES-011, RES-012, ADP-021, SBX-103, ACC-071.
 /// ADP-020, ADP-030, ADP-041, STS-004, CON-012, CON-013.
 #[test]
 fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
@@ -32,6 +33,7 @@ fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// CLM-031, ACC-072, ACC-104.
 /// CLD-001, CON-041, RES-021.
 #[test]
 fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
@@ -44,6 +46,7 @@ fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     assert_eq!(world.sandboxes().len(), 1);
 }
 
+/// ACC-098.
 /// CON-045, INV-01, INV-02.
 #[test]
 fn more_claims_than_members_are_all_served_with_different_sandboxes() {
@@ -60,6 +63,7 @@ fn more_claims_than_members_are_all_served_with_different_sandboxes() {
     assert_eq!(world.sandboxes().len(), 7);
 }
 
+/// CLM-011, ACC-102, ACC-103, ACC-106.
 /// RES-020, RES-022.
 #[test]
 fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
@@ -74,6 +78,7 @@ fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
     assert_ne!(&*world.get_claim("claim").status.sandbox.unwrap().name, "claim");
 }
 
+/// ACC-078, ACC-105.
 /// RES-020, DEF-030: woken when the time is over, by a clock of its own.
 #[test]
 fn a_claim_waits_at_most_two_seconds() {
@@ -175,6 +180,7 @@ fn an_answer_that_arrives_after_the_deletion_revives_nothing() {
     assert_eq!(next.intent, Intent::CreateMember);
 }
 
+/// CLM-017, ACC-004.
 /// CND-011, CON-016.
 #[test]
 fn a_claim_for_a_missing_pool_says_so_and_recovers() {
@@ -256,6 +262,7 @@ fn a_member_that_was_recorded_in_vain_serves_the_next_claim() {
     assert_eq!(world.get_claim("second").status.sandbox.unwrap().name, member);
 }
 
+/// ADP-022, ADP-023.
 /// DEF-013: what a claim's user changes in the meantime is looked at before it gets anything.
 #[test]
 fn a_claim_that_has_changed_since_is_decided_anew() {
@@ -338,6 +345,7 @@ fn a_claim_that_has_a_sandbox_works_without_its_pool() {
     assert_eq!(claim.status.sandbox.unwrap().name, bound);
 }
 
+/// CON-004.
 /// DEF-035, INV-12.
 #[test]
 fn a_claim_named_like_a_member_is_served() {
@@ -351,6 +359,7 @@ fn a_claim_named_like_a_member_is_served() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// CON-049.
 /// EVT-001, EVT-002, CLM-009, LIF-013, DEF-012, DEF-014: the server here refuses a delete without uid and version.
 #[test]
 fn a_claim_whose_time_is_over_says_so_once_and_goes() {
@@ -369,7 +378,7 @@ fn a_claim_whose_time_is_over_says_so_once_and_goes() {
     }
 }
 
-/// LIF-010, LIF-011, EVT-001: what it says of the end stays.
+/// LIF-010, LIF-011, CND-020, EVT-001; ACC-039, ACC-040: what it says of the end stays.
 #[test]
 fn a_claim_that_stays_when_its_time_is_over_loses_its_sandbox() {
     let mut world = World::with_pool(1);
@@ -383,6 +392,7 @@ fn a_claim_that_stays_when_its_time_is_over_loses_its_sandbox() {
     let claim = world.get_claim("claim");
     let ready = claim.status.condition(names::READY).unwrap();
     assert_eq!((&*ready.reason, claim.status.sandbox.is_none()), ("ClaimExpired", true));
+    assert_eq!(&*ready.message, "Claim expired. Sandbox cleanup initiated.");
     assert!(world.sandboxes().iter().all(|sandbox| sandbox.meta.key.name != name));
     assert_eq!(world.notes, ["Claim expired"]);
     assert_eq!(world.sandboxes().len(), 1, "the pool is full, and nothing else is left");
@@ -533,4 +543,41 @@ fn a_namespace_that_is_going_is_left_in_peace() {
     assert_eq!(world.count(Intent::CreateClaimSandbox), 1);
     assert_eq!(world.count(Intent::CreateMember), 1);
     assert_eq!(world.statuses, []);
+}
+
+/// DEF-028: a claim had recorded a member whose Pod then ended, the member could not be deleted, and when somebody deleted
+/// the Pod, nobody noticed that the member could change hands after all.
+#[test]
+fn a_recorded_member_that_loses_the_pod_that_had_ended_is_looked_at_again() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.to_string();
+    world.claim("claim");
+    world.drain_at_most(1);
+    world.refuses =
+        Some(|intent, _| (intent == Intent::DeleteMember).then(|| Refusal::Forbidden("no".into())));
+    let Object::Pod(mut pod) = world.objects[&(Kind::Pod, member.clone())].clone() else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Failed, false);
+    world.show(Object::Pod(pod));
+    world.drain();
+    assert_eq!(world.count(Intent::DeleteMember), 1);
+    world.delete(Kind::Pod, &member);
+    world.drain();
+    assert_eq!(world.count(Intent::AdoptSandbox), 1);
+}
+
+/// RES-014, ADP-063: a claim whose member is gone before it could change hands gets another.
+#[test]
+fn a_claim_that_was_promised_a_member_that_is_gone_gets_another() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    world.claim("claim");
+    world.drain_at_most(1);
+    let member = world.get_claim("claim").meta.annotation(names::SANDBOX_NAME).unwrap().clone();
+    world.delete(Kind::Sandbox, &member);
+    world.drain();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    assert_ne!(claim.status.sandbox.unwrap().name, member);
+    assert_eq!(world.statuses.len(), 1);
 }

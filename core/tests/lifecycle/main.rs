@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod claims;
+mod dying;
+mod pacing;
 mod pools;
 mod sandboxes;
+mod telling;
 mod world;

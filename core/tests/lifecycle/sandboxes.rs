@@ -1,16 +1,18 @@
 //! The lives of sandboxes that nobody has claimed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::object::{Json, Object, Phase, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::time::Wall;
 
 use crate::world::{World, is_true};
 
+/// SACC-213.
 /// SBX-078, INV-23.
 #[test]
 fn a_pod_that_is_deleted_comes_back() {
@@ -63,6 +65,7 @@ fn a_sandbox_whose_pod_is_ready_within_a_second_costs_one_status_write() {
     assert!(is_true(&status, names::READY));
 }
 
+/// SACC-012.
 /// SCND-060, SBX-143, CON-036, INV-22.
 #[test]
 fn a_suspended_sandbox_loses_its_pod_and_gets_another_when_it_runs_again() {
@@ -101,7 +104,8 @@ fn a_pod_that_lands_late_does_not_outlive_the_suspension() {
     assert!(is_true(&world.sandbox("own").status, names::SUSPENDED));
 }
 
-/// SBX-020 to SBX-026, GAP-004, INV-21; SACC-046, SACC-048.
+/// SACC-215.
+/// SBX-020, SBX-021, SBX-022, SBX-023, SBX-024, SBX-025, SBX-026, GAP-004, INV-21; SACC-046, SACC-048.
 #[test]
 fn a_sandbox_ends_at_its_time_with_one_write_that_says_so() {
     for policy in [ShutdownPolicy::Retain, ShutdownPolicy::Delete] {
@@ -170,4 +174,97 @@ fn a_service_that_is_there_already_never_makes_a_sandbox_unready() {
     assert!(is_true(&status, names::READY));
     assert!(world.objects.contains_key(&(Kind::VolumeClaim, "data-own".into())));
     assert_eq!(world.objects.keys().filter(|(kind, _)| *kind == Kind::Service).count(), 1);
+}
+
+/// SBX-077, SACC-022: a Pod stays what it was made, and conditions do not pile up.
+#[test]
+fn a_pod_outlives_whatever_changes_in_its_sandbox() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let uid = world.objects[&(Kind::Pod, "own".into())].uid();
+    for image in 0..20 {
+        let spec =
+            serde_json::json!({ "containers": [{ "name": "main", "image": format!("debian:{image}") }] });
+        world.edit(|sandbox| sandbox.pod_spec = Json::from(&spec));
+        world.pass_seconds(2);
+    }
+    assert_eq!(world.objects[&(Kind::Pod, "own".into())].uid(), uid);
+    assert_eq!((world.count(Intent::CreatePod), world.count(Intent::DeletePod)), (1, 0));
+    let conditions = &world.sandbox("own").status.conditions;
+    let kinds: Vec<_> = conditions.iter().map(|condition| &*condition.kind).collect();
+    assert_eq!(kinds, ["Suspended", "PodScheduled", "Ready"]);
+}
+
+/// SACC-016: whatever becomes of it.
+#[test]
+fn the_pod_of_another_finishes_nobody_elses_sandbox() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let mut foreign = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.delete(Kind::Sandbox, "own");
+    let Object::Pod(pod) = &mut foreign else { unreachable!() };
+    let pod = Arc::make_mut(pod);
+    (pod.meta.uid, pod.meta.owner, pod.phase) = (Uid::UNSET, None, Phase::Succeeded);
+    pod.meta.labels.clear();
+    world.kubelet = false;
+    world.show(foreign);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let status = &world.sandbox("own").status;
+    assert!(status.condition(names::FINISHED).is_none() && !is_true(status, names::READY));
+    assert!(status.pod_ips.is_empty());
+}
+
+/// SACC-043, SACC-060, META-021: a Pod that was prepared for a sandbox, and is ready, is the sandbox's own, and shows.
+#[test]
+fn a_sandbox_shows_the_pod_that_was_prepared_for_it() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let mut prepared = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.delete(Kind::Sandbox, "own");
+    let Object::Pod(pod) = &mut prepared else { unreachable!() };
+    let pod = Arc::make_mut(pod);
+    (pod.meta.uid, pod.meta.owner) = (Uid::UNSET, None);
+    pod.meta.labels = [(names::ADOPTABLE.into(), "true".into())].into_iter().collect();
+    pod.ips = vec!["10.0.0.1".into(), "fd00::1".into()];
+    let prepared = prepared.clone();
+    world.show(prepared);
+    world.sent.clear();
+    world.own_sandbox(|_| {});
+    world.settle();
+    let sandbox = world.sandbox("own");
+    assert!(is_true(&sandbox.status, names::READY));
+    assert_eq!(sandbox.status.pod_ips.iter().map(|ip| &**ip).collect::<Vec<_>>(), ["10.0.0.1", "fd00::1"]);
+    assert_eq!((&*sandbox.status.node, world.count(Intent::CreatePod)), ("node", 0));
+    assert_eq!(sandbox.meta.annotation(names::POD_NAME).map(|name| &**name), Some("own"));
+    let pod = world.objects[&(Kind::Pod, "own".into())].meta();
+    assert!(pod.is_owned_by(sandbox.meta.uid) && pod.label(names::SANDBOX_NAME_HASH).is_some());
+}
+
+/// GAP-020, SCND-041: whether a Service may begin with a digit is for the server to say, since newer ones take it. What it
+/// refuses is told, and not asked again and again.
+#[test]
+fn a_service_that_the_server_refuses_is_told_and_hardly_tried() {
+    let mut world = World::with_pool(0);
+    world.refuses = Some(|intent, _| {
+        (intent == Intent::CreateService)
+            .then(|| Refusal::Invalid("metadata.name: Invalid value: \"7\"".into()))
+    });
+    world.own_sandbox(|sandbox| sandbox.service = Some(true));
+    for _ in 0..300 {
+        world.pass(Duration::from_secs(1));
+        world.start_pods();
+    }
+    let ready = world.sandbox("own").status.condition(names::READY).cloned().unwrap();
+    let why = "Error seen: metadata.name: Invalid value: \"7\"";
+    assert_eq!((&*ready.reason, &*ready.message), ("ReconcilerError", why));
+    let tries = world.count(Intent::CreateService);
+    assert!((2..=5).contains(&tries), "{tries} tries in five minutes");
+    world.refuses = None;
+    world.settle();
+    world.pass_seconds(300);
+    assert!(is_true(&world.sandbox("own").status, names::READY));
 }

@@ -14,11 +14,13 @@ use agent_sandbox_core::object::{
     Blueprint, Claim, ClaimStatus, Json, Meta, Network, Object, Phase, PodMetadata, Pool, PoolStatus,
     Sandbox, SandboxStatus, Template, Truth, Update,
 };
+use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Policy, Wishes};
 
 /// A server that answers at once, and its watches.
 pub(crate) struct World {
+    pub(crate) config: Config,
     pub(crate) machine: Machine,
     pub(crate) objects: BTreeMap<(Kind, String), Object>,
     pub(crate) revision: u64,
@@ -36,8 +38,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn with_pool(replicas: u32) -> Self {
+        Self::of(Config::default(), replicas)
+    }
+
+    /// A pool that is refilled so long after a loss, and with so many members a second.
+    pub(crate) fn paced(delay: u64, rate: &str, replicas: u32) -> Self {
+        let refill_rate = Rate::parse(rate).unwrap();
+        let replenish_delay = Duration::from_secs(delay);
+        Self::of(Config { replenish_delay, refill_rate, ..Config::default() }, replicas)
+    }
+
+    pub(crate) fn of(config: Config, replicas: u32) -> Self {
         let mut world = Self {
-            machine: Machine::new(Config::default(), Now::default()),
+            machine: Machine::new(config.clone(), Now::default()),
+            config,
             objects: BTreeMap::new(),
             revision: 0,
             time: 1_000_000,
@@ -85,7 +99,7 @@ impl World {
     }
 
     pub(crate) fn restart(&mut self) {
-        self.machine = Machine::new(Config::default(), self.now());
+        self.machine = Machine::new(self.config.clone(), self.now());
         self.lead();
     }
 
@@ -100,9 +114,12 @@ impl World {
     }
 
     pub(crate) fn claim(&mut self, name: &str) {
-        let claim =
-            Claim { meta: meta(name), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
-        let object = self.put(Object::Claim(Arc::new(claim)));
+        self.show(Object::Claim(Arc::new(new_claim(name))));
+    }
+
+    /// Stores an object and lets the watch show it.
+    pub(crate) fn show(&mut self, object: Object) {
+        let object = self.put(object);
         self.machine.handle_event(Event::Applied(object), self.now());
     }
 
@@ -111,8 +128,7 @@ impl World {
         let lifecycle = Some(Lifecycle { shutdown, ttl: None, policy });
         let wishes = Some(Arc::new(Wishes { lifecycle, ..Wishes::default() }));
         let claim = Claim { meta: meta(name), pool: "pool".into(), wishes, status: ClaimStatus::default() };
-        let object = self.put(Object::Claim(Arc::new(claim)));
-        self.machine.handle_event(Event::Applied(object), self.now());
+        self.show(Object::Claim(Arc::new(claim)));
     }
 
     /// A sandbox called `own`, as a user makes it.
@@ -128,24 +144,21 @@ impl World {
             status: SandboxStatus::default(),
         };
         change(&mut sandbox);
-        let object = self.put(Object::Sandbox(Arc::new(sandbox)));
-        self.machine.handle_event(Event::Applied(object), self.now());
+        self.show(Object::Sandbox(Arc::new(sandbox)));
     }
 
     pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Sandbox)) {
         let mut sandbox = (*self.sandbox("own")).clone();
         change(&mut sandbox);
         sandbox.meta.generation += 1;
-        let object = self.put(Object::Sandbox(Arc::new(sandbox)));
-        self.machine.handle_event(Event::Applied(object), self.now());
+        self.show(Object::Sandbox(Arc::new(sandbox)));
     }
 
     pub(crate) fn replicas(&mut self, replicas: u32) {
         let mut pool = self.pool();
         pool.replicas = replicas;
         pool.meta.generation += 1;
-        let object = self.put(Object::Pool(Arc::new(pool)));
-        self.machine.handle_event(Event::Applied(object), self.now());
+        self.show(Object::Pool(Arc::new(pool)));
     }
 
     pub(crate) fn delete(&mut self, kind: Kind, name: &str) {
@@ -275,8 +288,7 @@ impl World {
         let blueprint = (*template.blueprint).clone();
         template.blueprint = Arc::new(Blueprint { service: Some(service), ..blueprint });
         template.meta.generation += 1;
-        let object = self.put(Object::Template(Arc::new(template)));
-        self.machine.handle_event(Event::Applied(object), self.now());
+        self.show(Object::Template(Arc::new(template)));
     }
 
     pub(crate) fn pass(&mut self, time: Duration) {
@@ -312,6 +324,22 @@ impl World {
         }
     }
 
+    /// Returns how many members the pool has.
+    pub(crate) fn members(&self) -> usize {
+        let pool = self.pool().meta.uid;
+        self.sandboxes().iter().filter(|sandbox| sandbox.meta.is_owned_by(pool)).count()
+    }
+
+    /// Lets time pass second by second, Pods start, and returns how many members there are after each.
+    pub(crate) fn members_by_second(&mut self, seconds: usize) -> Vec<usize> {
+        let second = |world: &mut Self| {
+            world.start_pods();
+            world.pass(Duration::from_secs(1));
+            world.members()
+        };
+        (0..seconds).map(|_| second(self)).collect()
+    }
+
     pub(crate) fn pool(&self) -> Pool {
         let Object::Pool(pool) = &self.objects[&(Kind::Pool, "pool".into())] else { unreachable!() };
         (**pool).clone()
@@ -331,6 +359,11 @@ impl World {
         let of_kind = self.objects.keys().filter(|(kind, _)| *kind == Kind::Sandbox);
         of_kind.map(|(_, name)| self.sandbox(name)).collect()
     }
+}
+
+/// A claim on `pool` that asks for nothing else.
+pub(crate) fn new_claim(name: &str) -> Claim {
+    Claim { meta: meta(name), pool: "pool".into(), wishes: None, status: ClaimStatus::default() }
 }
 
 pub(crate) fn meta(name: &str) -> Meta {
