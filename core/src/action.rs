@@ -33,7 +33,8 @@ pub enum Intent {
     AdoptSandbox,
     /// Make a sandbox for one claim.
     CreateClaimSandbox,
-    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim.
+    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim; or those of a member with
+    /// what members have.
     LabelSandbox,
     /// Tell the claim's user.
     SetClaimStatus,

@@ -30,6 +30,7 @@ mod keep_volumes;
 mod label_pod;
 mod label_template;
 mod mark_expired;
+mod mark_warm;
 mod migrate_record;
 mod name_pod;
 mod publish_claim_status;
@@ -92,6 +93,7 @@ pub(crate) enum RuleId {
     PublishSandboxStatus,
     NamePod,
     LabelPod,
+    MarkWarm,
     LabelTemplate,
     IsolateTemplate,
 }
@@ -147,6 +149,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     ),
     (Kind::Sandbox, RuleId::NamePod, For::Nobody, name_pod::name_pod),
     (Kind::Sandbox, RuleId::LabelPod, For::Nobody, label_pod::label_pod),
+    (Kind::Sandbox, RuleId::MarkWarm, For::Nobody, mark_warm::mark_warm),
     (Kind::Template, RuleId::LabelTemplate, For::Nobody, label_template::label_template),
     (Kind::Template, RuleId::IsolateTemplate, For::Pools, isolate_template::isolate_template),
     (Kind::NetworkPolicy, RuleId::DropClaimPolicy, For::Nobody, drop_claim_policy::drop_claim_policy),

@@ -63,7 +63,7 @@ mod tests {
         }
     }
 
-    /// DEF-020: the original counts from the member's creation, and deletes an old one at once.
+    /// WPL-024, DEF-020: the original counts from the member's creation, and deletes an old one at once.
     #[test]
     fn an_old_member_that_was_ready_until_just_now_is_given_time() {
         check(
@@ -76,6 +76,22 @@ mod tests {
         ",
             &["until 299s Stuck"],
         );
+    }
+
+    /// WPL-024: by a calendar that runs ahead of the server's, every member is old when it is made. It counts from when it
+    /// was first seen, as long as its own status says nothing.
+    #[test]
+    fn a_calendar_that_runs_ahead_makes_no_new_member_stuck() {
+        for (age, said) in [("0s", "until 300s Stuck"), ("9s", "until 291s Stuck")] {
+            let world = alloc::format!(
+                "
+                template tpl
+                pool p
+                sandbox s1 pool=p starting created=3600s age={age}
+            "
+            );
+            check(replace_stuck, Kind::Pool, &world, &[said]);
+        }
     }
 
     /// WPL-022, WPL-025, ACC-184, INV-10.
@@ -138,6 +154,7 @@ mod tests {
         );
     }
 
+    /// WPL-020, ACC-187: one whose Pod is ready is not in trouble either, although its status does not say so yet.
     #[test]
     fn a_pool_of_ready_members_waits_for_nothing() {
         check(
@@ -147,6 +164,7 @@ mod tests {
             template tpl
             pool p
             sandbox s1 pool=p ready age=90s
+            sandbox s2 pool=p ready untold unready=900s
         ",
             &[],
         );

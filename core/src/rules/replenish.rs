@@ -60,20 +60,13 @@ mod tests {
         );
     }
 
-    /// WPL-013, WPL-026, WPL-035, DEF-009, INV-08.
+    /// WPL-013, WPL-014, WPL-026, WPL-035, DEF-009, INV-08: from when its deletion is sent until it is gone.
     #[test]
     fn a_member_that_is_leaving_still_counts() {
-        check(
-            replenish,
-            Kind::Pool,
-            "
-            template tpl
-            pool p replicas=2
-            sandbox s1 pool=p ready
-            sandbox s2 pool=p terminating
-        ",
-            &[],
-        );
+        for s2 in ["sandbox s2 pool=p terminating", "sandbox s2 pool=p ready\nleaving s2"] {
+            let world = alloc::format!("template tpl\npool p replicas=2\nsandbox s1 pool=p ready\n{s2}");
+            check(replenish, Kind::Pool, &world, &[]);
+        }
     }
 
     /// WPL-026.
@@ -125,17 +118,44 @@ mod tests {
     }
 
     /// ACC-086.
-    /// DEF-015: what has no owner is nobody's business, whatever label it bears. The original takes it in, and deletes
-    /// what it does not like of it.
+    /// WPL-012, WPL-018, STL-002, DEF-015: what has no owner is nobody's business, whatever label it bears. The original
+    /// takes it in, and deletes what it does not like of it.
+    /// ACC-086.
     #[test]
     fn a_sandbox_without_an_owner_is_no_member() {
-        let world = "
-            template tpl make=b
-            pool p recreate
-            sandbox s1 make=a label:warm-pool-sandbox=f50c43ef ready
-        ";
+        for (make, mark) in [("a", ""), ("b", "mark=mark-of-b")] {
+            leaves_alone(&alloc::format!(
+                "
+                template tpl make=b
+                pool p recreate
+                sandbox s1 make={make} {mark} label:warm-pool-sandbox=f50c43ef starting unready=900s
+            "
+            ));
+        }
+    }
+
+    /// WPL-012, WPL-015: nor is another's, by its uid. That a label says so means nothing.
+    #[test]
+    fn a_sandbox_of_another_is_no_member() {
+        for owner in ["pool=q", "pool=gone", "owner=c1"] {
+            leaves_alone(&alloc::format!(
+                "
+                template tpl make=b
+                pool p recreate
+                pool q template=none
+                claim c1 records=s1
+                sandbox s1 {owner} make=a label:warm-pool-sandbox=f50c43ef ready
+            "
+            ));
+        }
+    }
+
+    /// The pool `p` makes a member beside what is there, and does nothing about that.
+    #[track_caller]
+    fn leaves_alone(world: &str) {
+        use super::super::{replace_stale::replace_stale, replace_stuck::replace_stuck, trim::trim};
         check(replenish, Kind::Pool, world, &["CreateMember a member"]);
-        for rule in [super::super::trim::trim, super::super::replace_stale::replace_stale] {
+        for rule in [trim, replace_stale, replace_stuck] {
             check(rule, Kind::Pool, world, &[]);
         }
     }

@@ -8,7 +8,8 @@
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
 //!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes;
-//!                                        make=a from=tpl mark=h; unready=9s, since its status says so)
+//!                                        make=a from=tpl mark=h; unready=9s, since its status says so; created=9s, ago
+//!                                        by the server's calendar)
 //!                                       (service=true, volumes=a,b, ports=[{"containerPort":80}])
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
@@ -214,6 +215,9 @@ impl World {
                 domain: "cluster.local",
             };
             sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());
+        }
+        if let Some(created) = value(words, "created") {
+            sandbox.meta.created = ago(created).wall;
         }
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());

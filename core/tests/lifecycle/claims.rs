@@ -581,3 +581,34 @@ fn a_claim_that_was_promised_a_member_that_is_gone_gets_another() {
     assert_ne!(claim.status.sandbox.unwrap().name, member);
     assert_eq!(world.statuses.len(), 1);
 }
+
+/// INV-28: how it ended is known from its Pod before the sandbox says so itself, and the time of that is when it was first
+/// told. With the present moment in its place the claim would be written anew at each look.
+#[test]
+fn a_claim_says_once_how_its_sandbox_ended_however_long_that_cannot_say_so() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    let Object::Pod(pod) = &world.objects[&(Kind::Pod, name.to_string())] else { unreachable!() };
+    let mut pod = (**pod).clone();
+    (pod.phase, pod.ready) = (Phase::Succeeded, false);
+    let ended = world.put(Object::Pod(Arc::new(pod)));
+    world.machine.handle_event(Event::Applied(ended), world.now());
+    world.statuses.clear();
+    for _ in 0..20 {
+        while let Some(action) = world.machine.poll_action() {
+            let outcome = if action.intent == Intent::SetSandboxStatus {
+                Outcome::Refused(Refusal::Forbidden("not now".into()))
+            } else {
+                world.execute(&action.operation)
+            };
+            world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+        }
+        world.time += 1_000_000;
+        world.machine.handle_timeout(world.now());
+    }
+    let told = world.statuses.iter().filter(|status| status.condition(names::FINISHED).is_some()).count();
+    assert_eq!((told, world.statuses.len()), (1, 1));
+}

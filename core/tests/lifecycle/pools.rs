@@ -8,7 +8,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, PoolStatus};
+use agent_sandbox_core::object::{Json, Object, PoolStatus, Sandbox, Update};
 
 use crate::world::World;
 
@@ -156,4 +156,42 @@ fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
     let creates = under_way.iter().filter(|action| action.intent == Intent::CreateMember).count();
     // Every eighth place is kept for what is not urgent.
     assert!(creates >= Config::default().in_flight_max * 7 / 8, "{creates}");
+}
+
+/// WPL-053: it comes, is edited, goes and comes again.
+#[test]
+fn a_template_that_changes_wakes_its_pools_and_one_that_goes_takes_nobody_along() {
+    let mut world = World::with_pool(2);
+    let first = world.template();
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 0);
+    world.make_template(&first);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    world.settle();
+
+    let mut pool = world.pool();
+    pool.update = Update::Recreate;
+    let pool = world.put(Object::Pool(Arc::new(pool)));
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    let mut edited = world.template();
+    let blueprint = Arc::make_mut(&mut edited.blueprint);
+    (blueprint.hash, blueprint.pod_spec) =
+        ("other".into(), Json::from(&serde_json::json!({ "hostname": "a" })));
+    world.make_template(&edited);
+    world.settle();
+    let is_new = |sandbox: &Arc<Sandbox>| sandbox.pod_spec.text().contains("hostname");
+    assert_eq!((world.members(), world.sandboxes().iter().filter(|it| is_new(it)).count()), (2, 2));
+
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 2);
+    let name = world.sandboxes()[0].meta.key.name.clone();
+    world.delete(Kind::Sandbox, &name);
+    world.settle();
+    assert_eq!(world.members(), 1);
+    world.make_template(&edited);
+    world.drain();
+    assert_eq!(world.members(), 2);
 }

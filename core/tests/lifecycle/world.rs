@@ -154,6 +154,23 @@ impl World {
         self.show(Object::Sandbox(Arc::new(sandbox)));
     }
 
+    pub(crate) fn template(&self) -> Template {
+        let Object::Template(template) = &self.objects[&(Kind::Template, "tpl".into())] else {
+            unreachable!()
+        };
+        (**template).clone()
+    }
+
+    /// Makes it, or edits the one that is there.
+    pub(crate) fn make_template(&mut self, template: &Template) {
+        let mut template = template.clone();
+        if !self.objects.contains_key(&(Kind::Template, "tpl".into())) {
+            template.meta.uid = Uid::UNSET;
+        }
+        let object = self.put(Object::Template(Arc::new(template)));
+        self.machine.handle_event(Event::Applied(object), self.now());
+    }
+
     pub(crate) fn replicas(&mut self, replicas: u32) {
         let mut pool = self.pool();
         pool.replicas = replicas;
@@ -281,10 +298,7 @@ impl World {
 
     /// Gives the template's sandboxes a Service or none.
     pub(crate) fn edit_template(&mut self, service: bool) {
-        let Object::Template(template) = &self.objects[&(Kind::Template, "tpl".into())] else {
-            unreachable!()
-        };
-        let mut template = (**template).clone();
+        let mut template = self.template();
         let blueprint = (*template.blueprint).clone();
         template.blueprint = Arc::new(Blueprint { service: Some(service), ..blueprint });
         template.meta.generation += 1;

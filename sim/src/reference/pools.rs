@@ -33,6 +33,10 @@ fn lack(pool: &Pool, store: &Store) -> Option<String> {
     if let Some(odd) = members.iter().find(|member| member.meta.label(names::WARM_POOL) != Some(&mark)) {
         return Some(format!("has {}, which its selector does not match", odd.meta.key.name));
     }
+    let is_warm = |member: &&Sandbox| member.meta.label(names::LAUNCH_TYPE).is_some_and(|it| &**it == "warm");
+    if let Some(odd) = members.iter().find(|member| !is_warm(member)) {
+        return Some(format!("has {}, which clients do not find as warm", odd.meta.key.name));
+    }
     let told = &pool.status;
     let wrong = told.replicas != want || told.ready != want || told.observed != pool.meta.generation;
     let (replicas, ready, observed, generation) =

@@ -62,7 +62,12 @@ impl Workload {
         }
         for number in 0..members {
             let name = format!("{POOL}-m{number}");
-            self.leave_sandbox(member(&name), (Kind::Pool, scene::key(POOL)));
+            let mut sandbox = member(&name);
+            if choices.chance(300) {
+                // There was a release without this label.
+                sandbox.meta.labels.remove(names::LAUNCH_TYPE);
+            }
+            self.leave_sandbox(sandbox, (Kind::Pool, scene::key(POOL)));
             if choices.chance(700) {
                 self.leave_pod(&name);
             }
