@@ -241,6 +241,18 @@ impl Operation {
         }
     }
 
+    /// Returns whether both create the same from the same. Members have names of their own, which do not count.
+    pub(crate) fn makes_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Create(Object::Sandbox(a)), Self::Create(Object::Sandbox(b))) => {
+                (&a.meta.labels, &a.meta.owner, &a.pod, &a.pod_spec, &a.volume_claims, a.service)
+                    == (&b.meta.labels, &b.meta.owner, &b.pod, &b.pod_spec, &b.volume_claims, b.service)
+            }
+            (Self::Create(a), Self::Create(b)) => a == b,
+            _ => false,
+        }
+    }
+
     /// Returns whether it may change a stored object of ours.
     pub const fn is_write(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Patch(_) | Self::Delete { .. })

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::action::{Operation, Part};
 use crate::agenda::Item;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Outcome, Refusal};
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
@@ -370,7 +370,15 @@ impl Walk {
             Outcome::AlreadyExists => self.number(4),
             Outcome::NotFound => self.number(5),
             Outcome::Throttled(_) => self.number(6),
-            Outcome::Refused(_) => self.number(7),
+            Outcome::Refused(refusal) => {
+                let (number, why) = match refusal {
+                    Refusal::Forbidden(why) => (7, why),
+                    Refusal::Invalid(why) => (9, why),
+                    Refusal::NamespaceEnding(why) => (10, why),
+                };
+                self.number(number);
+                self.text(why);
+            }
             Outcome::Unknown => self.number(8),
         }
     }
@@ -466,10 +474,14 @@ impl Machine {
         for item in self.agenda().waiting() {
             walk.item(&item);
         }
-        for (rule, uid, failures, until) in self.cooling() {
+        for (rule, uid, failures, until, refused) in self.cooling() {
             walk.number(rule as u64 | u64::from(failures) << 32);
             walk.uid(uid);
             walk.deadline(until);
+            walk.option(refused.is_some());
+            if let Some(refused) = refused {
+                walk.operation(refused);
+            }
         }
         walk.number(self.state().notices.len() as u64);
     }
@@ -594,6 +606,12 @@ impl Machine {
             walk.number(u64::from(draft.landed) | u64::from(draft.lost) << 1);
             walk.option(draft.ghost_until.is_some());
             walk.deadline(draft.ghost_until.unwrap_or_default());
+        }
+        for ((uid, kind), refused) in ledger.refused.iter() {
+            walk.uid(*uid);
+            walk.key(*kind, &refused.key);
+            walk.text(&refused.why);
+            walk.deadline(refused.since + self.config().settle);
         }
         for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);

@@ -1,6 +1,7 @@
 //! The machine: two ways in, two ways out.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -43,10 +44,12 @@ pub struct Machine {
     reached: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Cooling {
     failures: u32,
     until: Mono,
+    /// The create that the server refused: one that is made from something else need not wait.
+    refused: Option<Arc<Operation>>,
 }
 
 /// Most Kubernetes Events that wait to be written. They are for people; more of them at once nobody reads.
@@ -178,8 +181,10 @@ impl Machine {
         (self.term.unwrap_or(0), self.names_given)
     }
 
-    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono)> {
-        self.cooling.iter().map(|((rule, uid), cooling)| (*rule, *uid, cooling.failures, cooling.until))
+    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono, Option<&Operation>)> {
+        self.cooling.iter().map(|((rule, uid), cooling)| {
+            (*rule, *uid, cooling.failures, cooling.until, cooling.refused.as_deref())
+        })
     }
 
     // ----- What enters -----
@@ -264,15 +269,24 @@ impl Machine {
 
     fn run(&mut self, rule: RuleId, uid: Uid, urgency: Urgency) -> Option<Action> {
         let item = Item::Rule(rule, uid);
-        if let Some(cooling) = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono)
-        {
-            self.agenda.arm(item, cooling.until, TimeoutReason::Backoff);
+        let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
+        let cooling = cooling.map(|cooling| (cooling.until, cooling.refused.clone()));
+        if let Some((until, None)) = cooling {
+            self.agenda.arm(item, until, TimeoutReason::Backoff);
             return None;
         }
         let reached = Cell::new(self.reached);
         let view = View::new(&self.state, &self.config, self.naming(), &reached);
         let verdict = rule.run()(&view, uid, self.now);
         self.reached = reached.get();
+        let verdict = match (cooling, verdict) {
+            (Some((until, Some(refused))), Verdict::Act(_, operation))
+                if refused.makes_the_same(&operation) =>
+            {
+                Verdict::Until(until, TimeoutReason::Backoff)
+            }
+            (_, verdict) => verdict,
+        };
         match verdict {
             Verdict::Quiet => {
                 if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {

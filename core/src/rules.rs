@@ -345,3 +345,32 @@ fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Cha
     let set = to.iter().filter(|(key, value)| from.get(key) != Some(*value));
     removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::testing::said;
+    use super::*;
+
+    /// CLM-004, SBX-002: whoever is going is left in peace, whatever else would be due.
+    #[test]
+    fn nothing_is_written_about_what_is_going() {
+        let worlds = [
+            "pool p\nclaim c1 terminating\nsandbox s1 pool=p ready",
+            "pool p\nclaim c1 terminating records=s1 shows=s1 isready\nsandbox s1 owner=c1 ended",
+            "claim c1 terminating told=ClaimExpired records=s1\nsandbox s1 owner=c1 ready\nasked c1",
+            "sandbox s1 terminating nopod service=true volumes=a",
+            "sandbox s1 terminating ready over=now",
+            "sandbox s1 terminating starting suspended",
+        ];
+        for world in worlds {
+            for (kind, rule, _, run) in
+                RULES.iter().filter(|rule| matches!(rule.0, Kind::Claim | Kind::Sandbox))
+            {
+                let said = said(*run, *kind, world);
+                assert!(said.iter().all(|said| !said.contains("c1")), "{rule:?}: {said:?} in {world}");
+                let is_going = world.starts_with("sandbox");
+                assert!(!is_going || said.is_empty(), "{rule:?}: {said:?} in {world}");
+            }
+        }
+    }
+}

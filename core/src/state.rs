@@ -269,6 +269,9 @@ impl State {
         if !matches!(self.ledger.holds.get(&uid), Some(Hold::Sent(_))) {
             self.ledger.holds.remove(&uid);
         }
+        if !self.ledger.refused.is_empty() {
+            self.ledger.forget_refusals(uid);
+        }
         self.drop_members(uid);
     }
 

@@ -89,11 +89,13 @@ pub enum Fault {
     PartEdited,
     /// An older original has been at work before: its marks, records and half-done adoptions are there.
     Inherited,
+    /// The server refuses creates (403), as for a quota.
+    Refused,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -135,6 +137,7 @@ impl Fault {
         Self::SessionEnded,
         Self::PartEdited,
         Self::Inherited,
+        Self::Refused,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -186,6 +189,7 @@ impl Fault {
             Self::SessionEnded => "session-ended",
             Self::PartEdited => "part-edited",
             Self::Inherited => "inherited",
+            Self::Refused => "refused",
         }
     }
 

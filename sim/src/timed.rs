@@ -45,6 +45,8 @@ pub struct Timed<C: Controller> {
     lanes: Vec<Lane>,
     struck: [u64; Fault::ALL.len()],
     heals_at: Mono,
+    /// Until when the server refuses to create each kind.
+    refuses_until: [Mono; Kind::ALL.len()],
     facts: Vec<Fact>,
 }
 
@@ -159,6 +161,7 @@ impl<C: Controller> Timed<C> {
             lanes: vec![Lane::default(); usize::from(PLACES)],
             struck: [0; Fault::ALL.len()],
             heals_at: (Mono::default() + trouble).max(last),
+            refuses_until: Default::default(),
             facts: Vec::new(),
         };
         timed.plan(Mono::default(), What::Step(Step::Start(0)));

@@ -155,7 +155,7 @@ impl Workload {
     /// Draws when and how a claim ends by itself; sometimes its user thinks better of it, just before or just after.
     fn draw_end(&mut self, key: &Key, at: Mono, end: Mono, choices: &mut Choices) -> Wishes {
         let over = (at + choices.around(Duration::from_secs(5))).min(end);
-        use wishes::ShutdownPolicy::{Delete, DeleteForeground, Retain};
+        use wishes::ClaimShutdownPolicy::{Delete, DeleteForeground, Retain};
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
         let shutdown = scene::epoch() + over.since(Mono::default());
@@ -397,7 +397,7 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
 /// Draws how long a claim lives on after its sandbox has finished.
 fn draw_ttl(wishes: &mut Option<Wishes>, choices: &mut Choices) {
     let ttl = Some(Duration::from_secs(*choices.pick(&[0, 1, 5, 20])));
-    let policies = [wishes::ShutdownPolicy::Retain, wishes::ShutdownPolicy::Delete];
+    let policies = [wishes::ClaimShutdownPolicy::Retain, wishes::ClaimShutdownPolicy::Delete];
     let policy = *choices.pick(&policies);
     let wishes = wishes.get_or_insert_default();
     wishes.lifecycle.get_or_insert(Lifecycle { shutdown: None, ttl, policy }).ttl = ttl;

@@ -117,8 +117,10 @@ mod tests {
         );
     }
 
+    /// ACC-086.
     /// WPL-012, WPL-018, STL-002, DEF-015: what has no owner is nobody's business, whatever label it bears. The original
     /// takes it in, and deletes what it does not like of it.
+    /// ACC-086.
     #[test]
     fn a_sandbox_without_an_owner_is_no_member() {
         for (make, mark) in [("a", ""), ("b", "mark=mark-of-b")] {

@@ -23,6 +23,7 @@
 //! held s1                               (a write to it is not answered)
 //! starting s1                           (the creation of its Pod is not answered)
 //! leaving s1                            (its deletion is not answered)
+//! refused c1    sandbox c1 age=1s why   (the server refuses to make it)
 //! ```
 
 use alloc::format;
@@ -54,10 +55,13 @@ use crate::view::{Backing, View};
 /// Runs a rule on every object of a kind, oldest first, and compares what it says.
 #[track_caller]
 pub(super) fn check(rule: Run, about: Kind, world: &str, expected: &[&str]) {
+    assert_eq!(said(rule, about, world), expected);
+}
+
+/// Runs a rule on every object of a kind, oldest first, and returns what it says.
+pub(super) fn said(rule: Run, about: Kind, world: &str) -> Vec<String> {
     let world = World::read(world);
-    let said: Vec<String> =
-        world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect();
-    assert_eq!(said, expected);
+    world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect()
 }
 
 /// Compares the conditions that the oldest sandbox should show, and the parts of its status that name its Pod.
@@ -165,6 +169,7 @@ impl World {
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
+            "refused" => self.refuse(name, words),
             "leaving" => {
                 let uid = self.uid(name);
                 let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
@@ -177,6 +182,13 @@ impl World {
             }
             other => panic!("no line begins with {other:?}"),
         }
+    }
+
+    fn refuse(&mut self, subject: &str, words: &[&str]) {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(words[0])).unwrap();
+        let (slot, why) = ((kind, key(words[1])), words[3..].join(" ").as_str().into());
+        let since = ago(value(words, "age").unwrap()).mono;
+        self.state.ledger.refuse(self.uid(subject), &slot, &why, since);
     }
 
     fn add_sandbox(&mut self, name: &str, words: &[&str]) {
@@ -199,6 +211,7 @@ impl World {
                 backing: pod.as_ref().map_or(Backing::None, Backing::Own),
                 serving: Serving::None,
                 volumes: Volumes::Fine,
+                refused: [None; 3],
                 domain: "cluster.local",
             };
             sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());

@@ -134,9 +134,14 @@ impl State {
 
     /// Touches a sandbox, and those who read what its Pod is like.
     fn touch_sandbox(&mut self, uid: Uid) {
-        if let Some(entry) = self.sandboxes.get(&uid) {
-            self.touched.extend(owner(&entry.sandbox));
-            self.touch(Kind::Sandbox, uid);
+        let Some(entry) = self.sandboxes.get(&uid) else { return };
+        let owner = owner(&entry.sandbox);
+        let key = entry.sandbox.meta.key.clone();
+        self.touched.extend(owner);
+        self.touch(Kind::Sandbox, uid);
+        if owner.is_some_and(|(kind, _)| kind == Kind::Pool) {
+            // Whether a member that was recorded changes hands depends on its Pod.
+            self.touch_referrers(Kind::Sandbox, &key);
         }
     }
 

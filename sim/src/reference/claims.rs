@@ -3,7 +3,7 @@
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template};
-use agent_sandbox_core::wishes::{Policy, ShutdownPolicy, Wishes};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
 use crate::store::Store;
 
@@ -35,7 +35,7 @@ pub fn outcome<'a>(claim: &Claim, store: &'a Store) -> Outcome<'a> {
     let owned = owned.next();
     if has_expired(claim, owned, store) {
         let policy = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref()).map(|it| it.policy);
-        return if policy == Some(ShutdownPolicy::Retain) { Outcome::Expired } else { Outcome::Gone };
+        return if policy == Some(ClaimShutdownPolicy::Retain) { Outcome::Expired } else { Outcome::Gone };
     }
     if let Some(sandbox) = owned {
         return Outcome::Has(sandbox);
