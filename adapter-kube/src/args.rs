@@ -149,9 +149,11 @@ Flags of the original that tune its queues and caches are taken and change nothi
 Exit codes: 0 stopped by a signal, 1 failed or lost the lead, 2 bad flags.";
 
 /// Flags that tune what the original has and this controller does not: work queues, workers, batches, looks at the
-/// clock, write-behind, one cache client. Deployments that set them must start (CON-072).
-const WITHOUT_EFFECT: [&str; 9] = [
+/// clock, write-behind, one cache client, and that client's own limit, which is off there unless given. Deployments that set them must start (CON-072).
+const WITHOUT_EFFECT: [&str; 11] = [
     "api-connections",
+    "kube-api-burst",
+    "kube-api-qps",
     "sandbox-claim-concurrent-workers",
     "sandbox-concurrent-workers",
     "sandbox-template-concurrent-workers",
@@ -189,6 +191,7 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).hide(true);
     let flags = WITHOUT_EFFECT.into_iter().map(|name| match name {
         "separate-watch-connection" => flag(name).num_args(0..=1).require_equals(true),
+        "kube-api-qps" => flag(name).allow_negative_numbers(true),
         _ => flag(name),
     });
     Args::command().args(flags)
@@ -295,13 +298,15 @@ mod tests {
         assert!(!config("--disable-claim-observability-annotations").claim_annotations);
     }
 
-    /// CFG-002, CFG-003, CFG-004: there are no workers, no batches and no looks at the clock to tune.
+    /// CFG-002, CFG-003, CFG-004, CFG-008: there are no workers, no batches, no looks at the clock and no client with a
+    /// limit of its own to tune.
     #[test]
-    fn flags_of_pools_that_tune_what_is_not_there_are_taken() {
+    fn flags_that_tune_what_is_not_there_are_taken() {
         let line = "--sandbox-claim-concurrent-workers=50 --sandbox-warm-pool-concurrent-workers=1 \
             --sandbox-template-concurrent-workers=1 --sandbox-warm-pool-max-batch-size=300 \
-            --sandbox-warm-pool-unschedulable-recheck-interval=1m";
-        assert_eq!(read(line).unwrap().without_effect.len(), 5);
+            --sandbox-warm-pool-unschedulable-recheck-interval=1m --kube-api-qps -1 --kube-api-burst=10 \
+            --api-connections=1 --separate-watch-connection=false";
+        assert_eq!(read(line).unwrap().without_effect.len(), 9);
     }
 
     fn config(line: &str) -> Config {

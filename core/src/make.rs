@@ -94,7 +94,7 @@ fn join_metadata(pod: &mut PodMetadata, claim: &Claim) -> Result<(), Objection> 
     metadata::join(pod, &wishes.pod).map_err(|clash| Objection::other(&clash))
 }
 
-fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
+pub(crate) fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
     let blueprint = &template.blueprint;
     let mut meta = Meta::draft(key);
     meta.owner = Some(owner);

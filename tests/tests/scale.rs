@@ -9,7 +9,7 @@ use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
 use agent_sandbox_sim::store::Store;
 use agent_sandbox_tests::cluster::{Namespace, block_on};
-use agent_sandbox_tests::control_plane;
+use agent_sandbox_tests::control_plane::{self, ControlPlane};
 use agent_sandbox_tests::controller::Controller;
 use agent_sandbox_tests::objects::{claims, create_claim, create_pool, extensions, is_done};
 use agent_sandbox_tests::watch_log::WatchLog;
@@ -42,11 +42,7 @@ fn a_pool_follows_its_scale_and_its_selector_selects_its_members_alone() {
     block_on(async {
         let namespace = Namespace::new(&plane, "scale").await;
         let log = WatchLog::begin(namespace.client(), namespace.name()).await;
-        let program = Path::new(env!("CARGO_BIN_EXE_controller-under-test"));
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("scale");
-        fs::create_dir_all(&dir).expect("the target folder is writable");
-        let flags = ["--extensions", "--leader-elect=false"];
-        let mut controller = Controller::start(&plane, program, &dir, "controller", &flags);
+        let mut controller = start(&plane, "scale", &[]);
         controller.leads().await;
 
         create_pool(&namespace, 0).await;
@@ -73,6 +69,42 @@ fn a_pool_follows_its_scale_and_its_selector_selects_its_members_alone() {
         assert_eq!(selected(&namespace, &selector).await, members(&log));
         controller.stop().await;
     });
+}
+
+/// CFG-007, RFL-010: the whole way from the flag to what the server has stored.
+#[test]
+fn a_pool_fills_no_faster_than_the_flag_says() {
+    const NAME: &str = "a_pool_fills_no_faster_than_the_flag_says";
+    let Some(plane) = control_plane::require_or_skip(NAME) else { return };
+    if plane.is_existing() {
+        eprintln!("skipped: {NAME}: a controller of all namespaces does not belong into an existing cluster");
+        return;
+    }
+    block_on(async {
+        let namespace = Namespace::new(&plane, "pace").await;
+        let log = WatchLog::begin(namespace.client(), namespace.name()).await;
+        let mut controller = start(&plane, "pace", &["--sandbox-warm-pool-max-refill-rate=1"]);
+        controller.leads().await;
+        create_pool(&namespace, 4).await;
+        log.until("the pool is full", PATIENCE, |store| is_done(store, 4)).await;
+        let made = log.ask(|store| {
+            let sandboxes = store.list(Kind::Sandbox).iter();
+            let made: Vec<_> = sandboxes.map(|sandbox| sandbox.meta().created).collect();
+            made.iter().max().copied().zip(made.iter().min().copied())
+        });
+        let (last, first) = made.expect("the pool has members");
+        // The server counts whole seconds.
+        assert!(last.since(first) >= Duration::from_secs(2), "from {first} to {last}");
+        controller.stop().await;
+    });
+}
+
+fn start<'a>(plane: &'a ControlPlane, name: &str, flags: &[&str]) -> Controller<'a> {
+    let program = Path::new(env!("CARGO_BIN_EXE_controller-under-test"));
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&dir).expect("the target folder is writable");
+    let flags = [&["--extensions", "--leader-elect=false"], flags].concat();
+    Controller::start(plane, program, &dir, "controller", &flags)
 }
 
 async fn scale(pools: &Api<DynamicObject>) -> Scale {

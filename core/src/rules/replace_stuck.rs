@@ -77,6 +77,35 @@ mod tests {
         said("sandbox s1 pool=p starting created=3600s age=9s", &["until 291s Stuck"]);
     }
 
+    /// WPL-041, ACC-187.
+    #[test]
+    fn a_pool_is_woken_at_the_first_deadline() {
+        check(
+            replace_stuck,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=4
+            sandbox s1 pool=p starting unready=100s
+            sandbox s2 pool=p starting unready=200s
+            sandbox s3 pool=p ended unready=9s
+            sandbox s4 pool=p unschedulable unready=290s
+        ",
+            &["until 21s Stuck"],
+        );
+        check(
+            replace_stuck,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=2
+            sandbox s1 pool=p starting unready=100s
+            sandbox s2 pool=p starting unready=200s
+        ",
+            &["until 100s Stuck"],
+        );
+    }
+
     /// WPL-022, WPL-025, ACC-184, INV-10.
     #[test]
     fn a_member_for_which_there_is_no_room_is_left_alone() {

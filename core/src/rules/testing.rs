@@ -437,7 +437,7 @@ fn json(words: &[&str]) -> Json {
     }
 }
 
-fn template(name: &str, words: &[&str]) -> Template {
+pub(crate) fn template(name: &str, words: &[&str]) -> Template {
     let spec = serde_json::json!({ "podTemplate": { "spec": { "containers": [{ "name": "main" }] } } });
     let Object::Template(template) = decoded(Kind::Template, name, spec, words) else { unreachable!() };
     let is_unmanaged = words.contains(&"unmanaged");

@@ -1,10 +1,12 @@
 //! How fast pools are refilled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::object::Object;
 
 use crate::world::World;
 
@@ -45,6 +47,23 @@ fn a_process_that_leads_again_begins_anew() {
     world.lead();
     world.drain();
     assert_eq!(world.members(), 2);
+}
+
+/// WPL-001, RFL-001.
+#[test]
+fn another_pool_of_the_same_name_begins_anew() {
+    let mut world = World::paced(60, "1", 2);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    assert_eq!(world.members(), 1);
+    let mut pool = world.pool();
+    world.delete(Kind::Pool, "pool");
+    (pool.meta.uid, pool.replicas) = (Uid::UNSET, 1);
+    let pool = world.put(Object::Pool(Arc::new(pool)));
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    world.drain();
+    assert_eq!(world.members(), 1);
 }
 
 /// RFL-005: as in the original, on purpose.
