@@ -30,7 +30,7 @@ pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
     let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
     changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
-    changes.push(Change::Owner(Owner::new(Kind::Sandbox, &sandbox.meta)));
+    changes.extend(Change::owned(&pod.meta, Owner::new(Kind::Sandbox, &sandbox.meta)));
     patch(Intent::AdoptPod, Kind::Pod, &pod.meta, Part::Main, changes)
 }
 
