@@ -2,6 +2,8 @@ use super::{Verdict, differences, patch};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::make::pod_metadata;
+use crate::mutant::Mutant;
+use crate::names;
 use crate::patch::Change;
 use crate::time::Now;
 use crate::view::{Backing, View};
@@ -22,6 +24,10 @@ pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
+    let mut labels = labels;
+    if view.config.has(Mutant::ForeignLabelsDropped) {
+        labels.retain(|key, _| names::is_reserved(key) || sandbox.pod.labels.contains_key(key));
+    }
     let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
     changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
     if changes.is_empty() {

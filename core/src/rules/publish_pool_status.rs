@@ -5,6 +5,7 @@ use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::PoolStatus;
 use crate::patch::Change;
@@ -25,13 +26,17 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         return Verdict::Quiet;
     }
     let members = view.members(pool.meta.uid);
-    let status = PoolStatus {
+    let mut status = PoolStatus {
         replicas: members.map_or(0, |members| members.live),
         ready: members.map_or(0, |members| members.live_ready),
         selector: format!("{}={}", names::WARM_POOL, names::name_hash(&pool.meta.key.name)).into(),
         observed: pool.meta.generation,
     };
-    if status == pool.status {
+    if view.config.has(Mutant::ZeroUntold) && status.replicas == 0 {
+        (status.replicas, status.ready) = (pool.status.replicas, pool.status.ready);
+    }
+    let is_told = view.config.has(Mutant::PoolStatusOnce) && pool.status.observed == pool.meta.generation;
+    if status == pool.status || is_told {
         return Verdict::Quiet;
     }
     if let Some(sent) = entry.status_sent.filter(|_| pool.status.observed == pool.meta.generation) {
