@@ -650,7 +650,7 @@ fn a_transfer_that_comes_too_late_is_decided_anew_and_not_told() {
         world.settle();
         let claim = world.get_claim("claim");
         assert!(claim.status.is_ready());
-        assert_eq!(&*claim.status.sandbox.unwrap().name == member, !is_gone);
+        assert_eq!(*claim.status.sandbox.unwrap().name == member, !is_gone);
         assert_eq!(world.count(Intent::ClearAssignment), if is_gone { 4 } else { 0 });
         assert_eq!(world.statuses.len(), 1, "{:?}", world.statuses);
     }
