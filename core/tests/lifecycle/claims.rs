@@ -699,3 +699,33 @@ fn a_claim_ends_after_its_sandbox_has_finished() {
         }
     }
 }
+
+/// INV-32: a claim on which the server refuses to record anything keeps nobody waiting, whether there are members or not. It is
+/// tried again now and then, and at once when it changes.
+#[test]
+fn a_claim_that_cannot_be_recorded_keeps_nobody_waiting() {
+    for replicas in [0, 2] {
+        let mut world = World::with_pool(replicas);
+        world.settle();
+        world.barred = Some("first");
+        for claim in ["first", "second", "third"] {
+            world.claim(claim);
+            world.pass_seconds(1);
+        }
+        world.settle();
+        for claim in ["second", "third"] {
+            assert!(world.get_claim(claim).status.is_ready(), "{claim}, {replicas} members");
+        }
+        world.pass_seconds(300);
+        let tries = world.count(Intent::RecordAssignment) + world.count(Intent::RecordColdStart);
+        assert!((5..16).contains(&tries), "{tries} tries in five minutes");
+        world.barred = None;
+        let mut claim = world.get_claim("first");
+        claim.meta.generation += 1;
+        world.show(Object::Claim(Arc::new(claim)));
+        world.pass(Duration::from_secs(2));
+        world.start_pods();
+        world.drain();
+        assert!(world.get_claim("first").status.is_ready(), "{replicas} members");
+    }
+}
