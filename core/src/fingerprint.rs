@@ -446,6 +446,10 @@ impl Walk {
                 self.number(4);
                 self.key(*kind, key);
             }
+            Item::Unbar(uid) => {
+                self.number(6);
+                self.uid(*uid);
+            }
             Item::Notice => self.number(5),
         }
     }
@@ -617,6 +621,12 @@ impl Machine {
             walk.key(*kind, &refused.key);
             walk.text(&refused.why);
             walk.deadline(refused.since + self.config().settle);
+        }
+        for (uid, bar) in ledger.barred.iter() {
+            walk.uid(*uid);
+            walk.number(u64::from(bar.failures));
+            walk.option(bar.until.is_some());
+            walk.deadline(bar.until.unwrap_or_default());
         }
         for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);

@@ -230,7 +230,7 @@ impl Machine {
     fn urgency(&self, item: &Item) -> Urgency {
         match item {
             Item::Rule(rule, uid) => self.urgency_of(rule.who(), *uid),
-            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) => Urgency::Claim,
+            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) | Item::Unbar(_) => Urgency::Claim,
             Item::Notice => Urgency::Background,
         }
     }
@@ -257,6 +257,10 @@ impl Machine {
             Item::Rule(rule, uid) => self.run(rule, uid, urgency),
             Item::Look(kind, key) => self.look(kind, key, urgency),
             Item::RepeatWrite(uid) => self.repeat_write(uid),
+            Item::Unbar(claim) => {
+                self.unbar(claim);
+                None
+            }
             Item::RepeatCreate(kind, key) => self.repeat_create(&(kind, key)),
             Item::Notice => {
                 let notice = self.state.notices.pop_front()?;

@@ -207,7 +207,8 @@ pub(crate) fn pod_metadata(sandbox: &Sandbox, labels: &Labels, annotations: &Lab
 /// Sets what the template wants, removes what it once set and wants no more, and returns the record of what it set.
 fn propagate(present: &mut Labels, wanted: &Labels, recorded: Option<&Text>) -> Text {
     for key in recorded.map_or("", |text| text).split(',') {
-        if !is_tracking(key) && key != names::SANDBOX_NAME_HASH && !wanted.contains_key(key) {
+        let is_kept = wanted.contains_key(key) && !names::is_reserved(key);
+        if !is_tracking(key) && key != names::SANDBOX_NAME_HASH && !is_kept {
             present.remove(key);
         }
     }

@@ -18,7 +18,7 @@ use crate::view::View;
 pub(super) fn stamp_first_ready(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     let is_stamped = claim.meta.annotation(names::FIRST_READY_AT).is_some()
-        && !(view.config.has(Mutant::StampsAgain) && now.wall.micros() % 16 != 0);
+        && !(view.config.has(Mutant::StampsAgain) && now.wall.since(claim.meta.created).as_secs() < 3);
     if is_stamped || !claim.status.is_ready() || claim.meta.terminating || view.is_held(claim.meta.uid) {
         return Verdict::Quiet;
     }
