@@ -81,7 +81,7 @@ fn entries(path: &str) -> Vec<Entry> {
 
 /// What a page of requirements says of the original. What is a defect has its own line.
 fn otherwise(page: &str) -> Vec<Entry> {
-    let text = read(&format!("docs/spec/{page}.md"));
+    let text = read(format!("docs/spec/{page}.md"));
     let lines = text.lines().filter_map(|line| Some((defined(line)?, line)));
     let is_known =
         |line: &str| citations(line).any(|id| KNOWN.iter().any(|(family, ..)| id.starts_with(family)));
