@@ -203,13 +203,10 @@ fn a_member_whose_pod_ended_is_given_no_more_time_than_one_that_is_not_ready() {
     let mut world = World::of(Config { readiness_grace: Duration::from_secs(4), ..Config::default() }, 1);
     world.settle();
     world.kubelet = false;
-    let mut pod = world.objects.values().find_map(|object| match object {
-        Object::Pod(pod) => Some(pod.clone()),
-        _ => None,
-    });
-    let pod = pod.as_mut().unwrap();
-    (Arc::make_mut(pod).phase, Arc::make_mut(pod).ready) = (Phase::Succeeded, false);
-    let pod = world.put(Object::Pod(pod.clone()));
+    let pod = world.objects.values().find(|object| object.kind() == Kind::Pod).cloned();
+    let Some(Object::Pod(mut pod)) = pod else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Succeeded, false);
+    let pod = world.put(Object::Pod(pod));
     world.show(pod);
     world.drain();
     world.pass(Duration::from_secs(2));
