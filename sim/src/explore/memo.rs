@@ -17,7 +17,7 @@ use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
 use agent_sandbox_core::time::{Mono, Now};
 
-use super::fingerprints::{Entry, Fingerprints};
+use super::fingerprints::Fingerprints;
 use super::scope::{FAR, Scope};
 use crate::controller::Controller;
 
@@ -27,18 +27,46 @@ pub(super) struct Machines {
     config: Config,
     far: Duration,
     version_mask: u64,
-    /// Those that are remembered, in the order in which they were met.
+    generation_max: usize,
+    young: Generation,
+    /// What was not asked for since is forgotten with the next generation.
+    old: Generation,
+    met: u64,
+    worked: u64,
+    reached: u64,
+    nothing: Rc<[Action]>,
+}
+
+/// What is remembered of one stretch of a search.
+#[derive(Debug, Default)]
+struct Generation {
+    /// In the order in which they were met.
     known: Vec<Rc<Known>>,
     /// Fingerprint of a machine → its place in `known`.
     machines: Fingerprints,
     /// Fingerprint of a machine and an event → place in `reactions`.
     asked: Fingerprints,
     reactions: Vec<Reaction>,
-    known_max: usize,
-    met: u64,
-    worked: u64,
-    reached: u64,
-    nothing: Rc<[Action]>,
+}
+
+impl Generation {
+    fn machine(&self, fingerprint: u64) -> Option<&Rc<Known>> {
+        self.machines.get(fingerprint).map(|place| &self.known[place as usize])
+    }
+
+    fn reaction(&self, asked: u64) -> Option<&Reaction> {
+        self.asked.get(asked).map(|place| &self.reactions[place as usize])
+    }
+
+    fn add_machine(&mut self, fingerprint: u64, known: Rc<Known>) {
+        self.machines.insert(fingerprint, self.known.len() as u32);
+        self.known.push(known);
+    }
+
+    fn add_reaction(&mut self, asked: u64, reaction: Reaction) {
+        self.asked.insert(asked, self.reactions.len() as u32);
+        self.reactions.push(reaction);
+    }
 }
 
 /// One situation of a machine.
@@ -90,18 +118,16 @@ enum Input {
 impl Machines {
     /// Returns an empty memory for machines with one configuration.
     ///
-    /// `version_mask` says which bits of a version stand for a state; when `known_max` machines are remembered, all are
-    /// forgotten but those in use, and the memory begins anew.
-    pub(super) fn new(scope: &Scope, version_mask: u64, known_max: usize) -> Rc<RefCell<Self>> {
+    /// `version_mask` says which bits of a version stand for a state; after `generation_max` machines a new generation
+    /// begins.
+    pub(super) fn new(scope: &Scope, version_mask: u64, generation_max: usize) -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self {
             config: scope.config(),
             far: FAR,
             version_mask,
-            known_max,
-            known: Vec::new(),
-            machines: Fingerprints::default(),
-            asked: Fingerprints::default(),
-            reactions: Vec::new(),
+            generation_max,
+            young: Generation::default(),
+            old: Generation::default(),
             met: 0,
             worked: 0,
             reached: 0,
@@ -124,27 +150,34 @@ impl Machines {
         self.reached
     }
 
+    /// Begins a new generation: what nobody asked for since the last one began is forgotten, unless it is in use.
+    ///
+    /// A search that goes breadth first asks for a machine within a few moves, or never again.
+    pub(super) fn age(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+
     fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> Rc<Known> {
         self.reached |= machine.reached();
-        if self.known.len() >= self.known_max {
-            self.known.clear();
-            self.reactions.clear();
-            (self.machines, self.asked) = Default::default();
-        }
         let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask: self.version_mask });
         machine.visit(&mut walk);
-        match self.machines.insert(walk.exact_fingerprint(), self.known.len() as u32) {
-            Entry::Known(place) => self.known[place as usize].clone(),
-            Entry::New => {
-                let timeout = machine.poll_timeout();
-                let number = self.met;
-                self.met += 1;
-                let known =
-                    Rc::new(Known { number, machine, now, fingerprint: walk.fingerprint(), sent, timeout });
-                self.known.push(known.clone());
-                known
-            }
+        let exact = walk.exact_fingerprint();
+        if let Some(known) = self.young.machine(exact) {
+            return known.clone();
         }
+        let known = if let Some(known) = self.old.machine(exact) {
+            known.clone()
+        } else {
+            let timeout = machine.poll_timeout();
+            let number = self.met;
+            self.met += 1;
+            Rc::new(Known { number, machine, now, fingerprint: walk.fingerprint(), sent, timeout })
+        };
+        if self.young.known.len() >= self.generation_max {
+            self.age();
+        }
+        self.young.add_machine(exact, known.clone());
+        known
     }
 
     /// Names an action after what it asks for: the machine never has the same under way twice.
@@ -166,12 +199,14 @@ impl Machines {
             Input::Passed => walk.number(101),
         }
         let asked = walk.exact_fingerprint();
-        if let Some(place) = self.asked.get(asked) {
-            return self.reactions[place as usize].clone();
+        if let Some(reaction) = self.young.reaction(asked) {
+            return reaction.clone();
         }
-        let reaction = self.work_out(known, elapsed, input);
-        self.asked.insert(asked, self.reactions.len() as u32);
-        self.reactions.push(reaction.clone());
+        let reaction = match self.old.reaction(asked) {
+            Some(reaction) => reaction.clone(),
+            None => self.work_out(known, elapsed, input),
+        };
+        self.young.add_reaction(asked, reaction.clone());
         reaction
     }
 
