@@ -91,6 +91,8 @@ enum Turn {
 #[derive(Clone, Debug, Default)]
 struct Timers {
     by_item: BTreeMap<Item, (Mono, TimeoutReason)>,
+    /// Rules that wait on any object: most never do, and every run of a rule asks.
+    rules: RuleSet,
     due: BTreeSet<(Mono, Item)>,
 }
 
@@ -151,16 +153,27 @@ impl Agenda {
     /// Wakes an item at a time; replaces its earlier timer.
     pub(crate) fn arm(&mut self, item: Item, at: Mono, reason: TimeoutReason) {
         self.disarm(&item);
+        if let Item::Rule(rule, _) = item {
+            self.timers.rules = self.timers.rules.with(RuleSet::of(rule));
+        }
         self.timers.due.insert((at, item.clone()));
         self.timers.by_item.insert(item, (at, reason));
     }
 
     /// Takes an item's timer away.
     pub(crate) fn disarm(&mut self, item: &Item) {
-        if self.timers.by_item.contains_key(item)
-            && let Some((at, _)) = self.timers.by_item.remove(item)
+        let rule = if let Item::Rule(rule, _) = item { RuleSet::of(*rule) } else { RuleSet::default() };
+        if rule.without(self.timers.rules) != RuleSet::default() || !self.timers.by_item.contains_key(item) {
+            return;
+        }
+        let timers = &mut *self.timers;
+        if let Some((at, _)) = timers.by_item.remove(item) {
+            timers.due.remove(&(at, item.clone()));
+        }
+        if let Item::Rule(rule, _) = item
+            && !timers.wait_for(*rule)
         {
-            self.timers.due.remove(&(at, item.clone()));
+            timers.rules = timers.rules.without(RuleSet::of(*rule));
         }
     }
 
@@ -190,6 +203,14 @@ impl Agenda {
     /// Forgets what is to be looked at, and all timers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Timers {
+    /// Returns whether a rule waits on any object.
+    fn wait_for(&self, rule: RuleId) -> bool {
+        let next = self.by_item.range(Item::Rule(rule, Uid::UNSET)..).next();
+        matches!(next, Some((Item::Rule(next, _), _)) if *next == rule)
     }
 }
 

@@ -41,6 +41,11 @@ impl Labels {
         self.place(key).ok().map(|place| &self.0[place].1)
     }
 
+    /// Returns a key's text: the one that is there, where there is one.
+    pub(crate) fn key(&self, key: &str) -> Text {
+        self.place(key).map_or_else(|_| key.into(), |place| self.0[place].0.clone())
+    }
+
     /// Returns whether a key is there.
     pub fn contains_key(&self, key: &str) -> bool {
         self.place(key).is_ok()

@@ -82,11 +82,33 @@ pub fn is_reserved(key: &str) -> bool {
 
 /// Returns the hash that stands for a name in label values: FNV-1a, 32 bits, 8 hex digits (HSH-001).
 pub fn name_hash(name: &str) -> Text {
+    digits(&hash_digits(name)).into()
+}
+
+/// Returns whether a label value is the hash of a name.
+pub(crate) fn is_name_hash(value: &str, name: &str) -> bool {
+    value.as_bytes() == hash_digits(name)
+}
+
+fn hash_digits(name: &str) -> [u8; 8] {
     let hash =
         name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let digit = |place: usize| b"0123456789abcdef"[(hash >> (28 - 4 * place) & 0xf) as usize];
-    let digits: [u8; 8] = core::array::from_fn(digit);
-    core::str::from_utf8(&digits).expect("digits are ASCII").into()
+    core::array::from_fn(|place| b"0123456789abcdef"[(hash >> (28 - 4 * place) & 0xf) as usize])
+}
+
+fn digits(digits: &[u8; 8]) -> &str {
+    core::str::from_utf8(digits).expect("digits are ASCII")
+}
+
+/// Returns the label selector of a sandbox's Pod, as the sandbox's status shows it.
+pub(crate) fn pod_selector(sandbox: &str) -> Text {
+    format!("{SANDBOX_NAME_HASH}={}", digits(&hash_digits(sandbox))).into()
+}
+
+/// Returns whether a label selector is that of a sandbox's Pod.
+pub(crate) fn is_pod_selector(selector: &str, sandbox: &str) -> bool {
+    let hash = selector.strip_prefix(SANDBOX_NAME_HASH).and_then(|rest| rest.strip_prefix('='));
+    hash.is_some_and(|hash| is_name_hash(hash, sandbox))
 }
 
 /// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process

@@ -1,5 +1,6 @@
 //! What a rule may ask. Answers are ordered and read-only.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -144,7 +145,12 @@ impl<'a> View<'a> {
     }
 
     /// Returns the status that a sandbox should show. `expired` says whether its time is over.
-    pub(crate) fn sandbox_status(&self, sandbox: &Sandbox, expired: bool, now: Wall) -> SandboxStatus {
+    pub(crate) fn sandbox_status<'s>(
+        &self,
+        sandbox: &'s Sandbox,
+        expired: bool,
+        now: Wall,
+    ) -> Cow<'s, SandboxStatus> {
         let parts = Parts {
             backing: self.backing(sandbox),
             serving: self.serving(sandbox),

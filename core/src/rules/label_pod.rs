@@ -1,8 +1,7 @@
-use super::{Verdict, differences, patch};
+use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
-use crate::make::pod_metadata;
-use crate::patch::Change;
+use crate::make::pod_changes;
 use crate::time::Now;
 use crate::view::{Backing, View};
 
@@ -21,9 +20,7 @@ pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if pod.meta.terminating || view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }
-    let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
-    let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
-    changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
+    let changes = pod_changes(sandbox, &pod.meta);
     if changes.is_empty() {
         return Verdict::Quiet;
     }

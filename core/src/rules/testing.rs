@@ -197,7 +197,7 @@ impl World {
                 volumes: Volumes::Fine,
                 domain: "cluster.local",
             };
-            sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());
+            sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default()).into_owned();
         }
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());

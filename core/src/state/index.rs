@@ -461,8 +461,8 @@ impl State {
 
     /// Returns the children of a kind.
     pub(crate) fn children(&self, owner: Uid, kind: Kind) -> impl Iterator<Item = Uid> + use<'_> {
-        let range = (owner, kind, Uid::UNSET)..=(owner, kind, Uid::from_bits(u128::MAX));
-        self.children.range(range).map(|(_, _, child)| *child)
+        let rest = self.children.range((owner, kind, Uid::UNSET)..);
+        rest.take_while(move |child| (child.0, child.1) == (owner, kind)).map(|(_, _, child)| *child)
     }
 }
 
