@@ -7,6 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::id::{Key, Kind, Uid};
 use crate::rules::{RuleId, RuleSet};
 use crate::shared::Shared;
+use crate::table::Table;
 use crate::time::Mono;
 
 /// Who waits for it.
@@ -77,7 +78,7 @@ struct Waiting {
     /// the one that `rules` and `others` name.
     queues: [VecDeque<Turn>; 3],
     /// Shape: object → its rules that wait, by urgency. Never without any.
-    rules: BTreeMap<Uid, [RuleSet; 3]>,
+    rules: Table<Uid, [RuleSet; 3]>,
     others: BTreeMap<Item, Urgency>,
 }
 
@@ -120,7 +121,7 @@ impl Agenda {
     /// Adds rules of one object, or makes them more urgent.
     pub(crate) fn add_rules(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
         let waiting = &mut *self.waiting;
-        let known = waiting.rules.entry(uid).or_default();
+        let known = waiting.rules.get_or_default(uid);
         let (as_urgent, less_urgent) = known.split_at_mut(urgency as usize + 1);
         let new = as_urgent.iter().fold(rules, |new, known| new.without(*known));
         if new.is_empty() {

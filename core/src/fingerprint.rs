@@ -488,56 +488,50 @@ impl Machine {
     fn visit_objects(&self, walk: &mut Walk) {
         let state = self.state();
         let config = self.config();
-        walk.number(state.claims.len() as u64);
-        for (uid, entry) in state.claims.iter() {
+        walk.set(state.claims.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.claim.meta.version);
             walk.deadline(entry.seen.mono + config.adopt_grace);
             walk.text(entry.promised.as_deref().unwrap_or_default());
-        }
+        });
         // Who came first, where the calendar tells it.
         for queue in state.waiting.values() {
             queue.iter().for_each(|order| walk.uid(order.2));
         }
-        walk.number(state.pools.len() as u64);
-        for (uid, entry) in state.pools.iter() {
+        walk.set(state.pools.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.pool.meta.version);
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
             walk.option(entry.told_blocked);
-        }
-        for (uid, template) in state.templates.iter() {
+        });
+        walk.set(state.templates.unordered(), |walk, (uid, template)| {
             walk.uid(*uid);
             walk.version(template.meta.version);
-        }
-        walk.number(state.sandboxes.len() as u64);
-        for (uid, entry) in state.sandboxes.iter() {
+        });
+        walk.set(state.sandboxes.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.sandbox.meta.version);
             walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
-        }
-        for members in state.members.values() {
+        });
+        walk.set(state.members.unordered(), |walk, (_, members)| {
             members.victims.iter().for_each(|victim| walk.uid(victim.4));
-        }
-        walk.number(state.pods.len() as u64);
-        for (uid, pod) in state.pods.iter() {
+        });
+        walk.set(state.pods.unordered(), |walk, (uid, pod)| {
             walk.uid(*uid);
             walk.version(pod.meta.version);
-        }
-        walk.number(state.dependents.len() as u64);
-        for (uid, object) in state.dependents.iter() {
+        });
+        walk.set(state.dependents.unordered(), |walk, (uid, object)| {
             walk.uid(*uid);
             walk.version(object.version());
-        }
-        walk.number(state.tombstones.len() as u64);
-        for (uid, tombstone) in state.tombstones.iter() {
+        });
+        walk.set(state.tombstones.unordered(), |walk, (uid, tombstone)| {
             walk.uid(*uid);
             let (known, deleted) = tombstone.versions();
             walk.order(known);
             walk.option(deleted.is_some());
             walk.order(deleted.unwrap_or_default());
-        }
+        });
         for (kind, key) in state.absent.iter() {
             walk.key(*kind, key);
         }
@@ -559,7 +553,7 @@ impl Machine {
             walk.number(u64::from(sent.lost));
             walk.purpose(&sent.purpose);
         });
-        for (uid, hold) in ledger.holds.iter() {
+        walk.set(ledger.holds.unordered(), |walk, (uid, hold)| {
             walk.uid(*uid);
             match hold {
                 Hold::Sent(_) => walk.number(1),
@@ -573,7 +567,7 @@ impl Machine {
                     walk.version(*version);
                 }
             }
-        }
+        });
         for ((kind, key), draft) in ledger.drafts.iter() {
             walk.key(*kind, key);
             walk.purpose(&draft.purpose);
@@ -598,7 +592,7 @@ impl Machine {
 
     /// Visits what a list as of `at` is too old to tell: what it lacks and is not newer is gone.
     pub fn visit_list(&self, kind: Kind, at: Version, walk: &mut Walk) {
-        self.state().versions(kind).for_each(|version| walk.option(version <= at));
+        walk.set(self.state().versions(kind), |walk, version| walk.option(version <= at));
     }
 
     /// Returns whether this machine takes an object to be there.

@@ -13,6 +13,7 @@ use crate::agenda::Urgency;
 use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::rules::RuleId;
 use crate::shared::Shared;
+use crate::table::Table;
 use crate::time::Mono;
 
 /// What an action was for: enough to send it again.
@@ -94,7 +95,7 @@ pub(crate) struct Look {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) sent: Shared<BTreeMap<ActionId, Sent>>,
-    pub(crate) holds: Shared<BTreeMap<Uid, Hold>>,
+    pub(crate) holds: Shared<Table<Uid, Hold>>,
     pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Draft>>,
     pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
     next: u64,

@@ -105,7 +105,7 @@ impl<'a> View<'a> {
     /// Returns a sandbox's own Pods, going or not: one, save where somebody gave it more.
     pub(crate) fn pods_of(&self, sandbox: Uid) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
         let state = self.state;
-        state.children(sandbox, Kind::Pod).filter_map(|pod| state.pods.get(&pod))
+        state.children(sandbox).filter_map(|pod| state.pods.get(&pod))
     }
 
     /// Returns whether the Pod of a sandbox has run to its end.
@@ -177,12 +177,12 @@ impl<'a> View<'a> {
 
     /// Returns whether a claim owns a sandbox, as far as is known.
     pub(crate) fn has_sandbox(&self, claim: Uid) -> bool {
-        self.state.child(claim, Kind::Sandbox).is_some()
+        self.state.child(claim).is_some()
     }
 
     /// Returns the sandbox that a claim owns, recorded or not.
     pub(crate) fn owned_sandbox(&self, claim: Uid) -> Option<&'a Sandbox> {
-        let uid = self.state.child(claim, Kind::Sandbox)?;
+        let uid = self.state.child(claim)?;
         self.sandbox(uid).map(|entry| &*entry.sandbox)
     }
 
@@ -193,7 +193,7 @@ impl<'a> View<'a> {
             Some(recorded) => {
                 self.holder(Kind::Sandbox, &claim.meta.key.sibling(recorded.clone())).known()?
             }
-            None => self.state.child(claim.meta.uid, Kind::Sandbox)?,
+            None => self.state.child(claim.meta.uid)?,
         };
         self.sandbox(uid).filter(|entry| entry.sandbox.meta.is_owned_by(claim.meta.uid))
     }

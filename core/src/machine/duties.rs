@@ -30,8 +30,8 @@ impl Machine {
                 self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
             }
         }
-        for (uid, hold) in self.state.ledger.holds.iter() {
-            match hold {
+        for uid in &self.state.ledger.holds.sorted_keys() {
+            match &self.state.ledger.holds[uid] {
                 Hold::Unsettled(lost) => {
                     self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
                 }
@@ -138,7 +138,7 @@ impl Machine {
         if let Some(entry) = self.state.sandboxes.get(&subject) {
             let sandbox = &entry.sandbox;
             let is_missing = match purpose.operation.kind() {
-                Kind::Pod => self.state.child(subject, Kind::Pod).is_none() && !sandbox.suspended,
+                Kind::Pod => self.state.child(subject).is_none() && !sandbox.suspended,
                 Kind::Service => sandbox.service == Some(true),
                 Kind::VolumeClaim => true,
                 Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => false,
