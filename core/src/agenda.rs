@@ -83,8 +83,8 @@ struct Waiting {
 }
 
 /// A place in a queue: some rules of one object, or something else.
-#[derive(Clone, Debug)]
-enum Turn {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
     Rules(Uid, RuleSet),
     Other(Item),
 }
@@ -132,8 +132,8 @@ impl Agenda {
         waiting.queues[urgency as usize].push_back(Turn::Rules(uid, new));
     }
 
-    /// Takes the next item.
-    pub(crate) fn next(&mut self) -> Option<(Item, Urgency)> {
+    /// Takes what comes next.
+    pub(crate) fn next(&mut self) -> Option<(Turn, Urgency)> {
         if self.waiting.is_empty() {
             if self.waiting.queues.iter().any(|queue| queue.capacity() > ROOM_KEPT) {
                 self.waiting = Shared::default();
@@ -144,6 +144,17 @@ impl Agenda {
         }
         let owed = if self.turns >= BACKGROUND_SHARE { self.waiting.take(Urgency::Background) } else { None };
         owed.or_else(|| Urgency::ALL.into_iter().find_map(|urgency| self.waiting.take(urgency)))
+    }
+
+    /// Gives rules of an object back the turn that was taken for them.
+    pub(crate) fn put_back(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
+        if rules.is_empty() {
+            return;
+        }
+        let waiting = &mut *self.waiting;
+        let known = &mut waiting.rules.get_or_default(uid)[urgency as usize];
+        *known = known.with(rules);
+        waiting.queues[urgency as usize].push_front(Turn::Rules(uid, rules));
     }
 
     /// Notes that an action of this urgency was handed out.
@@ -220,30 +231,26 @@ impl Waiting {
         self.rules.is_empty() && self.others.is_empty()
     }
 
-    /// Takes the item that waits longest with this urgency.
-    fn take(&mut self, urgency: Urgency) -> Option<(Item, Urgency)> {
-        let queue = &mut self.queues[urgency as usize];
-        while let Some(turn) = queue.front_mut() {
-            if let Turn::Rules(uid, rules) = turn
-                && let Some(waiting) = self.rules.get_mut(uid)
-                && let Some(rule) = waiting[urgency as usize].and(*rules).first()
-            {
-                let (uid, taken) = (*uid, RuleSet::of(rule));
-                *rules = rules.without(taken);
-                waiting[urgency as usize] = waiting[urgency as usize].without(taken);
-                if waiting.iter().all(|rules| rules.is_empty()) {
-                    self.rules.remove(&uid);
+    /// Takes what waits longest with this urgency.
+    fn take(&mut self, urgency: Urgency) -> Option<(Turn, Urgency)> {
+        while let Some(turn) = self.queues[urgency as usize].pop_front() {
+            match turn {
+                Turn::Rules(uid, rules) => {
+                    let Some(waiting) = self.rules.get_mut(&uid) else { continue };
+                    let rules = waiting[urgency as usize].and(rules);
+                    waiting[urgency as usize] = waiting[urgency as usize].without(rules);
+                    if waiting.iter().all(|rules| rules.is_empty()) {
+                        self.rules.remove(&uid);
+                    }
+                    if !rules.is_empty() {
+                        return Some((Turn::Rules(uid, rules), urgency));
+                    }
                 }
-                if rules.is_empty() {
-                    queue.pop_front();
+                Turn::Other(item) if self.others.get(&item) == Some(&urgency) => {
+                    self.others.remove(&item);
+                    return Some((Turn::Other(item), urgency));
                 }
-                return Some((Item::Rule(rule, uid), urgency));
-            }
-            if let Some(Turn::Other(item)) = queue.pop_front()
-                && self.others.get(&item) == Some(&urgency)
-            {
-                self.others.remove(&item);
-                return Some((item, urgency));
+                Turn::Other(_) => {}
             }
         }
         None
@@ -276,32 +283,43 @@ mod tests {
     const A: Uid = Uid::from_bits(1);
     const B: Uid = Uid::from_bits(2);
 
+    fn taken(agenda: &mut Agenda) -> Vec<Turn> {
+        core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect()
+    }
+
     #[test]
     fn the_rules_of_an_object_run_one_after_the_other_and_again_behind_those_who_wait() {
         let mut agenda = Agenda::default();
-        agenda.add_rules(A, RuleSet::of(RuleId::Replenish).with(RuleSet::of(RuleId::Trim)), Urgency::Refill);
+        let trim = RuleSet::of(RuleId::Trim);
+        let both = RuleSet::of(RuleId::Replenish).with(trim);
+        agenda.add_rules(A, both, Urgency::Refill);
         agenda.add(Item::RepeatWrite(B), Urgency::Refill);
-        assert_eq!(agenda.next(), Some((Item::Rule(RuleId::Replenish, A), Urgency::Refill)));
+        assert_eq!(agenda.next(), Some((Turn::Rules(A, both), Urgency::Refill)));
+        agenda.put_back(A, trim, Urgency::Refill);
         agenda.add(Item::Rule(RuleId::Replenish, A), Urgency::Refill);
+        agenda.add(Item::Rule(RuleId::Trim, A), Urgency::Refill);
         let rest: Vec<Item> = agenda.waiting().collect();
-        let expected = [Item::Rule(RuleId::Trim, A), Item::RepeatWrite(B), Item::Rule(RuleId::Replenish, A)];
-        assert_eq!(rest, expected);
-        let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
-        assert_eq!(taken, expected);
+        assert_eq!(
+            rest,
+            [Item::Rule(RuleId::Trim, A), Item::RepeatWrite(B), Item::Rule(RuleId::Replenish, A)]
+        );
+        let again = Turn::Rules(A, RuleSet::of(RuleId::Replenish));
+        assert_eq!(taken(&mut agenda), [Turn::Rules(A, trim), Turn::Other(Item::RepeatWrite(B)), again]);
     }
 
     #[test]
     fn what_becomes_more_urgent_comes_earlier_and_once() {
-        for item in [Item::Rule(RuleId::StartPod, A), Item::Look(Kind::Pod, Key::new("n", "a"))] {
+        let rule = Turn::Rules(A, RuleSet::of(RuleId::StartPod));
+        let look = Item::Look(Kind::Pod, Key::new("n", "a"));
+        for (item, turn) in [(Item::Rule(RuleId::StartPod, A), rule), (look.clone(), Turn::Other(look))] {
             let mut agenda = Agenda::default();
             agenda.add(Item::Rule(RuleId::StartPod, B), Urgency::Refill);
             agenda.add(item.clone(), Urgency::Background);
             agenda.add(item.clone(), Urgency::Claim);
             agenda.add(item.clone(), Urgency::Background);
-            let expected = [item, Item::Rule(RuleId::StartPod, B)];
-            assert_eq!(agenda.waiting().collect::<Vec<_>>(), expected);
-            let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
-            assert_eq!(taken, expected);
+            assert_eq!(agenda.waiting().collect::<Vec<_>>(), [item, Item::Rule(RuleId::StartPod, B)]);
+            let other = Turn::Rules(B, RuleSet::of(RuleId::StartPod));
+            assert_eq!(taken(&mut agenda), [turn, other]);
         }
     }
 }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use crate::action::{Action, Intent, Operation, Patch};
-use crate::agenda::{Agenda, Item, Urgency};
+use crate::agenda::{Agenda, Item, Turn, Urgency};
 use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Kind, Text, Uid};
@@ -108,9 +108,8 @@ impl Machine {
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
         while self.is_active() && self.state.ledger.sent.len() < self.config.in_flight_max {
-            let (item, urgency) = self.agenda.next()?;
-            self.agenda.disarm(&item);
-            if let Some(action) = self.consider(item, urgency) {
+            let (turn, urgency) = self.agenda.next()?;
+            if let Some(action) = self.consider(turn, urgency) {
                 self.agenda.took(urgency);
                 return Some(action);
             }
@@ -236,10 +235,15 @@ impl Machine {
         }
     }
 
-    /// Decides about one item. Decided this late, nothing grows stale in a queue.
-    fn consider(&mut self, item: Item, urgency: Urgency) -> Option<Action> {
+    /// Decides about one turn. Decided this late, nothing grows stale in a queue.
+    fn consider(&mut self, turn: Turn, urgency: Urgency) -> Option<Action> {
+        let item = match turn {
+            Turn::Rules(uid, rules) => return self.run(uid, rules, urgency),
+            Turn::Other(item) => item,
+        };
+        self.agenda.disarm(&item);
         match item {
-            Item::Rule(rule, uid) => self.run(rule, uid, urgency),
+            Item::Rule(rule, uid) => self.run(uid, RuleSet::of(rule), urgency),
             Item::Look(kind, key) => self.look(kind, key, urgency),
             Item::RepeatWrite(uid) => self.repeat_write(uid),
             Item::RepeatCreate(kind, key) => self.repeat_create(&(kind, key)),
@@ -256,9 +260,31 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, rule: RuleId, uid: Uid, urgency: Urgency) -> Option<Action> {
+    /// Runs rules of one object until one of them acts; the others keep their turn.
+    fn run(&mut self, uid: Uid, mut rules: RuleSet, urgency: Urgency) -> Option<Action> {
+        while let Some(rule) = rules.first() {
+            rules = rules.without(RuleSet::of(rule));
+            if let Some((intent, operation)) = self.judge(rule, uid) {
+                self.agenda.put_back(uid, rules, urgency);
+                self.agenda.add(Item::Rule(rule, uid), urgency);
+                if intent == Intent::CreateMember {
+                    self.names_given += 1;
+                }
+                let operation = operation.into();
+                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
+                return Some(self.hand_out(purpose, 0));
+            }
+        }
+        None
+    }
+
+    /// Asks one rule what to do.
+    fn judge(&mut self, rule: RuleId, uid: Uid) -> Option<(Intent, Operation)> {
         let item = Item::Rule(rule, uid);
-        if let Some(cooling) = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono)
+        self.agenda.disarm(&item);
+        let cooling = self.cooling.get(&(rule, uid)).copied();
+        if let Some(cooling) = cooling
+            && cooling.until > self.now.mono
         {
             self.agenda.arm(item, cooling.until, TimeoutReason::Backoff);
             return None;
@@ -269,7 +295,7 @@ impl Machine {
         self.reached = reached.get();
         match verdict {
             Verdict::Quiet => {
-                if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {
+                if cooling.is_some() && self.state.kind_of(uid).is_none() {
                     self.cooling.remove(&(rule, uid));
                 }
                 None
@@ -278,15 +304,7 @@ impl Machine {
                 self.agenda.arm(item, at, reason);
                 None
             }
-            Verdict::Act(intent, operation) => {
-                self.agenda.add(item, urgency);
-                if intent == Intent::CreateMember {
-                    self.names_given += 1;
-                }
-                let operation = operation.into();
-                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
-                Some(self.hand_out(purpose, 0))
-            }
+            Verdict::Act(intent, operation) => Some((intent, operation)),
         }
     }
 
