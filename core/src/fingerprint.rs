@@ -103,11 +103,7 @@ impl Walk {
     /// Visits a text.
     pub fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        for chunk in text.as_bytes().chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            self.number(u64::from_le_bytes(bytes));
-        }
+        names::words(text).for_each(|word| self.number(word));
     }
 
     /// Visits things whose order means nothing.

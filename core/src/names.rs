@@ -132,11 +132,15 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
 
 /// Returns a number that stands for what was read so far and a text, the same in every process.
 pub(crate) fn hash(so_far: u64, text: &str) -> u64 {
-    text.as_bytes().chunks(8).fold(so_far ^ text.len() as u64, |hash, chunk| {
-        let mut bytes = [0; 8];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        scramble(hash ^ u64::from_le_bytes(bytes))
-    })
+    words(text).fold(so_far ^ text.len() as u64, |hash, word| scramble(hash ^ word))
+}
+
+/// Returns the bytes of a text, eight at a time, the last ones filled up with zeros.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = u64> {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let rest =
+        (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest)
 }
 
 /// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
