@@ -212,6 +212,13 @@ impl Agenda {
         Urgency::ALL.into_iter().flat_map(|urgency| self.waiting.of(urgency))
     }
 
+    /// Gives back the room that is kept for what comes next.
+    pub(crate) fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = Shared::default();
+        }
+    }
+
     /// Forgets what is to be looked at, and all timers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();

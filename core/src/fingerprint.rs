@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::action::{Operation, Part};
 use crate::agenda::Item;
 use crate::event::{Event, Outcome};
-use crate::id::{Key, Kind, Text, Uid, Version};
+use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
 use crate::names;
@@ -28,6 +28,20 @@ pub struct Walk {
     sight: Sight,
     canonical: u64,
     exact: u64,
+}
+
+/// What a walk has come to: it stands for all that was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    canonical: u64,
+    exact: u64,
+}
+
+impl Digest {
+    /// Returns what stands for what matters.
+    pub const fn canonical(self) -> u64 {
+        self.canonical
+    }
 }
 
 /// What a walk tells apart.
@@ -59,6 +73,16 @@ impl Walk {
     /// Returns the fingerprint of everything as it is.
     pub const fn exact_fingerprint(&self) -> u64 {
         self.exact
+    }
+
+    /// Returns what stands for all that was visited.
+    pub const fn digest(&self) -> Digest {
+        Digest { canonical: self.canonical, exact: self.exact }
+    }
+
+    /// Visits what another walk has visited.
+    pub const fn digested(&mut self, digest: Digest) {
+        self.two_numbers(digest.canonical, digest.exact);
     }
 
     /// Visits a plain number.
@@ -451,10 +475,13 @@ pub fn digest(object: &Object) -> u64 {
 
 impl Machine {
     /// Visits everything that decides what this machine will do. Indexes follow from it, so they are left out.
-    pub fn visit(&self, walk: &mut Walk) {
+    ///
+    /// `sent` says what a walk over each action under way comes to: whoever asks has seen it go, so it need not be made
+    /// of the same operation again and again.
+    pub fn visit(&self, walk: &mut Walk, sent: impl Fn(ActionId) -> Digest) {
         self.visit_role(walk);
         self.visit_objects(walk);
-        self.visit_ledger(walk);
+        self.visit_ledger(walk, sent);
         walk.set(self.agenda().timers(), |walk, (at, item)| {
             walk.deadline(*at);
             walk.item(item);
@@ -543,11 +570,13 @@ impl Machine {
     }
 
     /// Actions have no order: each is answered for itself.
-    fn visit_ledger(&self, walk: &mut Walk) {
+    fn visit_ledger(&self, walk: &mut Walk, digest: impl Fn(ActionId) -> Digest) {
         let ledger = &self.state().ledger;
-        walk.set(ledger.sent.values(), |walk, sent| {
+        walk.set(ledger.sent.iter(), |walk, (id, sent)| {
             walk.number(u64::from(sent.lost));
-            walk.purpose(&sent.purpose);
+            walk.number(sent.purpose.intent as u64);
+            walk.uid(sent.purpose.subject);
+            walk.digested(digest(*id));
         });
         walk.set(ledger.holds.unordered(), |walk, (uid, hold)| {
             walk.uid(*uid);
@@ -566,7 +595,11 @@ impl Machine {
         });
         for ((kind, key), draft) in ledger.drafts.iter() {
             walk.key(*kind, key);
-            walk.purpose(&draft.purpose);
+            match draft.stage {
+                // It is among those that were sent.
+                Stage::Sent(id) => walk.digested(digest(id)),
+                Stage::Unsettled(_) | Stage::Taken | Stage::Ghost => walk.purpose(&draft.purpose),
+            }
             walk.number(match draft.stage {
                 Stage::Sent(_) => 1,
                 Stage::Unsettled(_) => 2,

@@ -150,6 +150,12 @@ impl Machine {
         self.state.ledger.sent.len()
     }
 
+    /// Gives back the room that is kept for what comes next: for those who keep many machines.
+    pub fn shrink(&mut self) {
+        self.agenda.shrink();
+        self.state.shrink();
+    }
+
     /// Returns what a pass over everything known would ask for beyond what is under way: nothing, after each drain
     /// that was not cut short by [`Config::in_flight_max`].
     pub fn forgotten(&self) -> Vec<Action> {

@@ -10,6 +10,9 @@ use crate::object::Sandbox;
 /// Room for this many touched subjects is kept.
 const TOUCHED_KEPT: usize = 1024;
 
+/// What one event touches.
+const TOUCHED_BY_ONE: usize = 24;
+
 impl State {
     pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
         self.sweep();
@@ -23,7 +26,16 @@ impl State {
         }
     }
 
+    /// Gives the room back that is kept for what comes next.
+    pub(crate) fn shrink(&mut self) {
+        self.touched.shrink_to_fit();
+        self.unsure.shrink_to_fit();
+    }
+
     pub(crate) fn touch(&mut self, kind: Kind, uid: Uid) {
+        if self.touched.capacity() == 0 {
+            self.touched.reserve(TOUCHED_BY_ONE);
+        }
         self.touched.push((kind, uid));
     }
 

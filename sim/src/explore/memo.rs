@@ -12,7 +12,7 @@ use std::time::Duration;
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
-use agent_sandbox_core::fingerprint::{Sight, Walk};
+use agent_sandbox_core::fingerprint::{Digest, Sight, Walk};
 use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
 use agent_sandbox_core::time::{Mono, Now};
@@ -78,8 +78,8 @@ struct Known {
     now: Now,
     /// The canonical fingerprint.
     fingerprint: u64,
-    /// Actions under way: the name that the world knows, and the machine's own.
-    sent: Vec<(ActionId, ActionId)>,
+    /// Actions under way: the machine's own name, and what each asks for. The world knows it by that.
+    sent: Vec<(ActionId, Digest)>,
     timeout: Option<(Mono, TimeoutReason)>,
 }
 
@@ -157,10 +157,13 @@ impl Machines {
         self.old = std::mem::take(&mut self.young);
     }
 
-    fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> Rc<Known> {
+    fn keep(&mut self, mut machine: Machine, now: Now, sent: Vec<(ActionId, Digest)>) -> Rc<Known> {
         self.reached |= machine.reached();
         let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask: self.version_mask });
-        machine.visit(&mut walk);
+        machine.visit(&mut walk, |id| {
+            let sent = sent.iter().find(|(own, _)| *own == id);
+            sent.map_or_else(|| unreachable!("an action that was never sent"), |(_, digest)| *digest)
+        });
         let exact = walk.exact_fingerprint();
         if let Some(known) = self.young.machine(exact) {
             return known.clone();
@@ -168,6 +171,7 @@ impl Machines {
         let known = if let Some(known) = self.old.machine(exact) {
             known.clone()
         } else {
+            machine.shrink();
             let timeout = machine.poll_timeout();
             let number = self.met;
             self.met += 1;
@@ -181,12 +185,12 @@ impl Machines {
     }
 
     /// Names an action after what it asks for: the machine never has the same under way twice.
-    fn name_of(&self, action: &Action) -> ActionId {
+    fn digest_of(&self, action: &Action) -> Digest {
         let sight = Sight { now: Mono::default(), far: Duration::ZERO, version_mask: self.version_mask };
         let mut walk = Walk::new(sight);
         walk.number(action.intent as u64);
         walk.operation(&action.operation);
-        ActionId(walk.fingerprint())
+        walk.digest()
     }
 
     fn react(&mut self, known: &Known, elapsed: Duration, input: Input) -> Reaction {
@@ -218,10 +222,10 @@ impl Machines {
         let now = Now { mono: known.now.mono + elapsed, wall };
         match input {
             Input::Event(Event::ActionDone { id, outcome }) => {
-                let Some(place) = sent.iter().position(|entry| entry.0 == id) else {
+                let Some(place) = sent.iter().position(|(_, digest)| digest.canonical() == id.0) else {
                     unreachable!("an answer to an action that was never sent")
                 };
-                let id = sent.swap_remove(place).1;
+                let id = sent.swap_remove(place).0;
                 machine.handle_event(Event::ActionDone { id, outcome }, now);
             }
             Input::Event(event) => machine.handle_event(event, now),
@@ -230,9 +234,9 @@ impl Machines {
         }
         let mut actions = Vec::new();
         while let Some(mut action) = machine.poll_action() {
-            let own = action.id;
-            action.id = self.name_of(&action);
-            sent.push((action.id, own));
+            let digest = self.digest_of(&action);
+            sent.push((action.id, digest));
+            action.id = ActionId(digest.canonical());
             actions.push(action);
         }
         let next = self.keep(machine, now, sent);
