@@ -3,6 +3,7 @@
 //! An entry names a subject, never a decision. What to do is decided when its turn comes, from the view of that moment.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 
 use crate::id::{Key, Kind, Uid};
 use crate::rules::{RuleId, RuleSet};
@@ -21,19 +22,34 @@ pub(crate) enum Urgency {
     Background,
 }
 
+/// A name. Few items have one, so that it does not stand in them.
+pub(crate) type Slot = Arc<(Kind, Key)>;
+
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Item {
     /// Run this rule on this object.
     Rule(RuleId, Uid),
     /// Read this name from the server: a write was refused because our view of it is old.
-    Look(Kind, Key),
+    Look(Slot),
     /// Repeat the write to this object, whose answer was lost.
     RepeatWrite(Uid),
     /// Repeat the create of this name, whose answer was lost.
-    RepeatCreate(Kind, Key),
+    RepeatCreate(Slot),
     /// Write the oldest waiting Kubernetes Event.
     Notice,
+}
+
+impl Item {
+    /// Returns the item to read a name from the server.
+    pub(crate) fn look(kind: Kind, key: Key) -> Self {
+        Self::Look((kind, key).into())
+    }
+
+    /// Returns the item to repeat the create of a name.
+    pub(crate) fn repeat_create(kind: Kind, key: Key) -> Self {
+        Self::RepeatCreate((kind, key).into())
+    }
 }
 
 /// Why a machine wants to be woken.
@@ -64,6 +80,8 @@ impl Urgency {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
     waiting: Shared<Waiting>,
+    /// What `waiting` is when all is done, shared by all copies.
+    nothing: Shared<Waiting>,
     timers: Shared<Timers>,
     turns: u32,
 }
@@ -215,7 +233,7 @@ impl Agenda {
     /// Gives back the room that is kept for what comes next.
     pub(crate) fn shrink(&mut self) {
         if self.waiting.is_empty() {
-            self.waiting = Shared::default();
+            self.waiting = self.nothing.clone();
         }
     }
 
@@ -317,7 +335,7 @@ mod tests {
     #[test]
     fn what_becomes_more_urgent_comes_earlier_and_once() {
         let rule = Turn::Rules(A, RuleSet::of(RuleId::StartPod));
-        let look = Item::Look(Kind::Pod, Key::new("n", "a"));
+        let look = Item::look(Kind::Pod, Key::new("n", "a"));
         for (item, turn) in [(Item::Rule(RuleId::StartPod, A), rule), (look.clone(), Turn::Other(look))] {
             let mut agenda = Agenda::default();
             agenda.add(Item::Rule(RuleId::StartPod, B), Urgency::Refill);

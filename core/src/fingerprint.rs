@@ -441,17 +441,17 @@ impl Walk {
                 self.number(1 | (*rule as u64) << 8);
                 self.uid(*uid);
             }
-            Item::Look(kind, key) => {
+            Item::Look(slot) => {
                 self.number(2);
-                self.key(*kind, key);
+                self.key(slot.0, &slot.1);
             }
             Item::RepeatWrite(uid) => {
                 self.number(3);
                 self.uid(*uid);
             }
-            Item::RepeatCreate(kind, key) => {
+            Item::RepeatCreate(slot) => {
                 self.number(4);
-                self.key(*kind, key);
+                self.key(slot.0, &slot.1);
             }
             Item::Notice => self.number(5),
         }
@@ -572,7 +572,7 @@ impl Machine {
     /// Actions have no order: each is answered for itself.
     fn visit_ledger(&self, walk: &mut Walk, digest: impl Fn(ActionId) -> Digest) {
         let ledger = &self.state().ledger;
-        walk.set(ledger.sent.iter(), |walk, (id, sent)| {
+        walk.set(ledger.sent.unordered(), |walk, (id, sent)| {
             walk.number(u64::from(sent.lost));
             walk.number(sent.purpose.intent as u64);
             walk.uid(sent.purpose.subject);

@@ -94,9 +94,9 @@ pub(crate) struct Look {
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
-    pub(crate) sent: Shared<BTreeMap<ActionId, Sent>>,
+    pub(crate) sent: Shared<Table<ActionId, Sent>>,
     pub(crate) holds: Shared<Table<Uid, Hold>>,
-    pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Draft>>,
+    pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Shared<Draft>>>,
     pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
     next: u64,
 }
@@ -117,7 +117,7 @@ impl Ledger {
                     lost,
                     landed: false,
                 };
-                self.drafts.insert(slot, draft);
+                self.drafts.insert(slot, draft.into());
             }
             Operation::Patch(patch) => {
                 self.holds.insert(patch.target.uid.unwrap_or(purpose.subject), Hold::Sent(id));

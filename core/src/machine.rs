@@ -200,7 +200,7 @@ impl Machine {
     fn schedule_touched(&mut self) {
         for slot in core::mem::take(&mut self.state.settled) {
             if let Some(until) = self.state.ledger.drafts.get(&slot).and_then(|draft| draft.ghost_until) {
-                self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), until, TimeoutReason::Repeat);
+                self.agenda.arm(Item::repeat_create(slot.0, slot.1), until, TimeoutReason::Repeat);
             }
         }
         let mut touched = self.state.take_touched();
@@ -250,9 +250,9 @@ impl Machine {
         self.agenda.disarm(&item);
         match item {
             Item::Rule(rule, uid) => self.run(uid, RuleSet::of(rule), urgency),
-            Item::Look(kind, key) => self.look(kind, key, urgency),
+            Item::Look(slot) => self.look(slot.0, slot.1.clone(), urgency),
             Item::RepeatWrite(uid) => self.repeat_write(uid),
-            Item::RepeatCreate(kind, key) => self.repeat_create(&(kind, key)),
+            Item::RepeatCreate(slot) => self.repeat_create(&slot),
             Item::Notice => {
                 let notice = self.state.notices.pop_front()?;
                 if !self.state.notices.is_empty() {

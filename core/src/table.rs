@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use crate::shared::Shared;
 
-/// Values by uid, or by the hash of a name.
+/// Values by uid, by the hash of a name, or by the number of an action.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V>(HashMap<K, V, Spread>);
 
@@ -22,6 +22,11 @@ impl<K, V> Default for Table<K, V> {
 }
 
 impl<K: Hash + Eq + Ord + Copy, V> Table<K, V> {
+    /// Returns how many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

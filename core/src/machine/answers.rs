@@ -12,6 +12,7 @@ use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::{Object, Sandbox};
+use crate::shared::Shared;
 use crate::wishes::ShutdownPolicy;
 
 impl Machine {
@@ -60,7 +61,7 @@ impl Machine {
                 draft.stage = Stage::Taken;
                 let urgency = sent.purpose.urgency;
                 self.state.ledger.drafts.insert(slot.clone(), draft);
-                self.agenda.add(Item::Look(slot.0, slot.1), urgency);
+                self.agenda.add(Item::look(slot.0, slot.1), urgency);
             }
             Outcome::Unknown if !self.is_mutant_lost_answer() => {
                 draft.lost += 1;
@@ -88,13 +89,13 @@ impl Machine {
     }
 
     /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
-    pub(super) fn keep_draft(&mut self, slot: (Kind, Key), draft: Draft) {
+    pub(super) fn keep_draft(&mut self, slot: (Kind, Key), draft: Shared<Draft>) {
         let retry = match draft.stage {
             Stage::Unsettled(at) => Some(at),
             Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
         };
         let Some(at) = retry else { return };
-        self.agenda.arm(Item::RepeatCreate(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
+        self.agenda.arm(Item::repeat_create(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
         self.state.ledger.drafts.insert(slot, draft);
     }
 
@@ -122,7 +123,7 @@ impl Machine {
                 if let Some(base) = base.filter(|base| known.is_some_and(|known| known <= *base)) {
                     self.state.ledger.holds.insert(uid, Hold::Stale(base));
                     let key = sent.purpose.operation.key().clone();
-                    self.agenda.add(Item::Look(kind, key), sent.purpose.urgency);
+                    self.agenda.add(Item::look(kind, key), sent.purpose.urgency);
                 }
             }
             Outcome::Unknown if !self.is_mutant_lost_answer() => self.lose(uid, sent, None),
@@ -192,7 +193,7 @@ impl Machine {
     /// All who wait for a look wait on: the ledger asks again.
     fn look_again(&mut self, slot: (Kind, Key), look: Look, delay: Duration) {
         let at = self.now.mono + delay;
-        self.agenda.arm(Item::Look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
+        self.agenda.arm(Item::look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
         self.state.ledger.looks.insert(slot, Look { is_sent: false, failures: look.failures + 1, ..look });
     }
 

@@ -15,19 +15,19 @@ impl Machine {
                 Stage::Unsettled(at) => Some(at),
                 Stage::Ghost => draft.ghost_until,
                 Stage::Taken => {
-                    self.agenda.add(Item::Look(*kind, key.clone()), draft.purpose.urgency);
+                    self.agenda.add(Item::look(*kind, key.clone()), draft.purpose.urgency);
                     None
                 }
                 // Its answer is still to come.
                 Stage::Sent(_) => None,
             };
             if let Some(at) = at {
-                self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
+                self.agenda.arm(Item::repeat_create(*kind, key.clone()), at, TimeoutReason::Repeat);
             }
         }
         for ((kind, key), look) in self.state.ledger.looks.iter() {
             if !look.is_sent {
-                self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
+                self.agenda.add(Item::look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
             }
         }
         for uid in &self.state.ledger.holds.sorted_keys() {
@@ -38,7 +38,7 @@ impl Machine {
                 Hold::Stale(_) => {
                     let Some(kind) = self.state.kind_of(*uid) else { continue };
                     if let Some(meta) = self.state.meta(kind, *uid) {
-                        self.agenda.add(Item::Look(kind, meta.key.clone()), Urgency::Claim);
+                        self.agenda.add(Item::look(kind, meta.key.clone()), Urgency::Claim);
                     }
                 }
                 Hold::Sent(_) => {}
@@ -94,20 +94,20 @@ impl Machine {
     }
 
     pub(super) fn repeat_create(&mut self, slot: &(Kind, Key)) -> Option<Action> {
-        let draft = self.state.ledger.drafts.get(slot)?.clone();
-        let item = Item::RepeatCreate(slot.0, slot.1.clone());
+        let mut draft = self.state.ledger.drafts.get(slot)?.clone();
+        let item = Item::repeat_create(slot.0, slot.1.clone());
         match draft.stage {
             Stage::Unsettled(at) if at > self.now.mono => {
                 self.agenda.arm(item, at, TimeoutReason::Repeat);
                 None
             }
             Stage::Unsettled(_) if self.is_wanted(&draft.purpose) => {
-                Some(self.hand_out(draft.purpose, draft.lost))
+                Some(self.hand_out(draft.purpose.clone(), draft.lost))
             }
             Stage::Unsettled(_) => {
                 // Nobody wants it any more; what may still land is counted until it cannot.
                 let subject = draft.purpose.subject;
-                let draft = Draft { stage: Stage::Ghost, ..draft };
+                draft.stage = Stage::Ghost;
                 self.state.ledger.drafts.remove(slot);
                 self.keep_draft(slot.clone(), draft);
                 self.state.draft_changed(slot, subject);
@@ -167,11 +167,11 @@ impl Machine {
                 Some(draft) if is_counted && is_looked_up => {
                     let later = now + self.config.write_timeout;
                     draft.ghost_until = Some(later);
-                    self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), later, TimeoutReason::Repeat);
+                    self.agenda.arm(Item::repeat_create(slot.0, slot.1), later, TimeoutReason::Repeat);
                 }
                 Some(draft) if is_counted => {
                     (draft.stage, draft.ghost_until) = (Stage::Taken, None);
-                    self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);
+                    self.agenda.add(Item::look(slot.0, slot.1), Urgency::Refill);
                 }
                 _ => {
                     self.state.ledger.drafts.remove(&slot);
