@@ -103,6 +103,10 @@ fn report(action: &Action, outcome: &Outcome) {
         Outcome::Refused(Refusal::Forbidden(message) | Refusal::Invalid(message)) => {
             warn!(?intent, %kind, %key, %message, "the API server refuses");
         }
+        // Each object in it would say so again and again, and nobody can do anything about it.
+        Outcome::Refused(Refusal::NamespaceEnding(message)) => {
+            debug!(?intent, %kind, %key, %message, "the namespace is going");
+        }
         Outcome::Done(object) => match (action.intent, &object.meta().owner) {
             (Intent::AdoptSandbox, Some(claim)) => info!(claim = %claim.name, %key, "a claim has a member"),
             (Intent::CreateClaimSandbox, Some(claim)) => {
@@ -144,6 +148,8 @@ struct Details {
 struct Cause {
     #[serde(default)]
     field: String,
+    #[serde(default)]
+    reason: String,
 }
 
 impl Status {
@@ -154,9 +160,18 @@ impl Status {
         )
     }
 
+    fn causes(&self) -> &[Cause] {
+        self.details.as_ref().and_then(|details| details.causes.as_deref()).unwrap_or_default()
+    }
+
+    /// Source: `NamespaceTerminatingCause` of k8s.io/api.
+    fn concerns_ending_namespace(&self) -> bool {
+        self.causes().iter().any(|cause| cause.reason == "NamespaceTerminating")
+    }
+
     fn concerns_uid(&self) -> bool {
-        let causes = self.details.as_ref().and_then(|details| details.causes.as_deref()).unwrap_or_default();
-        causes.iter().any(|cause| cause.field == "metadata.uid") || self.message.contains("metadata.uid")
+        self.causes().iter().any(|cause| cause.field == "metadata.uid")
+            || self.message.contains("metadata.uid")
     }
 
     fn text(self) -> Text {
@@ -176,13 +191,17 @@ pub fn classify(operation: &Operation, reply: &Reply) -> Outcome {
             // No object is missing but the whole resource is not served, so nothing happened. CRDs come back.
             Outcome::Throttled(RETRY_AFTER)
         }
-        StatusCode::NOT_FOUND if is_create => Outcome::Refused(Refusal::Invalid(status.text())),
+        // Nothing else can be missing.
+        StatusCode::NOT_FOUND if is_create => Outcome::Refused(Refusal::NamespaceEnding(status.text())),
         StatusCode::NOT_FOUND => Outcome::NotFound,
         // A create meets other conflicts too, for example two that reserve the same quota at a time.
         StatusCode::CONFLICT if is_create && status.reason == "AlreadyExists" => Outcome::AlreadyExists,
         StatusCode::CONFLICT => Outcome::Conflict,
         StatusCode::UNPROCESSABLE_ENTITY if status.concerns_uid() => Outcome::Conflict,
         StatusCode::TOO_MANY_REQUESTS => Outcome::Throttled(reply.retry_after.unwrap_or(RETRY_AFTER)),
+        StatusCode::FORBIDDEN if status.concerns_ending_namespace() => {
+            Outcome::Refused(Refusal::NamespaceEnding(status.text()))
+        }
         StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => {
             Outcome::Refused(Refusal::Forbidden(status.text()))
         }
@@ -256,13 +275,21 @@ mod tests {
     fn an_object_that_is_gone_is_told_from_a_resource_that_is_not_served() {
         let gone = status("NotFound", "pods \"p\" not found");
         check(delete(), 404, &gone, Outcome::NotFound);
+        check(delete(), 404, "404 page not found", Outcome::Throttled(RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_namespace_that_is_going_is_told_from_what_is_forbidden_in_it() {
+        let ending = |message: &str| Outcome::Refused(Refusal::NamespaceEnding(message.into()));
         check(
             create(),
             404,
             &status("NotFound", "namespaces \"n\" not found"),
-            invalid("namespaces \"n\" not found"),
+            ending("namespaces \"n\" not found"),
         );
-        check(delete(), 404, "404 page not found", Outcome::Throttled(RETRY_AFTER));
+        let body = r#"{"kind":"Status","message":"n is being terminated","reason":"Forbidden",
+            "details":{"causes":[{"reason":"NamespaceTerminating","field":"metadata.namespace"}]}}"#;
+        check(create(), 403, body, ending("n is being terminated"));
     }
 
     #[test]

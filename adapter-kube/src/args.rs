@@ -2,10 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::pace::Rate;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches, Parser};
 
 use crate::logs::Format;
+use crate::spans;
 
 /// Runs the agent-sandbox controllers against a Kubernetes API server.
 ///
@@ -45,6 +49,33 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..),
         help_heading = "Behaviour")]
     pub in_flight_max: u16,
+
+    /// How long a pool that has lost a member, to a claim or otherwise, makes no other, so that a burst of claims has
+    /// the API server and the nodes for itself; 0 makes it at once. Each loss begins the wait anew: a pool of which a
+    /// claim takes one more often than that is not refilled until the claims pause, and those that find none start
+    /// cold. A first fill and a pool that is scaled up do not wait.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = spans::parse,
+        allow_negative_numbers = true, help_heading = "Pools")]
+    pub sandbox_warm_pool_replenish_delay: Duration,
+
+    /// How many members a second each pool makes at most, first fills included: 50, or 0.5 for one every other second; 0
+    /// is for as many as --in-flight-max lets through. Those of one second are made at once, the others one by
+    /// one, and what a pool has not used is not saved up beyond that second.
+    #[arg(long, value_name = "RATE", default_value = "0", value_parser = Rate::parse,
+        allow_negative_numbers = true, help_heading = "Pools")]
+    pub sandbox_warm_pool_max_refill_rate: Rate,
+
+    /// How long a member may be not ready before its pool deletes it and makes another. It counts from when its status
+    /// says so, and not while no node has room for its Pod.
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = spans::parse_some,
+        allow_negative_numbers = true, help_heading = "Pools")]
+    pub sandbox_warm_pool_readiness_grace_period: Duration,
+
+    /// Let the cluster autoscaler move members that no claim has yet to remove their node: new members are annotated
+    /// cluster-autoscaler.kubernetes.io/safe-to-evict=true, unless their template says otherwise.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set,
+        num_args = 0..=1, require_equals = true, default_missing_value = "true", help_heading = "Pools")]
+    pub enable_warm_pool_eviction: bool,
 
     /// Let one of several controllers lead, by a Lease; the others stand by.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set,
@@ -90,6 +121,24 @@ pub struct Args {
     pub version: bool,
 }
 
+impl Args {
+    /// Returns what the core is told; what else it needs to know is not in flags.
+    pub fn config(&self) -> Config {
+        Config {
+            extensions: self.extensions,
+            in_flight_max: self.in_flight_max.into(),
+            cluster_domain: self.cluster_domain.as_str().into(),
+            claim_events: !self.disable_claim_events,
+            claim_annotations: !self.disable_claim_observability_annotations,
+            replenish_delay: self.sandbox_warm_pool_replenish_delay,
+            refill_rate: self.sandbox_warm_pool_max_refill_rate,
+            readiness_grace: self.sandbox_warm_pool_readiness_grace_period,
+            evict_members: self.enable_warm_pool_eviction,
+            ..Config::default()
+        }
+    }
+}
+
 const AFTER_HELP: &str = "\
 Examples:
   agent-sandbox-controller --extensions --leader-elect=false      try it on the cluster of your kubeconfig
@@ -99,15 +148,18 @@ Flags of the original that tune its queues and caches are taken and change nothi
 
 Exit codes: 0 stopped by a signal, 1 failed or lost the lead, 2 bad flags.";
 
-/// Flags that tune what the original has and this controller does not: work queues, workers, write-behind, one
-/// cache client. Deployments that set them must start (CON-072).
-const WITHOUT_EFFECT: [&str; 8] = [
+/// Flags that tune what the original has and this controller does not: work queues, workers, batches, looks at the
+/// clock, write-behind, one cache client, and that client's own limit, which is off there unless given. Deployments that set them must start (CON-072).
+const WITHOUT_EFFECT: [&str; 11] = [
     "api-connections",
+    "kube-api-burst",
+    "kube-api-qps",
     "sandbox-claim-concurrent-workers",
     "sandbox-concurrent-workers",
     "sandbox-template-concurrent-workers",
     "sandbox-warm-pool-concurrent-workers",
     "sandbox-warm-pool-max-batch-size",
+    "sandbox-warm-pool-unschedulable-recheck-interval",
     "sandbox-write-behind-window",
     "separate-watch-connection",
 ];
@@ -139,6 +191,7 @@ fn command() -> Command {
     let flag = |name: &'static str| Arg::new(name).long(name).hide(true);
     let flags = WITHOUT_EFFECT.into_iter().map(|name| match name {
         "separate-watch-connection" => flag(name).num_args(0..=1).require_equals(true),
+        "kube-api-qps" => flag(name).allow_negative_numbers(true),
         _ => flag(name),
     });
     Args::command().args(flags)
@@ -203,6 +256,65 @@ mod tests {
         assert!(args.extensions);
         assert_eq!(without_effect, ["sandbox-concurrent-workers", "separate-watch-connection"]);
         assert!(read("").unwrap().without_effect.is_empty());
+    }
+
+    /// CFG-004, CFG-005, CFG-006, CFG-007: by default nothing is held back.
+    #[test]
+    fn pools_are_set_up_as_in_the_original() {
+        let (default, core) = (config(""), Config::default());
+        assert_eq!((default.replenish_delay, default.refill_rate), (Duration::ZERO, Rate::UNLIMITED));
+        assert_eq!((default.readiness_grace, default.evict_members), (core.readiness_grace, true));
+        let line = "--sandbox-warm-pool-replenish-delay 1m30s -sandbox-warm-pool-max-refill-rate=0.5 \
+            --sandbox-warm-pool-readiness-grace-period=10m --enable-warm-pool-eviction=false";
+        let set = config(line);
+        assert_eq!((set.replenish_delay, set.refill_rate.interval()), (secs(90), secs(2)));
+        assert_eq!((set.readiness_grace, set.evict_members), (secs(600), false));
+    }
+
+    /// CFG-004, CFG-006, CFG-007: what cannot be meant ends the process before it has done anything.
+    #[test]
+    fn a_pace_that_cannot_be_meant_is_refused() {
+        let flags = [
+            ("replenish-delay", &["-1s", "30", "soon", ""][..]),
+            ("max-refill-rate", &["-1", "NaN", "inf", "fast", ""]),
+            ("readiness-grace-period", &["0", "0s", "-5m", "5"]),
+        ];
+        for (flag, values) in flags {
+            for value in values {
+                for between in ["=", " "] {
+                    let line = format!("--sandbox-warm-pool-{flag}{between}{value}");
+                    assert_eq!(parse(&line).unwrap_err().exit_code(), 2, "{line}");
+                }
+            }
+        }
+    }
+
+    /// CFG-001, CFG-009, CFG-010.
+    #[test]
+    fn what_is_switched_on_or_off_reaches_the_core() {
+        let (off, on) = (config(""), config("--extensions --disable-claim-events"));
+        assert!(!off.extensions && off.claim_events && off.claim_annotations);
+        assert!(on.extensions && !on.claim_events);
+        assert!(!config("--disable-claim-observability-annotations").claim_annotations);
+    }
+
+    /// CFG-002, CFG-003, CFG-004, CFG-008: there are no workers, no batches, no looks at the clock and no client with a
+    /// limit of its own to tune.
+    #[test]
+    fn flags_that_tune_what_is_not_there_are_taken() {
+        let line = "--sandbox-claim-concurrent-workers=50 --sandbox-warm-pool-concurrent-workers=1 \
+            --sandbox-template-concurrent-workers=1 --sandbox-warm-pool-max-batch-size=300 \
+            --sandbox-warm-pool-unschedulable-recheck-interval=1m --kube-api-qps -1 --kube-api-burst=10 \
+            --api-connections=1 --separate-watch-connection=false";
+        assert_eq!(read(line).unwrap().without_effect.len(), 9);
+    }
+
+    fn config(line: &str) -> Config {
+        parse(line).unwrap().config()
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
     }
 
     fn parse(line: &str) -> Result<Args, clap::Error> {

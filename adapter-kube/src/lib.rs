@@ -28,4 +28,5 @@ mod random;
 pub mod record;
 pub mod run;
 pub mod serve;
+pub mod spans;
 pub mod watch;

@@ -204,6 +204,7 @@ const fn outcome_name(outcome: &Outcome) -> &'static str {
         Outcome::Throttled(_) => "Throttled",
         Outcome::Refused(Refusal::Forbidden(_)) => "Forbidden",
         Outcome::Refused(Refusal::Invalid(_)) => "Invalid",
+        Outcome::Refused(Refusal::NamespaceEnding(_)) => "NamespaceEnding",
         Outcome::Unknown => "Unknown",
     }
 }

@@ -130,15 +130,8 @@ impl World {
     }
 
     fn driver(&self, args: &Args, events: mpsc::Receiver<Event>) -> Result<Driver, RunError> {
-        let config = Config {
-            extensions: args.extensions,
-            in_flight_max: args.in_flight_max.into(),
-            cluster_domain: args.cluster_domain.as_str().into(),
-            claim_events: !args.disable_claim_events,
-            claim_annotations: !args.disable_claim_observability_annotations,
-            label_domains: domains::read(Path::new(domains::FILE)).map_err(RunError::Domains)?,
-            ..Config::default()
-        };
+        let label_domains = domains::read(Path::new(domains::FILE)).map_err(RunError::Domains)?;
+        let config = Config { label_domains, ..args.config() };
         let started = self.clock.now();
         let recorder = match &args.record {
             Some(path) => Some(Recorder::begin(

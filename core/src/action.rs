@@ -33,7 +33,8 @@ pub enum Intent {
     AdoptSandbox,
     /// Make a sandbox for one claim.
     CreateClaimSandbox,
-    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim.
+    /// Bring the labels of a claim's sandbox, and the metadata of its Pod, in line with the claim; or those of a member with
+    /// what members have.
     LabelSandbox,
     /// Tell the claim's user.
     SetClaimStatus,
@@ -237,6 +238,18 @@ impl Operation {
             Self::Delete { target, .. } => &target.key,
             Self::Get { key, .. } => key,
             Self::Notify(notice) => &notice.regarding.key,
+        }
+    }
+
+    /// Returns whether both create the same from the same. Members have names of their own, which do not count.
+    pub(crate) fn makes_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Create(Object::Sandbox(a)), Self::Create(Object::Sandbox(b))) => {
+                (&a.meta.labels, &a.meta.owner, &a.pod, &a.pod_spec, &a.volume_claims, a.service)
+                    == (&b.meta.labels, &b.meta.owner, &b.pod, &b.pod_spec, &b.volume_claims, b.service)
+            }
+            (Self::Create(a), Self::Create(b)) => a == b,
+            _ => false,
         }
     }
 

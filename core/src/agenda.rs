@@ -61,6 +61,8 @@ pub enum TimeoutReason {
     Settle,
     /// A member has not been ready for long enough, or its Pod ended long enough ago.
     Stuck,
+    /// A pool may make another member.
+    Refill,
     /// A pool's status may be written again.
     StatusInterval,
     /// A life is over.

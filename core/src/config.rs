@@ -6,6 +6,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Text;
+use crate::pace::Rate;
 
 /// How a machine is set up. The same for its whole life.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,17 @@ pub struct Config {
     /// How long a member has not been ready at least when it is replaced because its Pod ended; [`Duration::MAX`] is never. A
     /// template whose Pods end at once must not keep the cluster busy.
     pub ended_grace: Duration,
+    /// How long after a member has left a pool that is short makes no other, so that what a burst of claims needs comes
+    /// first; zero is for not at all. Each loss begins it anew: under claims that keep coming the pool is not refilled.
+    ///
+    /// Source: the original's replenish delay.
+    #[serde(default)]
+    pub replenish_delay: Duration,
+    /// How many members a second one pool is refilled with at most, after those of one second at once.
+    ///
+    /// Source: the original's refill rate.
+    #[serde(default)]
+    pub refill_rate: Rate,
     /// How long the server may work on a write; sent along as `timeout=`.
     pub write_timeout: Duration,
     /// How much longer than [`Config::write_timeout`] an unanswered create may still take effect.
@@ -46,6 +58,10 @@ pub struct Config {
     /// Whether to note on claims when they were first seen.
     #[serde(default = "yes")]
     pub claim_annotations: bool,
+    /// Whether an autoscaler may move the Pods of members to remove a node (KEY-011), unless their template says something
+    /// about it.
+    #[serde(default = "yes")]
+    pub evict_members: bool,
     /// The domain of the cluster's DNS, in which Services have their names.
     #[serde(default = "cluster_domain")]
     pub cluster_domain: Text,
@@ -71,12 +87,15 @@ impl Default for Config {
             pool_status_interval: Duration::from_secs(1),
             readiness_grace: Duration::from_secs(300),
             ended_grace: Duration::from_secs(30),
+            replenish_delay: Duration::ZERO,
+            refill_rate: Rate::UNLIMITED,
             write_timeout: Duration::from_secs(10),
             write_margin: Duration::from_secs(5),
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(30),
             label_domains: Vec::new(),
             claim_annotations: true,
+            evict_members: true,
             cluster_domain: cluster_domain(),
             claim_events: true,
             #[cfg(feature = "mutants")]

@@ -78,6 +78,8 @@ pub enum Outcome {
 pub enum Refusal {
     /// 403: quota or rights, which others may change. Again with back-off.
     Forbidden(Text),
-    /// 400, 413, 422: not until the object changes.
+    /// 400, 413, 422: not until what it is made from changes.
     Invalid(Text),
+    /// 403, 404: the namespace is going, or gone. What is in it goes too, so there is nothing to tell and little to try.
+    NamespaceEnding(Text),
 }

@@ -9,7 +9,7 @@ use core::time::Duration;
 
 use crate::action::{Operation, Part};
 use crate::agenda::Item;
-use crate::event::{Event, Outcome};
+use crate::event::{Event, Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
@@ -390,7 +390,15 @@ impl Walk {
             Outcome::AlreadyExists => self.number(4),
             Outcome::NotFound => self.number(5),
             Outcome::Throttled(_) => self.number(6),
-            Outcome::Refused(_) => self.number(7),
+            Outcome::Refused(refusal) => {
+                let (number, why) = match refusal {
+                    Refusal::Forbidden(why) => (7, why),
+                    Refusal::Invalid(why) => (9, why),
+                    Refusal::NamespaceEnding(why) => (10, why),
+                };
+                self.number(number);
+                self.text(why);
+            }
             Outcome::Unknown => self.number(8),
         }
     }
@@ -489,10 +497,14 @@ impl Machine {
         for item in self.agenda().waiting() {
             walk.item(&item);
         }
-        for (rule, uid, failures, until) in self.cooling() {
+        for (rule, uid, failures, until, refused) in self.cooling() {
             walk.number(rule as u64 | u64::from(failures) << 32);
             walk.uid(uid);
             walk.deadline(until);
+            walk.option(refused.is_some());
+            if let Some(refused) = refused {
+                walk.operation(refused);
+            }
         }
         walk.number(self.state().notices.len() as u64);
     }
@@ -527,6 +539,11 @@ impl Machine {
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
             walk.option(entry.told_blocked);
+            walk.deadline(entry.pace.held_until().unwrap_or_default());
+            if let Some(left) = entry.pace.left(config.refill_rate, walk.sight.now) {
+                walk.number((left >> 64) as u64);
+                walk.number(left as u64);
+            }
         });
         walk.set(state.templates.unordered(), |walk, (uid, template)| {
             walk.uid(*uid);
@@ -612,6 +629,12 @@ impl Machine {
             walk.number(u64::from(draft.landed) | u64::from(draft.lost) << 1);
             walk.option(draft.ghost_until.is_some());
             walk.deadline(draft.ghost_until.unwrap_or_default());
+        }
+        for ((uid, kind), refused) in ledger.refused.iter() {
+            walk.uid(*uid);
+            walk.key(*kind, &refused.key);
+            walk.text(&refused.why);
+            walk.deadline(refused.since + self.config().settle);
         }
         for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);

@@ -10,7 +10,7 @@ use alloc::sync::Arc;
 
 use crate::action::{Intent, Operation};
 use crate::agenda::Urgency;
-use crate::id::{ActionId, Key, Kind, Uid, Version};
+use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
 use crate::rules::RuleId;
 use crate::shared::Shared;
 use crate::table::Table;
@@ -91,6 +91,20 @@ pub(crate) struct Look {
     pub(crate) urgency: Option<Urgency>,
 }
 
+/// A create that the server refused, for all that is known still does.
+#[derive(Clone, Debug)]
+pub(crate) struct Refused {
+    /// The name under which it was to be made.
+    pub(crate) key: Key,
+    /// When it was first refused.
+    pub(crate) since: Mono,
+    /// Why, in the server's words.
+    pub(crate) why: Text,
+}
+
+/// Most bytes of a refusal that are told. The server allows 32 KiB, which nobody reads in a list.
+const WHY_MAX: usize = 1024;
+
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
@@ -98,6 +112,8 @@ pub(crate) struct Ledger {
     pub(crate) holds: Shared<Table<Uid, Hold>>,
     pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Shared<Draft>>>,
     pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
+    /// Shape: (the object for which it was to be made, kind) → the latest of its creates that was refused.
+    pub(crate) refused: Shared<BTreeMap<(Uid, Kind), Refused>>,
     next: u64,
 }
 
@@ -135,6 +151,32 @@ impl Ledger {
         id
     }
 
+    /// Notes that the server refuses a create. A reason that differs in its numbers only, as the reasons of quotas do with
+    /// each attempt, is the same reason: what is told of it stays as it is (DEF-032).
+    pub(crate) fn refuse(&mut self, subject: Uid, (kind, key): &(Kind, Key), why: &Text, now: Mono) {
+        let mut end = why.len().min(WHY_MAX);
+        while !why.is_char_boundary(end) {
+            end -= 1;
+        }
+        let why = &why[..end];
+        let refused = self.refused.entry((subject, *kind)).or_insert_with(|| Refused {
+            key: key.clone(),
+            since: now,
+            why: why.into(),
+        });
+        refused.key = key.clone();
+        if !without_digits(&refused.why).eq(without_digits(why)) {
+            refused.why = why.into();
+        }
+    }
+
+    /// Forgets what was refused to an object that is gone.
+    pub(crate) fn forget_refusals(&mut self, subject: Uid) {
+        for kind in Kind::ALL {
+            self.refused.remove(&(subject, kind));
+        }
+    }
+
     /// Returns whether a deletion of this object is on its way, or may be.
     pub(crate) fn is_being_deleted(&self, uid: Uid) -> bool {
         let operation = match self.holds.get(&uid) {
@@ -144,6 +186,10 @@ impl Ledger {
         };
         operation.is_some_and(|operation| matches!(**operation, Operation::Delete { .. }))
     }
+}
+
+fn without_digits(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| !letter.is_ascii_digit())
 }
 
 /// Returns the object that a write holds.

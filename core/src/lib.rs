@@ -50,6 +50,7 @@ pub mod wishes;
 pub mod patch;
 pub mod id;
 pub mod time;
+pub mod pace;
 pub mod config;
 mod state;
 mod shared;

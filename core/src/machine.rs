@@ -1,6 +1,7 @@
 //! The machine: two ways in, two ways out.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -21,6 +22,7 @@ use crate::view::View;
 mod answers;
 mod duties;
 mod mutants;
+mod refill;
 
 pub use crate::agenda::TimeoutReason;
 pub use crate::rules::Branch;
@@ -42,10 +44,12 @@ pub struct Machine {
     reached: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Cooling {
     failures: u32,
     until: Mono,
+    /// The create that the server refused: one that is made from something else need not wait.
+    refused: Option<Arc<Operation>>,
 }
 
 /// Most Kubernetes Events that wait to be written. They are for people; more of them at once nobody reads.
@@ -79,6 +83,7 @@ impl Machine {
                 self.state.relist(kind, &objects, at, now);
                 if self.is_active() && !was_active {
                     self.state.touch_everything();
+                    self.begin_paces();
                 }
             }
             Event::Progress { kind, at } => self.state.progress(kind, at),
@@ -181,8 +186,10 @@ impl Machine {
         (self.term.unwrap_or(0), self.names_given)
     }
 
-    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono)> {
-        self.cooling.iter().map(|((rule, uid), cooling)| (*rule, *uid, cooling.failures, cooling.until))
+    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono, Option<&Operation>)> {
+        self.cooling.iter().map(|((rule, uid), cooling)| {
+            (*rule, *uid, cooling.failures, cooling.until, cooling.refused.as_deref())
+        })
     }
 
     // ----- What enters -----
@@ -206,7 +213,11 @@ impl Machine {
         let mut touched = self.state.take_touched();
         touched.sort_unstable();
         touched.dedup();
+        self.hold_refills();
         for (kind, uid) in touched.drain(..) {
+            if kind == Kind::Pool {
+                self.release_refill(uid);
+            }
             for who in For::ALL {
                 let rules = RuleSet::of_kind(kind, who);
                 if !rules.is_empty() {
@@ -275,6 +286,7 @@ impl Machine {
                 self.agenda.add(Item::Rule(rule, uid), urgency);
                 if intent == Intent::CreateMember {
                     self.names_given += 1;
+                    self.spend(uid);
                 }
                 let operation = operation.into();
                 let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
@@ -288,20 +300,27 @@ impl Machine {
     fn judge(&mut self, rule: RuleId, uid: Uid) -> Option<(Intent, Operation)> {
         let item = Item::Rule(rule, uid);
         self.agenda.disarm(&item);
-        let cooling = self.cooling.get(&(rule, uid)).copied();
-        if let Some(cooling) = cooling
-            && cooling.until > self.now.mono
-        {
-            self.agenda.arm(item, cooling.until, TimeoutReason::Backoff);
+        let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
+        let cooling = cooling.map(|cooling| (cooling.until, cooling.refused.clone()));
+        if let Some((until, None)) = cooling {
+            self.agenda.arm(item, until, TimeoutReason::Backoff);
             return None;
         }
         let reached = Cell::new(self.reached);
         let view = View::new(&self.state, &self.config, self.naming(), &reached);
         let verdict = rule.run()(&view, uid, self.now);
         self.reached = reached.get();
+        let verdict = match (cooling, verdict) {
+            (Some((until, Some(refused))), Verdict::Act(_, operation))
+                if refused.makes_the_same(&operation) =>
+            {
+                Verdict::Until(until, TimeoutReason::Backoff)
+            }
+            (_, verdict) => verdict,
+        };
         match verdict {
             Verdict::Quiet => {
-                if cooling.is_some() && self.state.kind_of(uid).is_none() {
+                if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {
                     self.cooling.remove(&(rule, uid));
                 }
                 None

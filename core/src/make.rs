@@ -4,6 +4,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
 
+use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::metadata;
 use crate::names;
@@ -18,8 +19,8 @@ use crate::time::Wall;
 
 // ----- Sandboxes -----
 
-/// Returns a new member of a pool (WPL-043, WPL-044).
-pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
+/// Returns a new member of a pool (WPL-043, WPL-044, CFG-005).
+pub(crate) fn member(pool: &Pool, template: &Template, key: Key, config: &Config) -> Sandbox {
     let blueprint = &template.blueprint;
     let shared = [
         (names::WARM_POOL, names::name_hash(&pool.meta.key.name)),
@@ -34,7 +35,9 @@ pub(crate) fn member(pool: &Pool, template: &Template, key: Key) -> Sandbox {
         &[(names::LAUNCH_TYPE, "warm".into()), (names::CREATED_BY, "controller".into())],
     );
     put(&mut sandbox.pod.labels, &shared);
-    sandbox.pod.annotations.insert_if_absent(names::SAFE_TO_EVICT, "true");
+    if config.evict_members {
+        sandbox.pod.annotations.insert_if_absent(names::SAFE_TO_EVICT, "true");
+    }
     sandbox
 }
 
@@ -93,7 +96,7 @@ fn join_metadata(pod: &mut PodMetadata, claim: &Claim) -> Result<(), Objection> 
     metadata::join(pod, &wishes.pod).map_err(|clash| Objection::other(&clash))
 }
 
-fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
+pub(crate) fn from_template(template: &Template, key: Key, owner: Owner) -> Sandbox {
     let blueprint = &template.blueprint;
     let mut meta = Meta::draft(key);
     meta.owner = Some(owner);

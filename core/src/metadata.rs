@@ -140,6 +140,7 @@ fn part_fault(part: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    /// ACC-016, ACC-022.
     /// PMD-002, PMD-004: what tells one team's Pods from another's, and the one system key that users may set.
     #[test]
     fn labels_of_an_allowed_domain_and_free_annotations_are_right() {
@@ -150,6 +151,7 @@ mod tests {
         }
     }
 
+    /// ACC-017.
     /// PMD-002.
     #[test]
     fn a_label_without_a_domain_is_refused_in_the_originals_words() {
@@ -157,6 +159,7 @@ mod tests {
         assert_eq!(label("team", "a"), Some(format!("failed to validate label \"team\": {why}")));
     }
 
+    /// ACC-021, ACC-024.
     /// PMD-002, PMD-003.
     #[test]
     fn a_label_of_another_domain_is_refused() {
@@ -170,6 +173,7 @@ mod tests {
         assert!(label("a.corp.example/x", "1").is_some());
     }
 
+    /// ACC-023.
     /// PMD-002: network policies let the router's Pods in.
     #[test]
     fn nobody_may_pass_for_the_router() {
@@ -177,6 +181,7 @@ mod tests {
         assert!(said.contains("\"app\"=\"Sandbox-Router\" is not allowed"), "{said}");
     }
 
+    /// ACC-018, ACC-019, ACC-020.
     /// PMD-002.
     #[test]
     fn keys_and_values_must_be_such_that_the_server_takes_them() {

@@ -166,6 +166,7 @@ fn letters(mut value: u64, count: usize) -> String {
 mod tests {
     use super::*;
 
+    /// SACC-031, ACC-230.
     /// META-001, META-002.
     /// HSH-001.
     #[test]

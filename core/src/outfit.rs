@@ -213,6 +213,7 @@ mod tests {
 
     // ----- Environment -----
 
+    /// ACC-025, ACC-026.
     /// CLD-009, CLD-011: what is new comes after what the template says.
     #[test]
     fn a_new_variable_goes_to_the_first_container() {
@@ -226,6 +227,7 @@ mod tests {
         }
     }
 
+    /// ACC-029, ACC-030.
     /// CLD-006.
     #[test]
     fn a_template_that_allows_nothing_refuses_any_variable() {
@@ -235,6 +237,7 @@ mod tests {
         assert_eq!(said, [format!("EnvVarsInjectionRejected {message}")]);
     }
 
+    /// ACC-035.
     /// CLD-011: the whole entry goes, a reference included.
     #[test]
     fn overriding_replaces_the_entry_in_its_place() {
@@ -243,6 +246,7 @@ mod tests {
         assert_eq!(env_of("Overrides", r#"[{"name":"A","value":"1"}]"#, spec), ["main A=1 B=b"]);
     }
 
+    /// ACC-028.
     /// CLD-011, DEF-022: an error that is told once and not tried again.
     #[test]
     fn where_replacing_is_not_allowed_the_variable_is_named() {
@@ -260,6 +264,7 @@ mod tests {
         assert_eq!(env_of("Overrides", twice, ONE), ["main A=2"]);
     }
 
+    /// ACC-036, ACC-038.
     /// CLD-007, CLD-009.
     #[test]
     fn a_named_container_gets_what_names_it_and_no_other_does() {
@@ -269,6 +274,7 @@ mod tests {
         assert_eq!(env_of("Allowed", env, spec), ["init I=i", "main M=m D=d", "side S=s"]);
     }
 
+    /// ACC-037.
     /// CLD-008, DEF-022.
     #[test]
     fn a_container_that_does_not_exist_is_named() {
@@ -278,6 +284,7 @@ mod tests {
         assert_eq!(said, [format!("ReconcilerError {why}")]);
     }
 
+    /// ACC-031, ACC-032, ACC-033, ACC-034.
     /// CLD-010.
     #[test]
     fn sources_of_variables_forbid_adding_to_them() {
@@ -319,12 +326,14 @@ mod tests {
 
     // ----- Volumes -----
 
+    /// ACC-059.
     /// CLD-003.
     #[test]
     fn the_templates_volumes_are_copied_in_order() {
         assert_eq!(volumes_of("Disallowed", "[]", &list(&["b:1", "a:2"])), Ok("b:1 a:2".into()));
     }
 
+    /// ACC-061.
     /// CLD-004.
     #[test]
     fn volumes_may_be_added_behind_the_templates() {
@@ -332,6 +341,7 @@ mod tests {
         assert_eq!(volumes_of("Allowed", &list(&["a:9"]), "[]"), Ok("a:9".into()));
     }
 
+    /// ACC-060.
     /// CLD-004.
     #[test]
     fn volumes_may_be_replaced_in_their_place() {
@@ -339,6 +349,7 @@ mod tests {
         assert_eq!(volumes_of("Overrides", &wanted, &given), Ok("a:1 b:9 new:3".into()));
     }
 
+    /// ACC-063, ACC-065.
     /// CLD-004, CLD-005.
     #[test]
     fn a_template_that_allows_no_volumes_says_so() {
@@ -349,6 +360,7 @@ mod tests {
         }
     }
 
+    /// ACC-064.
     /// CLD-005.
     #[test]
     fn a_volume_that_may_not_be_replaced_is_named() {
@@ -358,6 +370,7 @@ mod tests {
         assert_eq!(said, refused(&format!("failed to merge volume claim templates: {why} \"a\"")));
     }
 
+    /// ACC-066, ACC-067.
     /// CLD-005.
     #[test]
     fn what_is_wrong_with_a_claims_volumes_is_named() {
@@ -368,6 +381,7 @@ mod tests {
         assert_eq!(said, refused(&format!("{invalid}: duplicate name \"a\"")));
     }
 
+    /// ACC-068, ACC-069.
     /// CLD-003.
     #[test]
     fn what_is_wrong_with_a_templates_volumes_is_told_to_every_claim() {

@@ -89,6 +89,16 @@ pub(crate) enum Serving<'a> {
 const SERVICE_NAME_MAX: usize = 63;
 
 impl<'a> View<'a> {
+    /// Returns why the server refuses what a sandbox lacks and wants: a volume claim, its Pod, its Service.
+    pub(crate) fn refused_parts(&self, sandbox: &Sandbox) -> [Option<&'a str>; 3] {
+        let refused = |kind| self.refused(sandbox.meta.uid, kind);
+        let volume = refused(Kind::VolumeClaim)
+            .filter(|refused| volumes(sandbox).iter().any(|volume| volume.key(sandbox) == refused.key));
+        let pod = refused(Kind::Pod).filter(|_| !sandbox.suspended);
+        let service = refused(Kind::Service).filter(|_| sandbox.service == Some(true));
+        [volume, pod, service].map(|refused| refused.map(|refused| &*refused.why))
+    }
+
     /// Returns what there is of a sandbox's Service.
     pub(crate) fn serving(&self, sandbox: &Sandbox) -> Serving<'a> {
         let wanted = sandbox.service == Some(true);
@@ -349,7 +359,7 @@ mod tests {
         ports(&sandbox(pod_spec, None)).into_iter().map(told).collect()
     }
 
-    /// SBX-090; SACC-110, SACC-112 to SACC-116.
+    /// SBX-090; SACC-110, SACC-112, SACC-113, SACC-114, SACC-115, SACC-116.
     #[test]
     fn ports_are_those_of_the_containers_each_once_and_in_order() {
         assert_eq!(told(json!({ "containers": [{}] })), [""; 0]);
@@ -370,6 +380,7 @@ mod tests {
         assert_eq!(told(spec), wanted);
     }
 
+    /// SACC-042.
     /// META-013, SACC-098.
     #[test]
     fn a_pod_mounts_the_volumes_that_are_claimed() {
@@ -382,6 +393,7 @@ mod tests {
         assert_eq!(pod_spec(&sandbox(spec.clone(), None)).value(), spec);
     }
 
+    /// SACC-042.
     /// SBX-043, META-032.
     #[test]
     fn a_volume_claim_is_what_its_template_says() {

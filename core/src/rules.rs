@@ -30,6 +30,7 @@ mod keep_volumes;
 mod label_pod;
 mod label_template;
 mod mark_expired;
+mod mark_warm;
 mod migrate_record;
 mod name_pod;
 mod publish_claim_status;
@@ -92,6 +93,7 @@ pub(crate) enum RuleId {
     PublishSandboxStatus,
     NamePod,
     LabelPod,
+    MarkWarm,
     LabelTemplate,
     IsolateTemplate,
 }
@@ -147,6 +149,7 @@ pub(crate) const RULES: &[(Kind, RuleId, For, Run)] = &[
     ),
     (Kind::Sandbox, RuleId::NamePod, For::Nobody, name_pod::name_pod),
     (Kind::Sandbox, RuleId::LabelPod, For::Nobody, label_pod::label_pod),
+    (Kind::Sandbox, RuleId::MarkWarm, For::Nobody, mark_warm::mark_warm),
     (Kind::Template, RuleId::LabelTemplate, For::Nobody, label_template::label_template),
     (Kind::Template, RuleId::IsolateTemplate, For::Pools, isolate_template::isolate_template),
     (Kind::NetworkPolicy, RuleId::DropClaimPolicy, For::Nobody, drop_claim_policy::drop_claim_policy),
@@ -235,7 +238,7 @@ impl RuleSet {
 
 macro_rules! branches {
     ($($(#[$about:meta])* $name:ident = $text:literal,)*) => {
-        /// A way through the rules of adoption. A campaign that never takes one of them has not tested it.
+        /// A way through the rules of adoption and refill. A campaign that never takes one of them has not tested it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u32)]
         pub enum Branch { $($(#[$about])* $name,)* }
@@ -293,6 +296,10 @@ branches! {
     StatusVanished = "status: the sandbox vanished",
     /// A bound claim's sandbox is not known: the server is asked.
     StatusLook = "status: look whether the sandbox exists",
+    /// A pool has lost a member, and waits.
+    RefillHeld = "refill: wait after a loss",
+    /// A pool has made as many members as it may for the time being.
+    RefillSlow = "refill: wait for the rate",
 }
 
 impl fmt::Display for Branch {
@@ -337,4 +344,33 @@ fn differences(from: &Labels, to: &Labels, change: fn(Text, Option<Text>) -> Cha
     let removed = from.keys().filter(|key| !to.contains_key(key)).map(|key| change(key.clone(), None));
     let set = to.iter().filter(|(key, value)| from.get(key) != Some(*value));
     removed.chain(set.map(|(key, value)| change(key.clone(), Some(value.clone())))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::said;
+    use super::*;
+
+    /// CLM-004, SBX-002: whoever is going is left in peace, whatever else would be due.
+    #[test]
+    fn nothing_is_written_about_what_is_going() {
+        let worlds = [
+            "pool p\nclaim c1 terminating\nsandbox s1 pool=p ready",
+            "pool p\nclaim c1 terminating records=s1 shows=s1 isready\nsandbox s1 owner=c1 ended",
+            "claim c1 terminating told=ClaimExpired records=s1\nsandbox s1 owner=c1 ready\nasked c1",
+            "sandbox s1 terminating nopod service=true volumes=a",
+            "sandbox s1 terminating ready over=now",
+            "sandbox s1 terminating starting suspended",
+        ];
+        for world in worlds {
+            for (kind, rule, _, run) in
+                RULES.iter().filter(|rule| matches!(rule.0, Kind::Claim | Kind::Sandbox))
+            {
+                let said = said(*run, *kind, world);
+                assert!(said.iter().all(|said| !said.contains("c1")), "{rule:?}: {said:?} in {world}");
+                let is_going = world.starts_with("sandbox");
+                assert!(!is_going || said.is_empty(), "{rule:?}: {said:?} in {world}");
+            }
+        }
+    }
 }

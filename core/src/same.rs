@@ -241,6 +241,38 @@ mod tests {
         ));
     }
 
+    /// STL-005, STL-006: this does not compile with a field more, until somebody has said whether that counts.
+    #[test]
+    fn every_field_of_a_blueprint_counts_or_is_none_that_should() {
+        let template = crate::rules::testing::template("tpl", &[]);
+        let key = crate::id::Key::new("ns", "s1");
+        let owner = crate::object::Owner::new(crate::id::Kind::Template, &template.meta);
+        let made = crate::make::from_template(&template, key, owner);
+        let plain = &*template.blueprint;
+        assert!(is_made_of(&made, plain));
+        let json = |value: Value| Json::from(&value);
+        let Blueprint { pod: _, pod_spec: _, volume_claims: _, service: _, hash: _, pod_hash: _ } = plain;
+        let pod_spec = json(serde_json::json!({ "hostname": "a" }));
+        let volume_claims = Some(json(serde_json::json!([{ "metadata": { "name": "a" }, "spec": {} }])));
+        for other in [
+            Blueprint { pod_spec, ..plain.clone() },
+            Blueprint { volume_claims, ..plain.clone() },
+            Blueprint { service: Some(true), ..plain.clone() },
+            Blueprint { service: Some(false), ..plain.clone() },
+        ] {
+            assert!(!is_made_of(&made, &other), "{other:?}");
+        }
+        let mut pod = plain.pod.clone();
+        pod.labels.insert("a".into(), "b".into());
+        for same in [
+            Blueprint { pod, ..plain.clone() },
+            Blueprint { hash: "another".into(), ..plain.clone() },
+            Blueprint { pod_hash: "another".into(), ..plain.clone() },
+        ] {
+            assert!(is_made_of(&made, &same), "{same:?}");
+        }
+    }
+
     /// What the API tells apart stays apart: an empty selector selects everything, an empty storage class is none.
     #[test]
     fn what_may_be_empty_on_purpose_is_a_difference() {

@@ -17,6 +17,7 @@ use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::names;
 use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::table::Table;
 use crate::time::Now;
@@ -74,6 +75,8 @@ pub(crate) struct PoolEntry {
     judges: bool,
     /// Whether its owner was told that it waits for room.
     pub(crate) told_blocked: bool,
+    /// What it may make, and from when on.
+    pub(crate) pace: Pace,
 }
 
 #[derive(Clone, Debug)]
@@ -139,7 +142,7 @@ pub(crate) struct State {
     pub(crate) ledger: Ledger,
     pub(crate) members: Shared<Table<Uid, Shared<Members>>>,
     pub(crate) waiting: Shared<Waiting>,
-    /// Shape: claim → its sandboxes; sandbox → its Pods.
+    /// Shape: claim or pool → its sandboxes; sandbox → its Pods.
     children: Shared<Table<Uid, Uids>>,
     /// Shape: sandbox → the claims that have recorded it.
     pub(crate) reserved: Shared<Referrers>,
@@ -158,6 +161,8 @@ pub(crate) struct State {
     unsure: Vec<(Kind, Key)>,
     /// Creates that were settled by what a watch showed, while an attempt may still land.
     pub(crate) settled: Vec<(Kind, Key)>,
+    /// Pools that have lost a member.
+    pub(crate) bereft: Vec<Uid>,
 }
 
 impl State {
@@ -265,6 +270,9 @@ impl State {
         if !matches!(self.ledger.holds.get(&uid), Some(Hold::Sent(_))) {
             self.ledger.holds.remove(&uid);
         }
+        if !self.ledger.refused.is_empty() {
+            self.ledger.forget_refusals(uid);
+        }
         self.drop_members(uid);
     }
 
@@ -326,6 +334,9 @@ impl State {
         if self.names.get(kind, key).is_none() && self.is_referred_to(kind, key) {
             self.absent.insert(slot);
             self.touch_referrers(kind, key);
+            if kind == Kind::Pool {
+                self.touch_recorders_of_unknown(key);
+            }
         }
     }
 
@@ -481,7 +492,13 @@ impl State {
             Object::Pool(pool) => match self.pools.get_mut(&uid) {
                 Some(entry) => Some(Object::Pool(replace(&mut entry.pool, pool))),
                 None => {
-                    let entry = PoolEntry { pool, status_sent: None, judges: false, told_blocked: false };
+                    let entry = PoolEntry {
+                        pool,
+                        status_sent: None,
+                        judges: false,
+                        told_blocked: false,
+                        pace: Pace::default(),
+                    };
                     self.pools.insert(uid, entry);
                     None
                 }

@@ -1,6 +1,6 @@
 //! What a sandbox's status says, given what stands where its Pod should be.
 
-use alloc::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -18,6 +18,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) backing: Backing<'a>,
     pub(crate) serving: Serving<'a>,
     pub(crate) volumes: Volumes<'a>,
+    /// Why the server refuses a volume claim, the Pod and the Service, where it does.
+    pub(crate) refused: [Option<&'a str>; 3],
     /// [`Config::cluster_domain`](crate::config::Config::cluster_domain).
     pub(crate) domain: &'a str,
 }
@@ -44,7 +46,7 @@ pub(crate) fn sandbox_status<'a>(
     let told = [
         (names::SUSPENDED, suspended(sandbox, backing, expired)),
         (names::FINISHED, finished(sandbox, backing, expired)),
-        (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, backing) }),
+        (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, parts) }),
         (names::READY, Some(readiness(sandbox, parts, expired))),
     ];
     let generation = sandbox.meta.generation;
@@ -136,12 +138,13 @@ fn ending(pod: &Pod) -> Option<Told<'static>> {
     }
 }
 
-fn scheduled<'a>(sandbox: &Sandbox, backing: &Backing<'a>) -> Option<Told<'a>> {
+fn scheduled<'a>(sandbox: &Sandbox, parts: &Parts<'a>) -> Option<Told<'a>> {
+    let backing = &parts.backing;
     let unknown =
         |message: &'static str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
     let Some(pod) = backing.own() else {
         let is_unclear = matches!(backing, Backing::Many(_)) && !sandbox.suspended;
-        let is_refused = is_unclear || pod_trouble(sandbox, backing).is_some();
+        let is_refused = is_unclear || pod_trouble(sandbox, parts).is_some();
         return unknown("Pod state is unknown. Pod scheduling cannot be determined").filter(|_| is_refused);
     };
     let Some((status, reason, message)) = &pod.scheduled else {
@@ -166,7 +169,7 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told<'stati
         );
         return (Truth::False, names::MULTIPLE_PODS.into(), message.into());
     }
-    let troubles = [volume_trouble(parts), pod_trouble(sandbox, backing), service_trouble(parts)];
+    let troubles = [volume_trouble(parts), pod_trouble(sandbox, parts), service_trouble(parts)];
     let troubles: Vec<String> = troubles.into_iter().flatten().collect();
     if !troubles.is_empty() {
         let message = format!("Error seen: {}", troubles.join("\n"));
@@ -184,13 +187,15 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told<'stati
 fn volume_trouble(parts: &Parts<'_>) -> Option<String> {
     match &parts.volumes {
         Volumes::Barred(why) => Some(why.clone()),
-        Volumes::Fine | Volumes::Missing(_) | Volumes::Free(_) => None,
+        Volumes::Fine | Volumes::Missing(_) | Volumes::Free(_) => parts.refused[0].map(ToOwned::to_owned),
     }
 }
 
-/// Returns what is wrong with the Pod that stands in the way of the sandbox's own.
-fn pod_trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<String> {
-    let Backing::Other(pod, Whose::Unmarked | Whose::Another) = backing else { return None };
+/// Returns what is wrong with the Pod that stands in the way of the sandbox's own, or why there can be none.
+fn pod_trouble(sandbox: &Sandbox, parts: &Parts<'_>) -> Option<String> {
+    let Backing::Other(pod, Whose::Unmarked | Whose::Another) = &parts.backing else {
+        return parts.refused[1].filter(|_| parts.backing.own().is_none()).map(ToOwned::to_owned);
+    };
     (!sandbox.suspended).then(|| refusal("pod", sandbox, &pod.meta))
 }
 
@@ -198,7 +203,9 @@ fn pod_trouble(sandbox: &Sandbox, backing: &Backing<'_>) -> Option<String> {
 fn service_trouble(parts: &Parts<'_>) -> Option<String> {
     match &parts.serving {
         Serving::Barred(why) => Some(why.clone()),
-        Serving::None | Serving::Leaving | Serving::Own(_) | Serving::Free(_) => None,
+        Serving::None | Serving::Leaving | Serving::Own(_) | Serving::Free(_) => {
+            parts.refused[2].map(ToOwned::to_owned)
+        }
     }
 }
 
@@ -249,6 +256,7 @@ mod tests {
     const PLACE: &str = "10.0.0.1 node agents.x-k8s.io/sandbox-name-hash=0851b8c9";
     const SELECTOR: &str = "agents.x-k8s.io/sandbox-name-hash=0851b8c9";
 
+    /// SACC-045.
     /// SCND-003, SCND-010, SCND-031, SCND-044; SACC-013.
     #[test]
     fn a_pod_on_its_way_is_told_step_by_step() {
@@ -300,7 +308,8 @@ mod tests {
         check_status("sandbox s1 ready untold podgoing", &[NOT_SUSPENDED, UNREPORTED, going, PLACE]);
     }
 
-    /// SCND-012 to SCND-014, SCND-042, SCND-060, SBX-032; SACC-006, SACC-009.
+    /// SACC-052, SACC-053, SACC-144.
+    /// SCND-012, SCND-013, SCND-014, SCND-042, SCND-060, SBX-032; SACC-006, SACC-009.
     #[test]
     fn a_suspended_sandbox_says_how_far_it_is() {
         let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
@@ -343,6 +352,34 @@ mod tests {
         check_status("sandbox s1 nopod\npod s1 of=another", &[NOT_SUSPENDED, UNKNOWN, foreign]);
     }
 
+    /// SCND-041, SACC-011: each in the server's words.
+    #[test]
+    fn what_the_server_refuses_is_told() {
+        let world = "
+            sandbox s1 nopod service=true volumes=a
+            refused s1 service s1 age=0s no services
+            refused s1 pod s1 age=0s no pods
+            refused s1 volumeclaim a-s1 age=0s no volumes
+        ";
+        let ready = "Ready=False ReconcilerError: Error seen: no volumes\nno pods\nno services";
+        check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready]);
+    }
+
+    #[test]
+    fn what_was_refused_and_is_there_or_not_wanted_is_not_told() {
+        let ready = "Ready=True DependenciesReady: Pod is Ready";
+        let told = [NOT_SUSPENDED, UNREPORTED, ready, PLACE];
+        check_status("sandbox s1 ready untold\nrefused s1 pod s1 age=9s no pods", &told);
+        check_status("sandbox s1 ready untold\nrefused s1 service s1 age=9s no services", &told);
+        check_status(
+            "sandbox s1 ready untold volumes=b\nrefused s1 volumeclaim a-s1 age=9s no volumes",
+            &told,
+        );
+        let suspended = "Suspended=True PodTerminated: Pod has been terminated. Sandbox is suspended";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspended";
+        check_status("sandbox s1 nopod suspended\nrefused s1 pod s1 age=9s no pods", &[suspended, ready]);
+    }
+
     #[test]
     fn a_pod_that_will_be_had_is_no_trouble() {
         let ready = "Ready=False DependenciesNotReady: Pod does not exist";
@@ -351,12 +388,14 @@ mod tests {
         }
     }
 
-    /// SCND-040; SACC-095.
+    /// SCND-040; SACC-021, SACC-095.
     #[test]
     fn several_pods_are_told_and_none_is_chosen() {
         let ready = "Ready=False MultiplePods: multiple Pods (2) are controlled by this Sandbox; refusing to choose or \
                      create a Pod";
         check_status("sandbox s1 starting\npod p2 of=s1", &[NOT_SUSPENDED, UNKNOWN, ready]);
+        let world = "sandbox s1 starting volumes=a\npod p2 of=s1\nvolume a-s1 of=another";
+        check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready]);
     }
 
     /// GAP-024.
@@ -367,6 +406,7 @@ mod tests {
         check_status("sandbox s1 starting suspended\npod p2 of=s1", &[suspending, ready, SELECTOR]);
     }
 
+    /// SACC-216.
     /// SCND-050, SBX-020, SBX-025, SBX-026; SACC-046, SACC-143.
     #[test]
     fn an_expired_sandbox_keeps_what_it_was_and_shows_no_pod() {
@@ -377,7 +417,8 @@ mod tests {
         check_status("sandbox s1 ended over=now", &[finished, ready]);
     }
 
-    /// SCND-045; SACC-001 to SACC-005, SACC-133.
+    /// CON-035, SBX-087, META-014.
+    /// SCND-045; SACC-001, SACC-002, SACC-003, SACC-004, SACC-005, SACC-133.
     #[test]
     fn a_service_is_told_where_there_is_or_should_be_one() {
         let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
@@ -397,7 +438,7 @@ mod tests {
         check_status(world, &[NOT_SUSPENDED, UNREPORTED, ready, PLACE]);
     }
 
-    /// SCND-041, ERR-001 to ERR-003, SBX-031; SACC-017.
+    /// SCND-041, ERR-001, ERR-002, ERR-003, SBX-031; SACC-017.
     #[test]
     fn what_cannot_be_had_is_told_in_order() {
         let volume = "PVC \"a-s1\" is owned by ReplicaSet/another (UID: 00000000-0000-0000-0000-0000000003e7), not by \

@@ -7,6 +7,7 @@ use core::cell::Cell;
 
 use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
+use crate::ledger::Refused;
 use crate::members::Members;
 use crate::names;
 use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, SandboxStatus, Template};
@@ -155,6 +156,7 @@ impl<'a> View<'a> {
             backing: self.backing(sandbox),
             serving: self.serving(sandbox),
             volumes: self.volumes(sandbox),
+            refused: self.refused_parts(sandbox),
             domain: &self.config.cluster_domain,
         };
         sandbox_status(sandbox, &parts, expired, now)
@@ -329,6 +331,12 @@ impl<'a> View<'a> {
             .drafts
             .get(&(kind, key.clone()))
             .is_some_and(|draft| draft.stage != crate::ledger::Stage::Ghost)
+    }
+
+    /// Returns the create for an object that the server refuses, while nobody holds the name of what was to be made.
+    pub(crate) fn refused(&self, subject: Uid, kind: Kind) -> Option<&'a Refused> {
+        let refused = self.state.ledger.refused.get(&(subject, kind))?;
+        self.state.names.get(kind, &refused.key).is_none().then_some(refused)
     }
 
     /// Returns whether this name is being looked up at the server.

@@ -47,12 +47,12 @@ pub struct Lifecycle {
     /// `ttlSecondsAfterFinished`.
     pub ttl: Option<Duration>,
     /// `shutdownPolicy`.
-    pub policy: ShutdownPolicy,
+    pub policy: ClaimShutdownPolicy,
 }
 
 /// What becomes of a claim that has expired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ShutdownPolicy {
+pub enum ClaimShutdownPolicy {
     /// It goes, and what it owns after it.
     Delete,
     /// It goes after what it owns.
@@ -62,7 +62,7 @@ pub enum ShutdownPolicy {
     Retain,
 }
 
-impl ShutdownPolicy {
+impl ClaimShutdownPolicy {
     /// Returns the word that the API uses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -156,9 +156,9 @@ impl Claim {
     }
 
     /// Returns what becomes of it when it has expired.
-    pub fn shutdown_policy(&self) -> ShutdownPolicy {
+    pub fn shutdown_policy(&self) -> ClaimShutdownPolicy {
         let lifecycle = self.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());
-        lifecycle.map_or_else(ShutdownPolicy::default, |lifecycle| lifecycle.policy)
+        lifecycle.map_or_else(ClaimShutdownPolicy::default, |lifecycle| lifecycle.policy)
     }
 }
 

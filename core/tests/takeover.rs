@@ -61,6 +61,21 @@ fn a_member_of_a_template_that_was_edited_meanwhile_is_replaced() {
     assert_eq!(asked[&Intent::DeleteMember], ["p-8bf64"]);
 }
 
+/// WPL-055: what claims may ask for is not what members are made of. Who closes the network off is, as far as the Pod asks
+/// other resolvers then.
+#[test]
+fn the_policies_of_a_template_make_nobody_stale_but_for_the_resolvers() {
+    let asked = |policy: &str, value: &str| {
+        let mut template = template(POD);
+        template["spec"][policy] = value.into();
+        first_actions(&[template, pool(1), member("p-8bf64", COPIED)])
+    };
+    for policy in ["envVarsInjectionPolicy", "volumeClaimTemplatesPolicy"] {
+        assert_eq!(asked(policy, "Allowed").get(&Intent::DeleteMember), None, "{policy}");
+    }
+    assert_eq!(asked("networkPolicyManagement", "Unmanaged")[&Intent::DeleteMember], ["p-8bf64"]);
+}
+
 /// INV-33: the original had recorded the member on the claim, and died.
 #[test]
 fn an_adoption_that_the_original_began_is_finished() {

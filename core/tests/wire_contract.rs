@@ -23,6 +23,7 @@ const NOW: &str = "2026-01-01T00:01:40.25Z";
 
 // ----- Members -----
 
+/// SACC-222.
 /// CON-047.
 /// WPL-043, WPL-044, KEY-001, KEY-002, KEY-003, KEY-004, KEY-005, KEY-006, KEY-008, KEY-009, KEY-011,
 /// HSH-001, HSH-009.
@@ -47,6 +48,7 @@ fn a_member_carries_its_pool_its_template_and_the_name_of_its_pod() {
     assert_eq!(metadata["ownerReferences"], json!([owner("SandboxWarmPool", "pool", POOL_UID)]));
 }
 
+/// ACC-201.
 /// WPL-044.
 #[test]
 fn what_a_template_says_about_eviction_stays() {
@@ -58,6 +60,15 @@ fn what_a_template_says_about_eviction_stays() {
     assert_eq!(annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"], "false");
 }
 
+/// CFG-005, WPL-044.
+#[test]
+fn where_members_stay_where_they_are_nothing_is_said_about_eviction() {
+    let config = Config { evict_members: false, ..Config::default() };
+    let (_, made) = request_of(config, &[template(), pool(1)], Intent::CreateMember);
+    assert_eq!(made["spec"]["podTemplate"]["metadata"].get("annotations"), None);
+}
+
+/// ACC-010.
 /// TPL-030, TPL-031, TPL-032.
 #[test]
 fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
@@ -83,6 +94,7 @@ fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
 
 // ----- Claims -----
 
+/// CON-005, CLM-005, ACC-165.
 /// CON-046.
 /// KEY-012, KEY-014, ADP-020, CON-075.
 #[test]
@@ -111,6 +123,7 @@ fn a_record_notes_nothing_but_the_name_where_that_is_switched_off() {
     assert_eq!(patch["metadata"]["annotations"], json!({ "agents.x-k8s.io/sandbox-name": "pool-abc" }));
 }
 
+/// SBX-101, ACC-087.
 /// ADP-030, ADP-031, ADP-032, ADP-033, ADP-034, ADP-035, ADP-037, ADP-038, KEY-005, KEY-007, HSH-009,
 /// CON-043.
 #[test]
@@ -149,6 +162,7 @@ fn a_transfer_is_one_locked_patch_with_everything_that_changes_hands() {
     );
 }
 
+/// ACC-088.
 /// ADP-033, ADP-035, ADP-036, ADP-037, ADP-039: a member as the original makes it, whose template is gone.
 #[test]
 fn a_transfer_without_a_template_takes_away_only_what_was_the_pools() {
@@ -166,6 +180,7 @@ fn a_transfer_without_a_template_takes_away_only_what_was_the_pools() {
     assert_eq!(patch["metadata"]["labels"]["agents.x-k8s.io/created-by"], Value::Null);
 }
 
+/// ACC-014, ACC-015.
 /// CON-042.
 /// CLD-001, KEY-005, KEY-006, KEY-007, KEY-008, KEY-009, KEY-010, CON-041, HSH-009.
 #[test]
@@ -196,6 +211,7 @@ fn a_cold_sandbox_has_the_claims_name_and_says_whose_it_is() {
     );
 }
 
+/// ACC-008.
 /// CON-011, CON-012, CON-014, CON-015, CND-002, CND-023, STS-004, STS-010.
 #[test]
 fn a_claims_status_says_name_addresses_and_readiness_at_once() {
@@ -215,7 +231,7 @@ fn a_claims_status_says_name_addresses_and_readiness_at_once() {
     );
 }
 
-/// CND-005: what the sandbox says of its end is the claim's too, and goes with it.
+/// CND-001, CND-005: what the sandbox says of its end is the claim's too, and goes with it.
 #[test]
 fn a_claim_shows_that_its_sandbox_has_finished() {
     let mut ended = pod();
@@ -224,6 +240,22 @@ fn a_claim_shows_that_its_sandbox_has_finished() {
     let told = |kind: &str| condition(&patch, kind);
     assert_eq!(told("Finished"), json!(["True", "PodFailed", "Pod failed"]));
     assert_eq!(told("Ready"), json!(["False", "PodFailed", "Pod failed"]));
+    let conditions = patch["status"]["conditions"].as_array().unwrap();
+    assert_eq!(conditions.iter().map(|it| &it["type"]).collect::<Vec<_>>(), ["Finished", "Ready"]);
+}
+
+/// CND-022, CON-018.
+#[test]
+fn a_claim_says_that_its_sandbox_has_expired_by_itself() {
+    let mut sandbox = adopted();
+    sandbox["spec"]["shutdownTime"] = "2026-01-01T00:01:00Z".into();
+    sandbox["status"]["conditions"] = json!([{
+        "type": "Ready", "status": "False", "reason": "SandboxExpired", "message": "Sandbox has expired",
+        "observedGeneration": 4, "lastTransitionTime": "2026-01-01T00:01:00Z",
+    }]);
+    let patch = body(&[pool(0), claim("pool-abc"), sandbox], Intent::SetClaimStatus);
+    let why = "Underlying Sandbox resource has expired independently of the Claim.";
+    assert_eq!(condition(&patch, "Ready"), json!(["False", "SandboxExpired", why]));
 }
 
 /// CND-003, CND-004: the claim is not ready for as long as its sandbox is not.
@@ -249,6 +281,7 @@ fn a_sandbox_that_is_going_makes_its_claim_unready() {
 
 // ----- Templates -----
 
+/// ACC-224.
 /// TPL-005, TPL-006, TPL-007, TPL-009, HSH-008, HSH-009.
 #[test]
 fn a_templates_policy_lets_the_router_in_and_only_the_world_out() {
@@ -297,6 +330,7 @@ fn a_delete_names_the_uid_and_the_version_that_it_was_decided_on() {
 
 // ----- Pods -----
 
+/// KEY-020, KEY-021, META-026, SBX-100, SACC-063, SACC-064, SACC-066, SACC-067, SACC-069, SACC-072, SACC-074.
 /// META-003, META-010, META-051, CON-080.
 /// SBX-079, META-020, META-022, META-023, META-024, META-030, META-031, META-033, META-034, META-050,
 /// META-053, CON-032.
@@ -333,6 +367,7 @@ fn a_pod_has_its_sandboxs_name_the_systems_labels_and_a_record_of_the_templates(
     assert_eq!(made["metadata"]["annotations"], json!({ "agents.x-k8s.io/propagated-labels": "a,b" }));
 }
 
+/// SACC-068, SACC-089.
 /// META-022, META-023, META-024: a Pod's labels follow from who has the sandbox.
 #[test]
 fn a_users_own_sandbox_does_not_make_its_pod_a_members() {
@@ -349,6 +384,7 @@ fn a_users_own_sandbox_does_not_make_its_pod_a_members() {
     );
 }
 
+/// KEY-022, SBX-102, SACC-070, SACC-086.
 /// SBX-074, SBX-075, META-031, META-033, META-034, CON-043, DEF-037, INV-05.
 #[test]
 fn an_adopted_pod_loses_the_pools_label_and_keeps_what_others_put_there() {
@@ -414,6 +450,7 @@ fn a_sandboxs_status_has_addresses_node_selector_and_conditions() {
     assert_eq!(condition(&patch, "Finished"), Value::Null);
 }
 
+/// SACC-019.
 /// SCND-004, SCND-020, SCND-032, SCND-033, SCND-043, SCND-044, SCND-046, GAP-010.
 #[test]
 fn the_conditions_say_how_far_the_pod_is() {
@@ -449,6 +486,14 @@ fn the_conditions_say_how_far_the_pod_is() {
         };
         assert_eq!(condition(&patch, "Finished"), finished, "{pod:#}");
     }
+    let mut gated = pod();
+    gated["status"]["phase"] = "Pending".into();
+    let why = "Scheduling is blocked due to non-empty scheduling gates";
+    gated["status"]["conditions"] = json!([
+        { "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": why },
+    ]);
+    let patch = body(&[alone(), gated], Intent::SetSandboxStatus);
+    assert_eq!(condition(&patch, "PodScheduled"), json!(["False", "SchedulingGated", why]));
     let mut silent = pod();
     silent["status"]["conditions"] = json!([]);
     let patch = body(&[alone(), silent], Intent::SetSandboxStatus);
@@ -456,6 +501,7 @@ fn the_conditions_say_how_far_the_pod_is() {
     assert_eq!(condition(&patch, "PodScheduled"), json!(["Unknown", "PodSchedulingUnknown", told]));
 }
 
+/// SBX-112.
 /// GAP-025.
 /// SCND-002, SCND-031, SCND-044, SBX-032: what was there is updated in place, and only what changed has a new
 /// time.

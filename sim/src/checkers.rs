@@ -4,6 +4,9 @@
 //! the store at rest. Most need the changes only, and therefore also judge the watch log of a real cluster
 //! ([`Log`]).
 //!
+//! What must be true at rest is not decided here: the checkers of the end compare the store with the
+//! [`reference`](crate::reference) model.
+//!
 //! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant
 //! that it alone finds.
 
@@ -24,9 +27,11 @@ mod one_sandbox;
 mod pools_full;
 mod population;
 mod recorded_first;
+mod refill_paced;
 mod right_end;
 mod sandboxes_settled;
 mod silence;
+mod templates_isolated;
 mod truthful_ready;
 mod wishes_granted;
 
@@ -34,9 +39,11 @@ use std::fmt::Debug;
 
 use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
+use agent_sandbox_core::time::Mono;
 
 pub use self::log::Log;
 use crate::api_server::Commit;
+use crate::controller::Pace;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
@@ -107,6 +114,9 @@ pub trait Checker: Debug + Send + Sync {
     /// Notes anything else that an onlooker sees: processes that start, lead, list and die.
     fn on_fact(&mut self, _fact: &Fact) {}
 
+    /// Notes what the time is.
+    fn on_clock(&mut self, _at: Mono) {}
+
     /// Notes that a stage begins.
     fn on_stage(&mut self, _stage: Stage) {}
 
@@ -164,6 +174,7 @@ impl Checkers {
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),
+            Box::new(templates_isolated::TemplatesIsolated),
             Box::new(nothing_left::NothingLeft),
             Box::new(silence::Silence::default()),
         ])
@@ -213,6 +224,12 @@ impl Checkers {
     /// Visits what the checkers remember.
     pub fn remembered(&self, walk: &mut Walk) {
         self.list.iter().for_each(|(checker, _)| checker.remembered(walk));
+    }
+
+    /// Returns the set with the checker of pools that are refilled at some pace, if they are.
+    #[must_use]
+    pub fn and_of_pace(self, pace: Pace) -> Self {
+        if pace == Pace::default() { self } else { self.and(Box::new(refill_paced::RefillPaced::new(pace))) }
     }
 
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.
@@ -283,6 +300,11 @@ impl Checkers {
                 Ok(())
             }
         }
+    }
+
+    /// Tells every checker what the time is.
+    pub fn on_clock(&mut self, at: Mono) {
+        self.list.iter_mut().for_each(|(checker, _)| checker.on_clock(at));
     }
 
     /// Tells every checker that a stage begins.

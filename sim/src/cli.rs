@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_core::pace::Rate;
 use agent_sandbox_sim::checkers::Class;
 use agent_sandbox_sim::faults::{Faults, Options};
 use agent_sandbox_sim::run::{Broken, Judges};
@@ -87,6 +88,14 @@ struct RunArgs {
     /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
     #[arg(long, default_value = "all", value_parser = parse::faults)]
     faults: Faults,
+    /// How long a pool that has lost a member makes no other, such as 5s; what the controller's
+    /// --sandbox-warm-pool-replenish-delay is. Without this and --refill-rate the seed draws them, as part of the fault
+    /// `tuned`.
+    #[arg(long, value_name = "DURATION", value_parser = parse::duration)]
+    replenish_delay: Option<Duration>,
+    /// How many members a second a pool makes at most, such as 2 or 0.5; what --sandbox-warm-pool-max-refill-rate is.
+    #[arg(long, value_name = "RATE", value_parser = Rate::parse, allow_negative_numbers = true)]
+    refill_rate: Option<Rate>,
     /// One defect to build in; `help` lists them.
     #[arg(long, value_parser = parse::mutant)]
     mutant: Option<Mutant>,

@@ -10,6 +10,7 @@ use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
 use agent_sandbox_core::machine::{Branch, Machine};
+use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::{Mono, Now};
 
 use crate::choices::Choices;
@@ -40,6 +41,11 @@ pub trait Controller: Clone {
     /// Draws other limits than the usual ones, so that what takes minutes happens within a short run, too.
     fn tune(_setup: &mut Self::Setup, _choices: &mut Choices) {}
 
+    /// Returns how fast pools are refilled with this setup.
+    fn pace(_setup: &Self::Setup) -> Pace {
+        Pace::default()
+    }
+
     /// Returns how long after it was sent a write may still take effect when its answer is missing.
     fn write_limit(_setup: &Self::Setup) -> Duration {
         Duration::from_secs(15)
@@ -63,6 +69,26 @@ pub trait Controller: Clone {
     }
 }
 
+/// How fast a pool is refilled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// How long after a loss it makes no member.
+    pub delay: Duration,
+    /// How many members a second it makes at most.
+    pub rate: Rate,
+}
+
+impl Pace {
+    /// Returns how much longer this may make it take until pools with so many members are full. In a rollout each member
+    /// that goes makes the others wait, and the next goes when its successor is ready.
+    pub fn slack(&self, members: u32) -> Duration {
+        /// Source: what a slow Pod takes to start.
+        const START_MAX: Duration = Duration::from_secs(40);
+        let is_paced = !self.delay.is_zero() || self.rate.is_limited();
+        if is_paced { (self.delay + self.rate.interval() + START_MAX) * members } else { Duration::ZERO }
+    }
+}
+
 impl Controller for Machine {
     type Setup = Config;
 
@@ -74,6 +100,10 @@ impl Controller for Machine {
         let secs = |choices: &mut Choices, list: &[u64]| Duration::from_secs(*choices.pick(list));
         setup.readiness_grace = secs(choices, &[300, 3, 20, 60]);
         setup.ended_grace = secs(choices, &[30, 1, 5]);
+        if Self::pace(setup) == Pace::default() {
+            setup.replenish_delay = secs(choices, &[0, 0, 1, 5, 20]);
+            setup.refill_rate = *choices.pick(&["0", "0", "0.3", "1", "2.5"].map(rate));
+        }
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {
@@ -92,6 +122,10 @@ impl Controller for Machine {
         Self::poll_timeout(self).map(|(at, _)| at)
     }
 
+    fn pace(setup: &Config) -> Pace {
+        Pace { delay: setup.replenish_delay, rate: setup.refill_rate }
+    }
+
     fn write_limit(setup: &Config) -> Duration {
         setup.write_timeout + setup.write_margin
     }
@@ -108,4 +142,8 @@ impl Controller for Machine {
         // The places that are taken hide what waits for one: such a moment says nothing.
         if self.in_flight() < self.config().in_flight_max { Self::forgotten(self) } else { Vec::new() }
     }
+}
+
+fn rate(text: &str) -> Rate {
+    Rate::parse(text).expect("the text is a rate")
 }

@@ -79,11 +79,23 @@ pub enum Fault {
     MemberEnded,
     /// The controller is set up with other limits.
     Tuned,
+    /// Users let claims refer to another pool, at any time, or to one that is not there.
+    ClaimMoved,
+    /// What a template allows claims to add is changed, and who may talk to its sandboxes.
+    PolicyEdited,
+    /// The Pod of a claim's sandbox ends, well or badly; some claims end some time after that.
+    SessionEnded,
+    /// Users change and delete what controllers have made for them: labels of Pods, Services, volumes, policies.
+    PartEdited,
+    /// An older original has been at work before: its marks, records and half-done adoptions are there.
+    Inherited,
+    /// The server refuses creates (403), as for a quota.
+    Refused,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 42] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -120,6 +132,12 @@ impl Fault {
         Self::StuckPod,
         Self::MemberEnded,
         Self::Tuned,
+        Self::ClaimMoved,
+        Self::PolicyEdited,
+        Self::SessionEnded,
+        Self::PartEdited,
+        Self::Inherited,
+        Self::Refused,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -166,6 +184,12 @@ impl Fault {
             Self::StuckPod => "stuck-pod",
             Self::MemberEnded => "member-ended",
             Self::Tuned => "tuned",
+            Self::ClaimMoved => "claim-moved",
+            Self::PolicyEdited => "policy-edited",
+            Self::SessionEnded => "session-ended",
+            Self::PartEdited => "part-edited",
+            Self::Inherited => "inherited",
+            Self::Refused => "refused",
         }
     }
 

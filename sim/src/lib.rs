@@ -15,6 +15,7 @@ pub mod explore;
 pub mod faults;
 pub mod fuzz;
 pub mod process;
+pub mod reference;
 pub mod replay;
 pub mod run;
 pub mod scene;

@@ -15,7 +15,7 @@ use crate::step::{Fact, Step};
 use crate::timed::Timed;
 use crate::world::World;
 
-/// How long after the trouble everything must be done.
+/// How long after the trouble everything must be done, unless pools are refilled slowly.
 ///
 /// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod
 /// takes up to 40 s to start; each may come after the other.
@@ -127,9 +127,13 @@ pub fn run_with<C: Controller>(
     choices: Choices,
     observer: &mut dyn Observer<C>,
 ) -> Report {
+    let timed = Timed::<C>::new(options, controller, choices);
+    let pace = C::pace(&timed.world().scene().controller);
     let mut run = Run {
-        timed: Timed::<C>::new(options, controller, choices),
-        checkers: judges.checkers(options.faults),
+        timed,
+        checkers: judges.checkers(options.faults).and_of_pace(pace),
+        // A pool is scaled up to twice its size.
+        settles_within: SETTLES_WITHIN + pace.slack(2 * options.pool),
         stats: Stats::default(),
         judges,
         steps: 0,
@@ -159,6 +163,7 @@ pub fn run_with<C: Controller>(
 struct Run<'a, C: Controller> {
     timed: Timed<C>,
     checkers: Checkers,
+    settles_within: Duration,
     stats: Stats,
     judges: Judges,
     steps: u64,
@@ -176,7 +181,7 @@ impl<C: Controller> Run<'_, C> {
         self.play_until(self.timed.heals_at())?;
         self.timed.heal();
         self.checkers.on_stage(Stage::Healing);
-        let settled = self.timed.heals_at() + SETTLES_WITHIN;
+        let settled = self.timed.heals_at() + self.settles_within;
         self.play_until(settled)?;
         self.judge_rest()?;
         self.checkers.on_stage(Stage::Rest);
@@ -190,6 +195,7 @@ impl<C: Controller> Run<'_, C> {
             self.steps_at_once = if at == self.last { self.steps_at_once + 1 } else { 0 };
             self.last = at;
             self.mix(at, step);
+            self.checkers.on_clock(at);
             let world = self.timed.world();
             self.observer.on_step(at, step, self.timed.facts(), world);
             for fact in self.timed.facts() {

@@ -76,6 +76,13 @@ pub enum Act {
     ShutDown(Key, Option<Shutdown>),
     /// Give a sandbox one more Pod, of this name.
     AddPod(Key, Text),
+    /// Let a claim refer to another pool.
+    Refer(Key, Text),
+    /// Change the n-th of all objects of a kind, as somebody does who thinks that it is his.
+    Spoil(Kind, u32),
+    /// Put an object where a controller that ran before has left it: with its status, and owned by the one of that
+    /// name.
+    Leave(Object, Option<(Kind, Key)>),
 }
 
 impl Deed {
@@ -190,14 +197,20 @@ pub fn template() -> Object {
 }
 
 /// Returns a template whose sandboxes run an image.
+pub fn template_of(name: &str, image: &str) -> Object {
+    template_that(name, &format!(r#""image":"{image}""#), ["Allowed"; 2], "")
+}
+
+/// Returns a template with what it says about its container, about variables and volumes of claims, and about the
+/// network: that is JSON with a comma after it, or nothing.
 ///
 /// # Panics
-/// When a name is not fit for JSON.
-pub fn template_of(name: &str, image: &str) -> Object {
+/// When a part is not fit for JSON.
+pub fn template_that(name: &str, container: &str, [env, volumes]: [&str; 2], network: &str) -> Object {
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
-        "spec":{{"envVarsInjectionPolicy":"Allowed","volumeClaimTemplatesPolicy":"Allowed",
-        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main","image":"{image}"}}]}}}}}}}}"#
+        "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
+        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main",{container}}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

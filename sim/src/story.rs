@@ -88,6 +88,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::LoseRequest(id) => format!("request {} is lost", id.0),
         Step::LoseAnswer(id) => format!("the answer to request {} is lost", id.0),
         Step::Throttle(id) => format!("the server puts request {} off (429)", id.0),
+        Step::Refuse(id) => format!("the server refuses request {} (403)", id.0),
         Step::Deliver(process, kind) => format!("process {process} sees the next line of its {kind} watch"),
         Step::Bookmark(process, kind) => format!("process {process} gets a bookmark of its {kind} watch"),
         Step::BreakWatch(process, kind) => format!("the {kind} watch of process {process} breaks"),

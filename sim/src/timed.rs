@@ -45,6 +45,8 @@ pub struct Timed<C: Controller> {
     lanes: Vec<Lane>,
     struck: [u64; Fault::ALL.len()],
     heals_at: Mono,
+    /// Until when the server refuses to create each kind.
+    refuses_until: [Mono; Kind::ALL.len()],
     facts: Vec<Fact>,
 }
 
@@ -97,6 +99,8 @@ enum What {
     EndMember(u32),
     /// The n-th Pod of a sandbox that is nobody's ends, well or badly.
     End(u32),
+    /// The n-th Pod of a claim's sandbox ends, well or badly.
+    EndSession(u32),
     /// A bookmark, and then the next.
     Bookmark(u8, Kind),
 }
@@ -157,6 +161,7 @@ impl<C: Controller> Timed<C> {
             lanes: vec![Lane::default(); usize::from(PLACES)],
             struck: [0; Fault::ALL.len()],
             heals_at: (Mono::default() + trouble).max(last),
+            refuses_until: Default::default(),
             facts: Vec::new(),
         };
         timed.plan(Mono::default(), What::Step(Step::Start(0)));

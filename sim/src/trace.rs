@@ -12,7 +12,8 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::{Mono, Now};
 use agent_sandbox_core::trace::{Header, Step, VERSION};
 
-use crate::controller::Controller;
+use crate::choices::Choices;
+use crate::controller::{Controller, Pace};
 
 /// Opens the place for the trace of the n-th process that starts, counted from zero.
 type Open = Box<dyn FnMut(usize) -> io::Result<Box<dyn Write + Send>> + Send>;
@@ -150,6 +151,14 @@ impl Controller for Recorded {
 
     fn poll_timeout(&self) -> Option<Mono> {
         Controller::poll_timeout(&self.machine)
+    }
+
+    fn tune(setup: &mut Recording, choices: &mut Choices) {
+        Machine::tune(&mut setup.config, choices);
+    }
+
+    fn pace(setup: &Recording) -> Pace {
+        Machine::pace(&setup.config)
     }
 
     fn write_limit(setup: &Recording) -> Duration {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Key, Kind};
-use agent_sandbox_core::object::{Object, Owner, Sandbox};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
@@ -38,9 +39,41 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
         }
         return true;
     }
+    if let Act::Leave(object, owner) = &deed.act {
+        for commit in leave(world, object.clone(), owner.as_ref()).into_iter().flatten() {
+            world.note(Some(commit), facts);
+        }
+        return true;
+    }
     let commit = commit(world, &deed.act);
     world.note(commit, facts);
     true
+}
+
+/// Creates an object with an owner and a status of its own.
+fn leave<C: Controller>(
+    world: &mut World<C>,
+    mut object: Object,
+    owner: Option<&(Kind, Key)>,
+) -> [Option<Commit>; 2] {
+    if let Some((kind, key)) = owner {
+        let Some(owner) = world.server.store().get(*kind, key) else { return [None, None] };
+        object.meta_mut().owner = Some(Owner::new(*kind, owner.meta()));
+    }
+    let wall = world.wall();
+    let created = world.server.handle(&Operation::Create(object.clone()), Writer::User, wall).1;
+    let told = created.as_ref().and_then(|_| {
+        world.server.update(object.kind(), object.key(), Writer::User, |stored| match (stored, &object) {
+            (Object::Claim(stored), Object::Claim(left)) => {
+                Arc::make_mut(stored).status = left.status.clone();
+            }
+            (Object::Sandbox(stored), Object::Sandbox(left)) => {
+                Arc::make_mut(stored).status = left.status.clone();
+            }
+            _ => {}
+        })
+    });
+    [created, told]
 }
 
 fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
@@ -59,23 +92,13 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
         Act::Edit(draft) => {
             world.server.update(draft.kind(), draft.key(), Writer::User, |object| edit_spec(object, draft))
         }
-        Act::Label(key, metadata) => world.server.update(Kind::Claim, key, Writer::User, |object| {
-            let Object::Claim(claim) = object else { return };
-            let claim = Arc::make_mut(claim);
-            let wishes = claim.wishes.get_or_insert_default();
-            if wishes.pod != *metadata {
-                Arc::make_mut(wishes).pod = metadata.clone();
-                claim.meta.generation += 1;
-            }
+        Act::Label(key, metadata) => edit_claim(world, key, |claim| {
+            Arc::make_mut(claim.wishes.get_or_insert_default()).pod = metadata.clone();
         }),
-        Act::Extend(key) => world.server.update(Kind::Claim, key, Writer::User, |object| {
-            let Object::Claim(claim) = object else { return };
-            let has_end = claim.wishes.as_ref().is_some_and(|wishes| wishes.lifecycle.is_some());
-            if let (true, Some(wishes)) = (has_end, &mut Arc::make_mut(claim).wishes) {
-                Arc::make_mut(wishes).lifecycle = None;
-                Arc::make_mut(claim).meta.generation += 1;
-            }
+        Act::Extend(key) => edit_claim(world, key, |claim| {
+            claim.wishes.iter_mut().for_each(|wishes| Arc::make_mut(wishes).lifecycle = None);
         }),
+        Act::Refer(key, pool) => edit_claim(world, key, |claim| claim.pool = pool.clone()),
         Act::DeleteAny(kind, number) => {
             let all = world.server.store().list(*kind);
             let place = (*number as usize).checked_rem(all.len())?;
@@ -90,7 +113,13 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
                 .server
                 .update(Kind::Sandbox, &key, Writer::User, |object| object.meta_mut().terminating = true)
         }
-        Act::ResumeOwned => None,
+        Act::ResumeOwned | Act::Leave(..) => None,
+        Act::Spoil(kind, number) => {
+            let all = world.server.store().list(*kind);
+            let place = (*number as usize).checked_rem(all.len())?;
+            let key = all[place].key().clone();
+            world.server.update(*kind, &key, Writer::User, |object| spoil(object, *number))
+        }
         Act::Suspend(key, suspended) => edit(world, key, |sandbox| sandbox.suspended = *suspended),
         Act::SuspendAny(number) => {
             let all = world.server.store().list(Kind::Sandbox);
@@ -111,10 +140,12 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
 /// Takes over the spec of a draft. The server counts a change of it.
 fn edit_spec(object: &mut Object, draft: &Object) {
     match (object, draft) {
-        (Object::Template(template), Object::Template(draft)) if template.blueprint != draft.blueprint => {
-            let template = Arc::make_mut(template);
-            template.blueprint = draft.blueprint.clone();
-            template.meta.generation += 1;
+        (Object::Template(template), Object::Template(draft)) => {
+            let mut edited = Template { meta: template.meta.clone(), ..Template::clone(draft) };
+            if edited != **template {
+                edited.meta.generation += 1;
+                *template = Arc::new(edited);
+            }
         }
         (Object::Pool(pool), Object::Pool(draft))
             if (&pool.template, pool.update) != (&draft.template, draft.update) =>
@@ -125,6 +156,51 @@ fn edit_spec(object: &mut Object, draft: &Object) {
         }
         _ => {}
     }
+}
+
+/// Changes what a controller has made, where it should notice.
+fn spoil(object: &mut Object, number: u32) {
+    match object {
+        Object::Pod(pod) => {
+            let labels = &mut Arc::make_mut(pod).meta.labels;
+            let keys = [names::SANDBOX_NAME_HASH, names::TEMPLATE_REF_HASH, "sandbox.users.io/tier"];
+            let key = keys[number as usize % keys.len()];
+            if labels.contains_key(key) {
+                labels.insert(key.into(), "mine".into());
+            }
+            labels.insert("app".into(), "mine".into());
+        }
+        Object::Service(part) => {
+            Arc::make_mut(part).spec = Json::from(&serde_json::json!({ "selector": { "app": "mine" } }));
+        }
+        Object::NetworkPolicy(part) => {
+            let mut spec = part.spec.value();
+            spec["ingress"] = serde_json::json!([{}]);
+            Arc::make_mut(part).spec = Json::from(&spec);
+        }
+        Object::Claim(_)
+        | Object::Pool(_)
+        | Object::Template(_)
+        | Object::Sandbox(_)
+        | Object::VolumeClaim(_) => {}
+    }
+}
+
+/// Changes the spec of a claim.
+fn edit_claim<C: Controller>(
+    world: &mut World<C>,
+    key: &Key,
+    change: impl FnOnce(&mut Claim),
+) -> Option<Commit> {
+    world.server.update(Kind::Claim, key, Writer::User, |object| {
+        let Object::Claim(claim) = object else { return };
+        let mut changed = Claim::clone(claim);
+        change(&mut changed);
+        if changed != **claim {
+            changed.meta.generation += 1;
+            *claim = Arc::new(changed);
+        }
+    })
 }
 
 /// Changes the spec of a sandbox.

@@ -12,8 +12,16 @@ use crate::choices::Choices;
 use crate::faults::{Fault, Options, Rates};
 use crate::scene::{self, Act, Deed};
 
+mod inherited;
+
 /// The name of the pool.
 pub const POOL: &str = "pool";
+
+/// The name of another pool, which some claims are moved to.
+pub const OTHER_POOL: &str = "other-pool";
+
+/// The name of a pool that nobody makes.
+const NO_POOL: &str = "nowhere";
 
 /// What users do, and when.
 #[derive(Clone, Debug, Default)]
@@ -47,11 +55,14 @@ impl Workload {
         let end = Mono::default() + options.duration;
         workload.add(Mono::default(), Act::Create(scene::template()));
         workload.add(Mono::from_micros(1), Act::Create(scene::pool(POOL, options.pool)));
+        workload.draw_inherited(options, rates, choices, end);
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
         workload.draw_template_edits(options, rates, choices, end);
         workload.draw_sandboxes(options, rates, choices, end);
         workload.draw_rollouts(options, rates, choices, end);
+        workload.draw_policies(options, rates, choices, end);
+        workload.draw_meddling(options, rates, choices, end);
         let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
@@ -76,7 +87,11 @@ impl Workload {
     /// Claims come in bursts of up to three times the pool; each is used for a while and deleted, or kept.
     fn draw_claims(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
         let mut left = options.claims;
-        let (mut deleted, mut recreated) = (0, 0);
+        let (mut deleted, mut recreated, mut moved) = (0, 0, 0);
+        if rates.has(Fault::ClaimMoved) {
+            let replicas = choices.below(3);
+            self.add(Mono::from_micros(1), Act::Create(scene::pool(OTHER_POOL, replicas)));
+        }
         while left > 0 {
             let size = (1 + choices.below((options.pool * 3).max(4))).min(left);
             // The pool is filling during the first seconds: that is a good time for a burst, too.
@@ -90,6 +105,12 @@ impl Workload {
                 let mut wishes = draw_wishes(choices);
                 if wishes.is_none() && choices.below(8) == 7 {
                     wishes = Some(self.draw_end(&key, at, end, choices));
+                }
+                if rates.has(Fault::SessionEnded) && choices.below(3) == 2 {
+                    draw_ttl(&mut wishes, choices);
+                }
+                if choices.chance(rates.of(Fault::ClaimMoved) * 2) {
+                    moved += self.draw_moves(&key, at, choices);
                 }
                 self.add(at, create_claim(&key, wishes.clone()));
                 let early = choices.chance(rates.of(Fault::ClaimDeleted));
@@ -115,12 +136,26 @@ impl Workload {
             }
         }
         self.trouble.extend([(Fault::ClaimDeleted, deleted), (Fault::ClaimRecreated, recreated)]);
+        self.trouble.push((Fault::ClaimMoved, moved));
+    }
+
+    /// Draws when a claim's user thinks of another pool, and how often: before it is served, while it is, or after.
+    fn draw_moves(&mut self, key: &Key, at: Mono, choices: &mut Choices) -> u32 {
+        let often = 1 + choices.below(2);
+        let mut moved = at;
+        for _ in 0..often {
+            let mean = *choices.pick(&[5, 50, 2000]);
+            moved = moved + choices.around(Duration::from_millis(mean));
+            let pool = *choices.pick(&[OTHER_POOL, OTHER_POOL, NO_POOL, POOL]);
+            self.add(moved, Act::Refer(key.clone(), pool.into()));
+        }
+        often
     }
 
     /// Draws when and how a claim ends by itself; sometimes its user thinks better of it, just before or just after.
     fn draw_end(&mut self, key: &Key, at: Mono, end: Mono, choices: &mut Choices) -> Wishes {
         let over = (at + choices.around(Duration::from_secs(5))).min(end);
-        use wishes::ShutdownPolicy::{Delete, DeleteForeground, Retain};
+        use wishes::ClaimShutdownPolicy::{Delete, DeleteForeground, Retain};
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
         let shutdown = scene::epoch() + over.since(Mono::default());
@@ -183,6 +218,37 @@ impl Workload {
             self.add(at, Act::Edit(scene::pool_of(POOL, options.pool, template, update)));
         }
         self.trouble.extend([(Fault::TemplateEdited, edited), (Fault::PoolEdited, changed)]);
+    }
+
+    /// What claims may add, there and back, what the template says already, and who may talk to its sandboxes.
+    fn draw_policies(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let edited = self.often(options, rates, Fault::PolicyEdited, choices);
+        for number in 0..edited {
+            // The first counts from the beginning, so that whole runs have it.
+            let at = if number == 0 { Mono::from_micros(2) } else { self.moment(choices, end) };
+            let policies = ["Allowed", "Disallowed", "Overrides"];
+            let policies = [*choices.pick(&policies), *choices.pick(&policies)];
+            let plain = r#""image":"sandbox""#;
+            let named = r#""image":"sandbox","env":[{"name":"A","value":"0"},{"name":"B","value":"0"}]"#;
+            let container = *choices.pick(&[plain, named]);
+            let custom = r#""networkPolicy":{"egress":[{"ports":[{"port":443}]}]},"#;
+            let network = *choices.pick(&["", custom, r#""networkPolicyManagement":"Unmanaged","#]);
+            self.add(at, Act::Edit(scene::template_that(scene::TEMPLATE, container, policies, network)));
+        }
+        self.trouble.push((Fault::PolicyEdited, edited));
+    }
+
+    /// Users who take what controllers have made for their own.
+    fn draw_meddling(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
+        let edited = self.often(options, rates, Fault::PartEdited, choices);
+        for _ in 0..edited {
+            let at = self.moment(choices, end);
+            let kinds = [Kind::Pod, Kind::Service, Kind::NetworkPolicy, Kind::VolumeClaim];
+            let (kind, number) = (*choices.pick(&kinds), choices.below(1 << 16));
+            let spoils = kind == Kind::Pod || choices.chance(500) && kind != Kind::VolumeClaim;
+            self.add(at, if spoils { Act::Spoil(kind, number) } else { Act::DeleteAny(kind, number) });
+        }
+        self.trouble.push((Fault::PartEdited, edited));
     }
 
     /// Sandboxes that users make for themselves, without a pool or a claim.
@@ -326,6 +392,15 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
         _ => return None,
     }
     Some(wishes)
+}
+
+/// Draws how long a claim lives on after its sandbox has finished.
+fn draw_ttl(wishes: &mut Option<Wishes>, choices: &mut Choices) {
+    let ttl = Some(Duration::from_secs(*choices.pick(&[0, 1, 5, 20])));
+    let policies = [wishes::ClaimShutdownPolicy::Retain, wishes::ClaimShutdownPolicy::Delete];
+    let policy = *choices.pick(&policies);
+    let wishes = wishes.get_or_insert_default();
+    wishes.lifecycle.get_or_insert(Lifecycle { shutdown: None, ttl, policy }).ttl = ttl;
 }
 
 /// Draws how long a claim is used: some are given up at once, some outlive the run.

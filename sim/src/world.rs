@@ -8,8 +8,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::action::Action;
-use agent_sandbox_core::event::{Event, Outcome};
+use agent_sandbox_core::action::{Action, Operation};
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
@@ -72,6 +72,7 @@ impl<C: Controller> World<C> {
             Step::LoseAnswer(id) => self.lose_answer(id),
             Step::Abandon(id) => self.abandon(id, facts),
             Step::Throttle(id) => self.throttle(id, facts),
+            Step::Refuse(id) => self.refuse(id, facts),
             Step::List(process, kind) => self.list(process, kind, facts),
             Step::Relist(process, kind) => self.relist(process, kind, facts),
             Step::Deliver(process, kind) => self.deliver(process, kind, facts),
@@ -307,6 +308,18 @@ impl<C: Controller> World<C> {
             return false;
         }
         self.requests[place].answer = Some(Outcome::Throttled(RETRY_AFTER));
+        facts.push(Fact::Handled(id));
+        true
+    }
+
+    fn refuse(&mut self, id: RequestId, facts: &mut Vec<Fact>) -> bool {
+        let Some(place) = self.unhandled(id) else { return false };
+        let is_create = matches!(*self.requests[place].action.operation, Operation::Create(_));
+        if self.requests[place].abandoned || !is_create {
+            return false;
+        }
+        let why = format!("exceeded quota, used: {}", id.0);
+        self.requests[place].answer = Some(Outcome::Refused(Refusal::Forbidden(why.into())));
         facts.push(Fact::Handled(id));
         true
     }

@@ -110,6 +110,8 @@ fn bad_input_to_any_command_gets_one_sentence_and_exit_code_2() {
         ("run --for 721h", "more than 30 days"),
         ("run --faults crash,typo", "there is no fault \"typo\""),
         ("run --faults crash,", "there is no fault \"\""),
+        ("run --refill-rate -1", "a rate is a number of members a second"),
+        ("run --replenish-delay soon", "a duration looks like"),
         ("run --mutant typo", "there is no mutant \"typo\""),
         ("run --story many", "a whole number"),
         ("run --for 1s --trace /no/such/place", "cannot write the trace /no/such/place"),

@@ -13,7 +13,7 @@ use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::{Object, Sandbox};
 use crate::shared::Shared;
-use crate::wishes::ShutdownPolicy;
+use crate::wishes::ClaimShutdownPolicy;
 
 impl Machine {
     pub(super) fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {
@@ -43,6 +43,7 @@ impl Machine {
         match outcome {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
+                self.state.ledger.refused.remove(&(subject, slot.0));
                 draft.stage = Stage::Ghost;
                 self.keep_draft(slot, draft);
                 self.observe_own(&object);
@@ -70,11 +71,13 @@ impl Machine {
                 draft.stage = Stage::Unsettled(self.now.mono + self.backoff(draft.lost));
                 self.keep_draft(slot, draft);
             }
-            Outcome::Accepted
-            | Outcome::NotFound
-            | Outcome::Throttled(_)
-            | Outcome::Refused(_)
-            | Outcome::Unknown => {
+            Outcome::Refused(refusal) => {
+                self.note_refusal(&slot, &sent.purpose, &refusal);
+                // The rule decides again, for what it is made from may change; an earlier attempt may have landed.
+                draft.stage = Stage::Ghost;
+                self.keep_draft(slot, draft);
+            }
+            Outcome::Accepted | Outcome::NotFound | Outcome::Throttled(_) | Outcome::Unknown => {
                 let delay = self.failed(&sent.purpose, &outcome);
                 // This attempt did not happen, but an earlier one may have.
                 draft.stage = if draft.ghost_until.is_some() {
@@ -86,6 +89,21 @@ impl Machine {
             }
         }
         self.state.draft_changed(&name, subject);
+    }
+
+    /// Keeps why the server refuses a create, for the user who waits for it, and what it refused.
+    fn note_refusal(&mut self, slot: &(Kind, Key), purpose: &Purpose, refusal: &Refusal) {
+        self.failed(purpose, &Outcome::Refused(refusal.clone()));
+        let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
+        let subject = purpose.subject;
+        if self.state.claims.contains_key(&subject) || self.state.sandboxes.contains_key(&subject) {
+            self.state.ledger.refuse(subject, slot, why, self.now.mono);
+        }
+        if let Some(rule) = purpose.rule
+            && let Some(cooling) = self.cooling.get_mut(&(rule, subject))
+        {
+            cooling.refused = Some(purpose.operation.clone());
+        }
     }
 
     /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
@@ -250,7 +268,12 @@ impl Machine {
         let delay = match outcome {
             Outcome::Throttled(delay) => *delay,
             // Until the object changes; and now and then, since what is wrong may be elsewhere.
-            Outcome::Refused(Refusal::Invalid(_)) => self.config.backoff_max * 10,
+            Outcome::Refused(Refusal::Invalid(_)) => {
+                let doubled = self.config.backoff_max.saturating_mul(1 << (failures - 1).min(4));
+                doubled.min(self.config.backoff_max * 10)
+            }
+            // The namespace will not be back, and what is in it is being deleted.
+            Outcome::Refused(Refusal::NamespaceEnding(_)) => self.config.backoff_max * 10,
             Outcome::Refused(Refusal::Forbidden(_))
             | Outcome::Unknown
             | Outcome::Done(_)
@@ -259,7 +282,7 @@ impl Machine {
             | Outcome::AlreadyExists
             | Outcome::NotFound => self.backoff(failures),
         };
-        self.cooling.insert(slot, Cooling { failures, until: self.now.mono + delay });
+        self.cooling.insert(slot, Cooling { failures, until: self.now.mono + delay, refused: None });
         if let Some(kind) = self.state.kind_of(purpose.subject) {
             self.state.touch(kind, purpose.subject);
         }
@@ -342,12 +365,14 @@ impl Machine {
 /// Returns the policy by which a claim was deleted.
 fn policy(purpose: &Purpose) -> &'static str {
     let policy = match &*purpose.operation {
-        Operation::Delete { propagation: Propagation::Foreground, .. } => ShutdownPolicy::DeleteForeground,
+        Operation::Delete { propagation: Propagation::Foreground, .. } => {
+            ClaimShutdownPolicy::DeleteForeground
+        }
         Operation::Delete { .. }
         | Operation::Create(_)
         | Operation::Patch(_)
         | Operation::Get { .. }
-        | Operation::Notify(_) => ShutdownPolicy::Delete,
+        | Operation::Notify(_) => ClaimShutdownPolicy::Delete,
     };
     policy.as_str()
 }

@@ -37,6 +37,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SACC-061, SACC-062.
     /// SBX-072.
     /// META-021: either mark permits it. GAP-008: the write is locked, as `check` makes sure.
     #[test]
@@ -53,6 +54,7 @@ mod tests {
         check(adopt_pod, Kind::Sandbox, world, &["AdoptPod s1 owner=s1"]);
     }
 
+    /// SACC-079.
     #[test]
     fn a_pod_of_another_name_is_adopted_by_the_sandbox_that_notes_it() {
         let world = "
@@ -62,6 +64,7 @@ mod tests {
         check(adopt_pod, Kind::Sandbox, world, &["AdoptPod other sandbox-name-hash=0851b8c9 owner=s1"]);
     }
 
+    /// SACC-080.
     /// SBX-071.
     #[test]
     fn other_pods_are_left_alone() {

@@ -96,7 +96,7 @@ mod tests {
     use alloc::string::String;
 
     use super::*;
-    use crate::rules::testing::check;
+    use crate::rules::testing::{check, said};
 
     /// ADP-032, ADP-035, KEY-005, KEY-007.
     #[test]
@@ -214,6 +214,24 @@ mod tests {
         ",
             &["Look p"],
         );
+    }
+
+    /// ADP-008, ACC-107: a record holds, whatever has become of the Pod's address and readiness.
+    #[test]
+    fn a_recorded_member_that_is_not_ready_any_more_changes_hands() {
+        let world = |pod: &str| {
+            let world = alloc::format!("pool p\nclaim c1 records=s1\nsandbox s1 pool=p {pod}");
+            said(adopt_recorded, Kind::Claim, &world)
+        };
+        for pod in ["starting", "nopod", "ready noaddress"] {
+            assert_eq!(world(pod), world("ready"), "{pod}");
+        }
+    }
+
+    /// ADP-052, ACC-121.
+    #[test]
+    fn a_member_that_the_claim_has_already_costs_no_write() {
+        check(adopt_recorded, Kind::Claim, "pool p\nclaim c1 records=s1\nsandbox s1 owner=c1 ready", &[]);
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod tests {
     use crate::rules::assign_waiting::assign_waiting;
     use crate::rules::testing::check;
 
+    /// ACC-027.
     /// CON-003, RES-010.
     #[test]
     fn a_claim_with_variables_leaves_the_ready_member_to_others() {

@@ -84,6 +84,7 @@ mod tests {
         );
     }
 
+    /// ACC-076.
     /// ADP-014, ADP-017.
     #[test]
     fn a_ready_member_beats_an_older_one_that_is_not() {
@@ -101,6 +102,7 @@ mod tests {
         );
     }
 
+    /// ACC-077, ACC-079.
     /// ADP-005, ADP-015, ADP-017.
     #[test]
     fn a_member_with_an_address_beats_waiting() {
@@ -135,6 +137,7 @@ mod tests {
         );
     }
 
+    /// CRS-012.
     /// DEF-003.
     #[test]
     fn a_claim_that_has_recorded_a_cold_start_takes_no_member() {
@@ -234,6 +237,7 @@ mod tests {
         );
     }
 
+    /// ADP-007.
     /// DEF-016.
     #[test]
     fn a_member_whose_pod_has_ended_serves_nobody() {
@@ -327,6 +331,7 @@ mod tests {
         );
     }
 
+    /// ADP-009, ACC-089.
     /// CON-063, ADP-011: under Recreate, even where the claim must wait or start cold instead.
     #[test]
     fn a_stale_member_is_not_given_to_anybody() {
@@ -355,6 +360,7 @@ mod tests {
         );
     }
 
+    /// ACC-094.
     /// ADP-010: while nobody can tell whether a member is stale, nobody gets it.
     #[test]
     fn a_member_is_not_judged_without_its_template() {

@@ -29,6 +29,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// ACC-011, ACC-012.
     /// CLM-002, HSH-008, DEF-034: whatever has become of pool and template.
     #[test]
     fn the_policy_that_an_older_release_made_for_a_claim_goes() {
@@ -36,6 +37,7 @@ mod tests {
         check(drop_claim_policy, Kind::NetworkPolicy, world, &["DeleteNetworkPolicy c1-network-policy"]);
     }
 
+    /// ACC-013.
     /// The name alone says nothing, nor does the owner alone.
     #[test]
     fn other_policies_stay() {

@@ -4,7 +4,7 @@ use crate::id::{Kind, Uid};
 use crate::object::{Claim, Sandbox};
 use crate::time::Now;
 use crate::view::{Holder, View};
-use crate::wishes::ShutdownPolicy;
+use crate::wishes::ClaimShutdownPolicy;
 
 /// Ends a claim that was told that it has expired: it goes, or it stays and its sandbox goes.
 ///
@@ -23,9 +23,9 @@ pub(super) fn end_claim(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let propagation = match claim.shutdown_policy() {
-        ShutdownPolicy::Retain => None,
-        ShutdownPolicy::Delete => Some(Propagation::Background),
-        ShutdownPolicy::DeleteForeground => Some(Propagation::Foreground),
+        ClaimShutdownPolicy::Retain => None,
+        ClaimShutdownPolicy::Delete => Some(Propagation::Background),
+        ClaimShutdownPolicy::DeleteForeground => Some(Propagation::Foreground),
     };
     if let Some(propagation) = propagation.filter(|_| claim.is_ended(now.wall)) {
         let (target, version) = (target(Kind::Claim, &claim.meta), Some(claim.meta.version));
@@ -68,6 +68,7 @@ mod tests {
     use crate::rules::give_up_assignment::give_up_assignment;
     use crate::rules::testing::check;
 
+    /// CLM-010.
     /// LIF-010: the claim stays, its sandbox goes.
     #[test]
     fn a_claim_that_stays_loses_its_sandbox() {
@@ -86,6 +87,7 @@ mod tests {
         check(end_claim, Kind::Claim, &world, &[]);
     }
 
+    /// ACC-043, ACC-044.
     /// CLM-009, DEF-014: `check` insists on nothing here, but the lifecycle test sees uid and version.
     #[test]
     fn a_claim_that_goes_takes_its_sandbox_along() {

@@ -110,6 +110,7 @@ mod tests {
         );
     }
 
+    /// ADP-053, ACC-111.
     /// RES-006.
     #[test]
     fn a_member_of_another_claim_is_given_up() {
@@ -126,6 +127,7 @@ mod tests {
         );
     }
 
+    /// RES-007.
     /// DEF-027.
     #[test]
     fn a_sandbox_that_nobody_owns_is_given_up() {
@@ -141,6 +143,7 @@ mod tests {
         );
     }
 
+    /// ADP-008.
     /// ADP-056.
     #[test]
     fn a_member_that_still_belongs_to_its_pool_is_kept() {
@@ -170,6 +173,7 @@ mod tests {
         );
     }
 
+    /// ADP-054.
     /// INV-35.
     /// DEF-028: a claim would be finished before it began. The delete stops a transfer that may be on its way.
     #[test]

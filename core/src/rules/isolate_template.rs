@@ -132,6 +132,7 @@ mod tests {
         check(isolate_template, Kind::Template, "template tpl\npolicy tpl-network-policy template=tpl", &[]);
     }
 
+    /// ACC-226, ACC-229.
     /// TPL-004.
     #[test]
     fn an_unmanaged_template_loses_its_policy_and_only_its_own() {
@@ -141,6 +142,7 @@ mod tests {
         check(isolate_template, Kind::Template, "template tpl unmanaged", &[]);
     }
 
+    /// ACC-227.
     /// TPL-008.
     #[test]
     fn a_policy_that_differs_is_brought_in_line_and_a_strangers_is_not() {

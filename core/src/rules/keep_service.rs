@@ -94,6 +94,7 @@ mod tests {
         check(keep_service, Kind::Sandbox, world, expected);
     }
 
+    /// META-011.
     /// SBX-080; SACC-040, SACC-041, SACC-111, SACC-127.
     #[test]
     fn a_sandbox_that_asks_for_a_service_gets_one() {
@@ -102,6 +103,7 @@ mod tests {
         kept("sandbox s1 ready service=false", &[]);
     }
 
+    /// SBX-028.
     /// SBX-064: also while it is suspended.
     #[test]
     fn a_service_outlives_the_pod() {

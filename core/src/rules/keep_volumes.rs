@@ -71,6 +71,7 @@ mod tests {
         kept("sandbox s1 nopod terminating volumes=a", &[]);
     }
 
+    /// SACC-141.
     /// SBX-042. GAP-027: the original does not label what it adopts.
     #[test]
     fn one_that_was_prepared_is_adopted() {
@@ -79,6 +80,7 @@ mod tests {
         kept("sandbox s1 nopod volumes=a\nvolume a-s1 tracked=s1", &["AdoptVolumeClaim a-s1 owner=s1"]);
     }
 
+    /// SACC-141.
     /// SBX-041, SBX-042: and those after it wait.
     #[test]
     fn one_of_another_is_left_alone() {

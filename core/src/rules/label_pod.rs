@@ -32,6 +32,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SBX-052.
     /// META-020, SBX-074, GAP-021.
     #[test]
     fn a_pod_that_lost_its_label_gets_it_back() {
@@ -49,6 +50,7 @@ mod tests {
         check(label_pod, Kind::Sandbox, "sandbox s1 ready unlabelled over=now", &[]);
     }
 
+    /// SACC-160.
     /// SBX-075.
     #[test]
     fn a_pod_in_line_is_left_alone() {

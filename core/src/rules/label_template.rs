@@ -40,6 +40,7 @@ mod tests {
         check(label_template, Kind::Template, "template test-template\nheld test-template", &[]);
     }
 
+    /// ACC-228.
     /// TPL-010: a second pass writes nothing.
     #[test]
     fn a_template_that_has_its_label_is_left_alone() {

@@ -47,6 +47,7 @@ mod tests {
     use crate::rules::assign_waiting::assign_waiting;
     use crate::rules::testing::check;
 
+    /// CLM-007, CLM-008, CLM-016.
     /// LIF-001, LIF-013: the calendar of these tests says 00:01:40.
     #[test]
     fn a_claim_is_told_when_its_time_is_over() {
@@ -59,6 +60,7 @@ mod tests {
         check(mark_expired, Kind::Claim, &world("00:01:45"), &["until 5s Expiry"]);
     }
 
+    /// ACC-050, ACC-051, ACC-052, ACC-053, ACC-054.
     /// LIF-001, LIF-002: the earlier of both counts, and a claim whose sandbox has not finished has no end.
     #[test]
     fn a_claim_ends_so_long_after_its_sandbox_has_finished() {
@@ -76,6 +78,7 @@ mod tests {
         check(mark_expired, Kind::Claim, &world(both, "finished=115s"), &["until 5s Expiry"]);
     }
 
+    /// CND-025.
     /// DEF-012: said once.
     #[test]
     fn nobody_is_told_twice() {

@@ -34,6 +34,7 @@ mod tests {
     use crate::rules::assign_waiting::assign_waiting;
     use crate::rules::testing::check;
 
+    /// ACC-112.
     /// RES-015, KEY-013, INV-33: and until it is written, nothing else is recorded.
     #[test]
     fn a_label_of_an_older_release_becomes_the_annotation() {

@@ -18,6 +18,9 @@ use crate::view::{Holder, View};
 /// Reason and message while a claim waits that was told something else before.
 const MISSING: (&str, &str) = ("SandboxMissing", "Sandbox does not exist");
 
+/// Reason while something does not succeed and is tried again. Clients wait on.
+const ERROR: &str = "ReconcilerError";
+
 /// Tells a claim's user which sandbox it has, and whether it can be used.
 ///
 /// Name, addresses and readiness come in one write. They follow from the sandbox and its Pod as they are known, not from
@@ -25,9 +28,9 @@ const MISSING: (&str, &str) = ("SandboxMissing", "Sandbox does not exist");
 ///
 /// Reads: the claim, its sandbox and Pod; the pool and the template where there is no sandbox.
 /// Emits: [`Intent::SetClaimStatus`]; [`Intent::Look`] before saying that something does not exist, since clients
-/// take that for final. Arms [`TimeoutReason::Settle`]: a sandbox that is starting is not news yet.
+/// take that for final. Arms [`TimeoutReason::Settle`]: a sandbox that is starting, or refused, is not news yet.
 /// Never: Ready without name and addresses; another sandbox right after a ready one.
-/// Source: CND-010, CND-011, CND-016, CND-022 to CND-025, STS-004, CON-010 to CON-017; INV-16, INV-35.
+/// Source: CND-010, CND-011, CND-016, CND-018, CND-022 to CND-025, STS-004, CON-010 to CON-017; INV-16, INV-35.
 pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
     if claim.meta.terminating || view.is_held(claim.meta.uid) {
@@ -86,13 +89,23 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
         let told = (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into());
         set_condition(&mut status.conditions, names::READY, told, observed, now.wall);
     }
-    if !status.is_ready() && claim.status.sandbox.is_none() && claim.status.conditions.is_empty() {
+    if !status.is_ready() && (is_new(claim) || has_error(claim)) {
         let settled = entry.seen.mono + view.config.settle;
         if now.mono < settled {
             return Verdict::Until(settled, TimeoutReason::Settle);
         }
     }
     publish(claim, status)
+}
+
+/// Returns whether its user was told nothing so far.
+fn is_new(claim: &Claim) -> bool {
+    claim.status.sandbox.is_none() && claim.status.conditions.is_empty()
+}
+
+/// Returns whether its user was told that something does not succeed and is tried again.
+fn has_error(claim: &Claim) -> bool {
+    claim.status.condition(names::READY).is_some_and(|ready| &*ready.reason == ERROR)
 }
 
 /// Returns what a claim asks for since that its sandbox cannot have.
@@ -198,7 +211,7 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
         Holder::Is(template) => match name_taken(view, claim) {
             Taken::No => publish_objection(view, claim, template, now),
             Taken::Unsure(key) => look(view, Kind::Sandbox, key),
-            Taken::By(why) => publish_not_ready(claim, "ReconcilerError", why, now),
+            Taken::By(why) => publish_not_ready(claim, ERROR, why, now),
         },
         Holder::Nobody => {
             let message = format!("SandboxTemplate {:?} not found", &*pool.template);
@@ -244,11 +257,26 @@ fn name_taken(view: &View<'_>, claim: &Claim) -> Taken {
 fn publish_objection(view: &View<'_>, claim: &Claim, template: &Template, now: Now) -> Verdict {
     match objection(claim, template, &view.config.label_domains) {
         Some(objection) => publish_not_ready(claim, objection.reason, objection.message, now),
-        None if claim.status.condition(names::READY).is_none_or(|ready| &*ready.reason == MISSING.0) => {
-            Verdict::Quiet
-        }
-        None => publish_not_ready(claim, MISSING.0, MISSING.1.into(), now),
+        None => publish_waiting(view, claim, now),
     }
+}
+
+/// Nothing is wrong with what the claim asks for. Whether the server takes it is told when it has refused for a while.
+fn publish_waiting(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
+    if let Some(refused) = view.refused(claim.meta.uid, Kind::Sandbox) {
+        let settled = refused.since + view.config.settle;
+        if now.mono < settled {
+            return Verdict::Until(settled, TimeoutReason::Settle);
+        }
+        return publish_not_ready(claim, ERROR, format!("Error seen: {}", refused.why).into(), now);
+    }
+    // A process that has just begun to lead does not know what was refused, and tries before it takes anything back.
+    let is_tried = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
+    let told = claim.status.condition(names::READY);
+    if told.is_none_or(|ready| &*ready.reason == MISSING.0) || (is_tried && has_error(claim)) {
+        return Verdict::Quiet;
+    }
+    publish_not_ready(claim, MISSING.0, MISSING.1.into(), now)
 }
 
 fn look(view: &View<'_>, kind: Kind, key: Key) -> Verdict {
@@ -310,6 +338,29 @@ mod tests {
         );
     }
 
+    /// CND-018, CON-019.
+    #[test]
+    fn a_sandbox_that_the_server_refuses_is_told_after_a_second() {
+        let told = |why: &str, expected: &[&str]| {
+            let world = format!(
+                "
+                template tpl
+                pool p
+                claim c1 records=c1
+                {why}
+            "
+            );
+            check(publish_claim_status, Kind::Claim, &world, expected);
+        };
+        told("", &[]);
+        told("refused c1 sandbox c1 age=0s quota", &["until 1s Settle"]);
+        told("refused c1 sandbox c1 age=1s quota", &["SetClaimStatus c1 Ready=False ReconcilerError"]);
+        told(
+            "refused c1 sandbox c1 age=1s quota\nsandbox c1 owner=c1 starting age=2s",
+            &["SetClaimStatus c1 Ready=False DependenciesNotReady"],
+        );
+    }
+
     /// INV-35.
     #[test]
     fn another_address_is_not_ready_first() {
@@ -349,6 +400,7 @@ mod tests {
         );
     }
 
+    /// CON-021, STS-006, ACC-115, ACC-130.
     /// CON-010, INV-17.
     #[test]
     fn a_view_that_lags_does_not_take_a_sandbox_away() {

@@ -58,6 +58,7 @@ mod tests {
         check(publish_sandbox_status, Kind::Sandbox, world, &[expected]);
     }
 
+    /// SBX-123.
     /// GAP-003: the original has a write for each step of a start.
     #[test]
     fn a_pod_that_starts_is_told_after_a_second() {
@@ -72,12 +73,14 @@ mod tests {
         check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 ready untold\nheld s1", &[]);
     }
 
+    /// SBX-120.
     /// SBX-110, INV-28.
     #[test]
     fn a_status_that_is_true_is_not_written_again() {
         check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 ready", &[]);
     }
 
+    /// SBX-006, SBX-121, SACC-142.
     #[test]
     fn a_shutdown_time_ahead_is_waited_for() {
         told("sandbox s1 ready over=3s", "until 3s Expiry");
@@ -85,6 +88,7 @@ mod tests {
         told("sandbox s1 reachable over=1s age=1s", "SetSandboxStatus s1 Ready=False DependenciesNotReady");
     }
 
+    /// SBX-033, SBX-122, SACC-051.
     #[test]
     fn the_end_is_told_at_once() {
         told("sandbox s1 ready over=now", "SetSandboxStatus s1 Ready=False SandboxExpired");

@@ -63,7 +63,7 @@ mod tests {
         }
     }
 
-    /// DEF-020: the original counts from the member's creation, and deletes an old one at once.
+    /// WPL-024, DEF-020: the original counts from the member's creation, and deletes an old one at once.
     #[test]
     fn an_old_member_that_was_ready_until_just_now_is_given_time() {
         check(
@@ -75,6 +75,51 @@ mod tests {
             sandbox s1 pool=p reachable age=90s unready=1s
         ",
             &["until 299s Stuck"],
+        );
+    }
+
+    /// WPL-024: by a calendar that runs ahead of the server's, every member is old when it is made. It counts from when it
+    /// was first seen, as long as its own status says nothing.
+    #[test]
+    fn a_calendar_that_runs_ahead_makes_no_new_member_stuck() {
+        for (age, said) in [("0s", "until 300s Stuck"), ("9s", "until 291s Stuck")] {
+            let world = alloc::format!(
+                "
+                template tpl
+                pool p
+                sandbox s1 pool=p starting created=3600s age={age}
+            "
+            );
+            check(replace_stuck, Kind::Pool, &world, &[said]);
+        }
+    }
+
+    /// WPL-041, ACC-187.
+    #[test]
+    fn a_pool_is_woken_at_the_first_deadline() {
+        check(
+            replace_stuck,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=4
+            sandbox s1 pool=p starting unready=100s
+            sandbox s2 pool=p starting unready=200s
+            sandbox s3 pool=p ended unready=9s
+            sandbox s4 pool=p unschedulable unready=290s
+        ",
+            &["until 21s Stuck"],
+        );
+        check(
+            replace_stuck,
+            Kind::Pool,
+            "
+            template tpl
+            pool p replicas=2
+            sandbox s1 pool=p starting unready=100s
+            sandbox s2 pool=p starting unready=200s
+        ",
+            &["until 100s Stuck"],
         );
     }
 
@@ -138,6 +183,7 @@ mod tests {
         );
     }
 
+    /// WPL-020, ACC-187: one whose Pod is ready is not in trouble either, although its status does not say so yet.
     #[test]
     fn a_pool_of_ready_members_waits_for_nothing() {
         check(
@@ -147,6 +193,7 @@ mod tests {
             template tpl
             pool p
             sandbox s1 pool=p ready age=90s
+            sandbox s2 pool=p ready untold unready=900s
         ",
             &[],
         );

@@ -88,10 +88,18 @@ mod tests {
         }
     }
 
+    /// SACC-030.
     #[test]
     fn a_note_about_another_pod_is_believed_until_it_is_taken_back() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod notes=other", &[]);
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod notes=s1", &["CreatePod s1"]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod notes=", &["CreatePod s1"]);
+    }
+
+    /// SACC-097.
+    #[test]
+    fn a_pod_that_is_going_is_waited_for() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 ready podgoing", &[]);
     }
 
     #[test]

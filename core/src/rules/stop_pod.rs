@@ -39,6 +39,7 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// SACC-077, SACC-078.
     /// SBX-060, CON-036.
     #[test]
     fn a_suspended_sandbox_loses_its_pod() {
@@ -90,6 +91,7 @@ mod tests {
         check(stop_pod, Kind::Sandbox, world, &[]);
     }
 
+    /// CND-025.
     /// SBX-021.
     #[test]
     fn an_expired_sandbox_loses_its_pod_once_its_status_says_so() {

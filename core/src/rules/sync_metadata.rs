@@ -74,6 +74,7 @@ mod tests {
 
     const HASH: &str = "sandbox-template-ref-hash";
 
+    /// CLM-033.
     /// PMD-014.
     /// PMD-010, PMD-013, CON-037.
     #[test]
@@ -105,6 +106,7 @@ mod tests {
         );
     }
 
+    /// RES-003, ACC-006.
     /// RES-016, KEY-002: sandboxes from before there were such labels. What is there stays.
     #[test]
     fn labels_that_are_missing_are_added() {
@@ -159,6 +161,7 @@ mod tests {
         );
     }
 
+    /// CLM-032.
     /// DEF-018: with metadata of its own, too, a claim keeps working without its pool and template.
     #[test]
     fn a_bound_claim_with_metadata_stays_ready_without_pool_and_template() {

@@ -4,11 +4,12 @@
 //! template tpl  make=a                  (or: unmanaged, labelled, terminating, spec={"service":true}: JSON without
 //!                                        blanks; again: a successor of that name)
 //! policy tpl-network-policy template=tpl (or: open, claim=c1)
-//! pool p        replicas=1 template=tpl recreate blocked
+//! pool p        replicas=1 template=tpl recreate blocked held=3s   (it has lost a member, and waits)
 //! sandbox s1    pool=p ready            (or: reachable, starting, ended, succeeded, nopod; noaddress, podgoing, scheduled,
 //!                                        unschedulable; terminating, owner=c1, suspended; age=2s;
 //!                                        over=now or over=3s, delete; isexpired, untold; notes=the Pod that it notes;
-//!                                        make=a from=tpl mark=h; unready=9s, since its status says so)
+//!                                        make=a from=tpl mark=h; unready=9s, since its status says so; created=9s, ago
+//!                                        by the server's calendar)
 //!                                       (service=true, volumes=a,b, ports=[{"containerPort":80}])
 //! pod p1        of=s1 terminating       (or: of=another; adoptable, tracked=s1)
 //! service s1    of=s1 spec={}           (likewise; without spec= as the sandbox makes it)
@@ -22,6 +23,7 @@
 //! held s1                               (a write to it is not answered)
 //! starting s1                           (the creation of its Pod is not answered)
 //! leaving s1                            (its deletion is not answered)
+//! refused c1    sandbox c1 age=1s why   (the server refuses to make it)
 //! ```
 
 use alloc::format;
@@ -53,10 +55,13 @@ use crate::view::{Backing, View};
 /// Runs a rule on every object of a kind, oldest first, and compares what it says.
 #[track_caller]
 pub(super) fn check(rule: Run, about: Kind, world: &str, expected: &[&str]) {
+    assert_eq!(said(rule, about, world), expected);
+}
+
+/// Runs a rule on every object of a kind, oldest first, and returns what it says.
+pub(super) fn said(rule: Run, about: Kind, world: &str) -> Vec<String> {
     let world = World::read(world);
-    let said: Vec<String> =
-        world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect();
-    assert_eq!(said, expected);
+    world.subjects(about).into_iter().filter_map(|uid| world.ask(rule, uid)).collect()
 }
 
 /// Compares the conditions that the oldest sandbox should show, and the parts of its status that name its Pod.
@@ -117,6 +122,9 @@ impl World {
                 let entry = self.uid(name);
                 let entry = self.state.pools.get_mut(&entry).unwrap();
                 entry.told_blocked = words.contains(&"blocked");
+                if let Some(ahead) = value(words, "held") {
+                    entry.pace.hold(NOW + Duration::from_secs(ahead.trim_end_matches('s').parse().unwrap()));
+                }
             }
             "claim" => self.observe(seen(words), Object::Claim(Arc::new(claim(name, words)))),
             "edited" => {
@@ -161,6 +169,7 @@ impl World {
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
+            "refused" => self.refuse(name, words),
             "leaving" => {
                 let uid = self.uid(name);
                 let target = Target { kind: Kind::Sandbox, key: key(name), uid: Some(uid) };
@@ -173,6 +182,13 @@ impl World {
             }
             other => panic!("no line begins with {other:?}"),
         }
+    }
+
+    fn refuse(&mut self, subject: &str, words: &[&str]) {
+        let kind = Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(words[0])).unwrap();
+        let (slot, why) = ((kind, key(words[1])), words[3..].join(" ").as_str().into());
+        let since = ago(value(words, "age").unwrap()).mono;
+        self.state.ledger.refuse(self.uid(subject), &slot, &why, since);
     }
 
     fn add_sandbox(&mut self, name: &str, words: &[&str]) {
@@ -195,9 +211,13 @@ impl World {
                 backing: pod.as_ref().map_or(Backing::None, Backing::Own),
                 serving: Serving::None,
                 volumes: Volumes::Fine,
+                refused: [None; 3],
                 domain: "cluster.local",
             };
             sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default()).into_owned();
+        }
+        if let Some(created) = value(words, "created") {
+            sandbox.meta.created = ago(created).wall;
         }
         if let Some(pod) = value(words, "notes") {
             sandbox.meta.annotations.insert(names::POD_NAME.into(), pod.into());
@@ -417,7 +437,7 @@ fn json(words: &[&str]) -> Json {
     }
 }
 
-fn template(name: &str, words: &[&str]) -> Template {
+pub(crate) fn template(name: &str, words: &[&str]) -> Template {
     let spec = serde_json::json!({ "podTemplate": { "spec": { "containers": [{ "name": "main" }] } } });
     let Object::Template(template) = decoded(Kind::Template, name, spec, words) else { unreachable!() };
     let is_unmanaged = words.contains(&"unmanaged");

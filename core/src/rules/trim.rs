@@ -29,6 +29,21 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// WPL-011: it needs no template for that, nor for what follows.
+    #[test]
+    fn a_pool_without_its_template_goes_on_as_far_as_it_can() {
+        let world = "
+            pool p recreate replicas=1
+            sandbox s1 pool=p ready
+            sandbox s2 pool=p starting unready=300s
+        ";
+        check(trim, Kind::Pool, world, &["DeleteMember s2"]);
+        check(super::super::replace_stuck::replace_stuck, Kind::Pool, world, &["DeleteMember s2"]);
+        check(super::super::replace_stale::replace_stale, Kind::Pool, world, &[]);
+        let told = "SetPoolStatus p 2 there, 1 ready";
+        check(super::super::publish_pool_status::publish_pool_status, Kind::Pool, world, &[told]);
+    }
+
     /// WPL-036, WPL-037.
     #[test]
     fn the_unready_goes_first_and_then_the_youngest() {

@@ -31,9 +31,8 @@ impl State {
                 self.refer_to_template(uid, from, to);
             }
             Kind::Sandbox => {
-                let owner = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()).map(|owner| owner.uid);
                 if let Some(Object::Sandbox(former)) = former
-                    && former.meta.owner.as_ref().map(|owner| owner.uid) != owner
+                    && from != to
                 {
                     self.touch_owner(former);
                     self.relink_owning_claim(former);
@@ -447,6 +446,11 @@ impl State {
         let order = (meta.created, meta.key.name.clone(), uid);
         let Some(entry) = self.sandboxes.get_mut(&uid) else { return };
         let before = replace(&mut entry.standing, standing.clone());
+        let stays = |before: &Standing| {
+            standing.as_ref().is_some_and(|now| now.pool == before.pool && now.place != Place::Leaving)
+        };
+        let lost = before.as_ref().filter(|before| before.place != Place::Leaving && !stays(before));
+        self.bereft.extend(lost.map(|before| before.pool));
         if let Some(before) = before
             && let Some(members) = self.members.get_mut(&before.pool)
         {
@@ -464,21 +468,21 @@ impl State {
         }
     }
 
-    /// Returns the sandbox of a claim, or the Pod of a sandbox: the first, where there are several.
+    /// Returns the sandbox of a claim or pool, or the Pod of a sandbox: the first, where there are several.
     pub(crate) fn child(&self, owner: Uid) -> Option<Uid> {
         self.children(owner).next()
     }
 
-    /// Returns the sandboxes of a claim, or the Pods of a sandbox.
+    /// Returns the sandboxes of a claim or pool, or the Pods of a sandbox.
     pub(crate) fn children(&self, owner: Uid) -> impl Iterator<Item = Uid> + use<'_> {
         self.children.get(&owner).into_iter().flat_map(Uids::iter)
     }
 }
 
-/// Returns the claim of a sandbox, or the sandbox of a Pod.
+/// Returns the claim or pool of a sandbox, or the sandbox of a Pod.
 fn parent(kind: Kind, meta: &Meta) -> Option<Uid> {
     match kind {
-        Kind::Sandbox => meta.owner_of_kind(Kind::Claim),
+        Kind::Sandbox => meta.owner.as_ref().map(|owner| owner.uid),
         Kind::Pod => meta.owner_of_kind(Kind::Sandbox),
         Kind::Claim
         | Kind::Pool

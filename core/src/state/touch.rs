@@ -66,6 +66,7 @@ impl State {
                 if let Some(entry) = self.pools.get(&uid) {
                     let key = entry.pool.meta.key.clone();
                     self.touch_referrers(Kind::Pool, &key);
+                    self.touch_recorders(uid);
                 }
             }
             Kind::Template => {
@@ -145,9 +146,14 @@ impl State {
 
     /// Touches a sandbox, and those who read what its Pod is like.
     fn touch_sandbox(&mut self, uid: Uid) {
-        if let Some(entry) = self.sandboxes.get(&uid) {
-            self.touched.extend(owner(&entry.sandbox));
-            self.touch(Kind::Sandbox, uid);
+        let Some(entry) = self.sandboxes.get(&uid) else { return };
+        let owner = owner(&entry.sandbox);
+        let key = entry.sandbox.meta.key.clone();
+        self.touched.extend(owner);
+        self.touch(Kind::Sandbox, uid);
+        if owner.is_some_and(|(kind, _)| kind == Kind::Pool) {
+            // Whether a member that was recorded changes hands depends on its Pod.
+            self.touch_referrers(Kind::Sandbox, &key);
         }
     }
 
@@ -176,6 +182,32 @@ impl State {
                 self.touch_referrers(Kind::Pool, &pool);
             }
         }
+    }
+
+    /// Touches the claims that have recorded a member of a pool: by then they may refer to another one.
+    fn touch_recorders(&mut self, pool: Uid) {
+        let members: Vec<Uid> = self.children(pool).collect();
+        for uid in members {
+            if let Some(key) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.meta.key.clone()) {
+                self.touch_referrers(Kind::Sandbox, &key);
+            }
+        }
+    }
+
+    /// Touches the claims that have recorded a member of a pool of this name that was never seen, or is gone.
+    pub(super) fn touch_recorders_of_unknown(&mut self, pool: &Key) {
+        let mut unknown = self.members.sorted_keys();
+        unknown.retain(|uid| !self.pools.contains_key(uid));
+        let is_named = |uid: &Uid| {
+            let member = self.child(*uid).and_then(|member| self.sandboxes.get(&member));
+            let owner =
+                member.and_then(|entry| entry.sandbox.meta.owner.as_ref().map(|owner| (entry, owner)));
+            owner.is_some_and(|(entry, owner)| {
+                owner.name == pool.name && entry.sandbox.meta.key.namespace == pool.namespace
+            })
+        };
+        let pools: Vec<Uid> = unknown.into_iter().filter(is_named).collect();
+        pools.into_iter().for_each(|pool| self.touch_recorders(pool));
     }
 
     /// Touches the claims whose sandboxes were made from a template.

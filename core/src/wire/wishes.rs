@@ -13,7 +13,7 @@ use super::decode::{Malformed, WireName, WirePodMetadata};
 use super::encode::pod_metadata;
 use crate::object::{Claim, Json, PodMetadata};
 use crate::time::Wall;
-use crate::wishes::{Lifecycle, ShutdownPolicy, Variable, Wishes};
+use crate::wishes::{ClaimShutdownPolicy, Lifecycle, Variable, Wishes};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -66,9 +66,9 @@ impl WireVariable {
 impl WireLifecycle {
     fn read(self) -> Lifecycle {
         let policy = match self.shutdown_policy.as_deref() {
-            Some("Delete") => ShutdownPolicy::Delete,
-            Some("DeleteForeground") => ShutdownPolicy::DeleteForeground,
-            _ => ShutdownPolicy::Retain,
+            Some("Delete") => ClaimShutdownPolicy::Delete,
+            Some("DeleteForeground") => ClaimShutdownPolicy::DeleteForeground,
+            _ => ClaimShutdownPolicy::Retain,
         };
         Lifecycle {
             shutdown: self.shutdown_time.as_deref().and_then(Wall::parse),
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_lifecycle_retains_unless_it_says_otherwise() {
         let claim = read(&json!({ "warmPoolRef": { "name": "pool" }, "lifecycle": {} }));
-        assert_eq!(claim.shutdown_policy(), ShutdownPolicy::Retain);
+        assert_eq!(claim.shutdown_policy(), ClaimShutdownPolicy::Retain);
     }
 
     fn read(spec: &Value) -> Claim {

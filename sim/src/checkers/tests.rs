@@ -1,13 +1,16 @@
 //! Each checker sees what it is for.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Intent, Operation, Propagation, Target};
+use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
     Bound, Condition, Labels, Object, Owner, OwnerKind, Phase, Pod, Sandbox, SandboxStatus, Truth,
 };
+use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::Wall;
 
 use super::*;
@@ -139,6 +142,29 @@ fn a_request_while_everything_is_done_is_noticed() {
     assert_eq!(judged.map_err(|violation| violation.property.name), Err("silence"));
 }
 
+/// RFL-003, RFL-010.
+#[test]
+fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
+    let (delay, rate) = (Duration::from_secs(5), Rate::parse("1").expect("the text is a rate"));
+    let refill = |after: &[(u64, &'static str)]| {
+        let mut store = Store::default();
+        store.put(owned("s", 3, 'p', 9));
+        let mut checkers = Checkers::new(Vec::new()).and_of_pace(Pace { delay, rate });
+        let mut facts = vec![(0, deletion(1, true, Some(Version(3))))];
+        let Fact::Sent(Sent { action, .. }) = facts[0].1.clone() else { panic!("no request") };
+        facts.push((0, Fact::Answered { process: 0, action, outcome: Outcome::Accepted }));
+        facts.extend(after.iter().map(|(millis, name)| (*millis, creation(owned(name, 0, 'p', 9)))));
+        facts.iter().try_for_each(|(millis, fact)| {
+            checkers.on_clock(Mono::from_micros(millis * 1000));
+            checkers.on_fact(fact, &store).map_err(|violation| violation.property.name)
+        })
+    };
+    assert_eq!(refill(&[(5000, "a"), (6000, "b")]), Ok(()));
+    assert_eq!(refill(&[(4999, "a")]), Err("refill-paced"));
+    assert_eq!(refill(&[(5000, "a"), (5999, "b")]), Err("refill-paced"));
+    assert_eq!(refill(&[(5000, "a"), (5001, "a")]), Ok(()), "the same again is no other");
+}
+
 /// Judges objects as a watch would show them one after the other; returns the properties that break.
 fn broken(objects: impl IntoIterator<Item = Object>) -> Vec<&'static str> {
     let violations = Log::new(0).judge_all(numbered(objects));
@@ -156,6 +182,12 @@ fn numbered(objects: impl IntoIterator<Item = Object>) -> Vec<Seen> {
 fn sent(term: u64, listed: bool, version: Option<Version>) -> Result<(), &'static str> {
     let judged = Checkers::all().on_fact(&deletion(term, listed, version), &Store::default());
     judged.map_err(|violation| violation.property.name)
+}
+
+fn creation(member: Object) -> Fact {
+    let operation = Arc::new(Operation::Create(member));
+    let action = Action { id: ActionId(2), intent: Intent::CreateMember, operation };
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action })
 }
 
 fn deletion(term: u64, listed: bool, version: Option<Version>) -> Fact {

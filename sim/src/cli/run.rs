@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
@@ -38,7 +39,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     }
     let started = Instant::now();
     let report = match &args.trace {
-        None => simulate::<Machine>(&options, config(args.mutant), judges(args.mutant), &mut story),
+        None => simulate::<Machine>(&options, setup(args), judges(args.mutant), &mut story),
         Some(path) => record(path, args, &options, &mut story)?,
     };
     tell(args, &report, started.elapsed());
@@ -62,12 +63,19 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     Ok(verdict)
 }
 
+/// Returns the configuration of the processes.
+fn setup(args: &RunArgs) -> Config {
+    let replenish_delay = args.replenish_delay.unwrap_or_default();
+    let refill_rate = args.refill_rate.unwrap_or_default();
+    Config { replenish_delay, refill_rate, ..config(args.mutant) }
+}
+
 /// Looks for a shorter failure and writes its story in place of the first one.
 fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> Report {
     if report.broken.is_none() {
         return report;
     }
-    let (config, judges, steps) = (config(args.mutant), judges(args.mutant), report.steps);
+    let (config, judges, steps) = (setup(args), judges(args.mutant), report.steps);
     let calm = shrink::<Machine>(options, &config, judges, report, SHRINK_RUNS);
     say!("");
     say!("shrunk          from {steps} steps to {}", calm.steps);
@@ -89,7 +97,7 @@ fn record(path: &Path, args: &RunArgs, options: &Options, story: &mut Story) -> 
         Some(file) => Ok(Box::new(BufWriter::new(file))),
         None => Ok(Box::new(BufWriter::new(File::create(numbered(&base, number + 1))?))),
     });
-    let recording = Recording { config: config(args.mutant), traces: traces.clone() };
+    let recording = Recording { config: setup(args), traces: traces.clone() };
     let report = simulate::<Recorded>(options, recording, judges(args.mutant), story);
     let count = traces.finish().with_context(|| format!("cannot write the trace {}", path.display()))?;
     say!("traces          {count} in {} …", path.display());

@@ -71,7 +71,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::LoseRequest(_) => 2,
         Step::LoseAnswer(_) => 3,
         Step::Abandon(_) => 4,
-        Step::Throttle(_) => 5,
+        Step::Throttle(_) | Step::Refuse(_) => 5,
         Step::List(..) => 6,
         Step::Relist(..) => 7,
         Step::Deliver(..) => 8,
@@ -110,7 +110,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::ShutDown(..)
                 | Act::AddPod(..),
             ) => 35,
-            Some(Act::Label(..) | Act::Extend(_)) => 33,
+            Some(Act::Label(..) | Act::Extend(_) | Act::Refer(..) | Act::Spoil(..) | Act::Leave(..)) => 33,
             Some(Act::Edit(_)) => 36,
         },
     }

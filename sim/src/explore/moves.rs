@@ -182,6 +182,7 @@ const fn is_quiet(reason: TimeoutReason) -> bool {
         TimeoutReason::Settle | TimeoutReason::StatusInterval => true,
         TimeoutReason::Grace
         | TimeoutReason::Stuck
+        | TimeoutReason::Refill
         | TimeoutReason::Expiry
         | TimeoutReason::Backoff
         | TimeoutReason::Repeat => false,

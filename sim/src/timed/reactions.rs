@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::Kind;
 
@@ -81,15 +82,27 @@ impl<C: Controller> Timed<C> {
     }
 
     fn plan_request(&mut self, process: u8, request: RequestId) {
-        let faults =
-            [Fault::SlowServer, Fault::Throttled, Fault::ServerError, Fault::LostRequest, Fault::LateCommit];
+        let faults = [
+            Fault::SlowServer,
+            Fault::Throttled,
+            Fault::ServerError,
+            Fault::LostRequest,
+            Fault::LateCommit,
+            Fault::Refused,
+        ];
         let fault = self.rates.strike(&faults, &mut self.choices);
+        let fault = if self.is_refused(request, fault == Some(Fault::Refused)) {
+            Some(Fault::Refused)
+        } else {
+            fault.filter(|fault| *fault != Fault::Refused)
+        };
         if let Some(fault) = fault {
             self.struck[fault.index()] += 1;
         }
         let travel = self.choices.between(ms(1), ms(4));
         match fault {
             Some(Fault::Throttled) => self.plan_step(travel, Step::Throttle(request)),
+            Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
             Some(Fault::ServerError) => self.plan_step(travel, Step::LoseRequest(request)),
             Some(Fault::LostRequest) => {
                 let found_out = self.choices.around(ms(3000)).min(ms(10_000));
@@ -112,6 +125,19 @@ impl<C: Controller> Timed<C> {
             let after = self.choices.between(Duration::ZERO, ms(10));
             self.plan_step(after, Step::Crash(process));
         }
+    }
+
+    /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind.
+    fn is_refused(&mut self, request: RequestId, strikes: bool) -> bool {
+        let Some(request) = self.world.request(request) else { return false };
+        let Operation::Create(object) = &*request.action.operation else { return false };
+        let place = object.kind().index();
+        if strikes {
+            let mean = *self.choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
+            let length = self.choices.around(mean);
+            self.refuses_until[place] = self.refuses_until[place].max(self.world.clock() + length);
+        }
+        strikes || (self.rates.has(Fault::Refused) && self.refuses_until[place] > self.world.clock())
     }
 
     fn plan_answer(&mut self, request: RequestId) {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::id::Kind;
-use agent_sandbox_core::object::{Object, Phase};
+use agent_sandbox_core::object::{Object, Owner, OwnerKind, Phase};
 use agent_sandbox_core::time::Mono;
 
 use super::{PLACES, Timed, What};
@@ -36,6 +36,7 @@ impl<C: Controller> Timed<C> {
             Fault::ReadinessFlap,
             Fault::MemberEnded,
             Fault::PodEnded,
+            Fault::SessionEnded,
         ] {
             if !self.rates.has(fault) {
                 continue;
@@ -63,6 +64,9 @@ impl<C: Controller> Timed<C> {
         }
         if fault == Fault::PodEnded {
             return What::End(self.choices.below(1 << 16));
+        }
+        if fault == Fault::SessionEnded {
+            return What::EndSession(self.choices.below(1 << 16));
         }
         let (process, kind) = self.draw_watch();
         if fault == Fault::WatchLoss {
@@ -104,7 +108,10 @@ impl<C: Controller> Timed<C> {
             What::Lag { process, kind, length, compact } => self.begin_lag(process, kind, length, compact),
             What::Flap(number) => self.flap(number),
             What::EndMember(number) => self.end_member(number),
-            What::End(number) => self.end(number),
+            What::End(number) => self.end(Fault::PodEnded, number, |owner| owner.is_none()),
+            What::EndSession(number) => self.end(Fault::SessionEnded, number, |owner| {
+                owner.is_some_and(|owner| owner.kind == OwnerKind::Known(Kind::Claim))
+            }),
             What::Bookmark(process, kind) => {
                 self.plan_bookmark(process, kind);
                 Some(Step::Bookmark(process, kind))
@@ -181,19 +188,20 @@ impl<C: Controller> Timed<C> {
         None
     }
 
-    fn end(&mut self, number: u32) -> Option<Step> {
-        if !self.rates.has(Fault::PodEnded) {
+    /// Ends the n-th Pod of the sandboxes with such an owner.
+    fn end(&mut self, fault: Fault, number: u32, whose: fn(Option<&Owner>) -> bool) -> Option<Step> {
+        if !self.rates.has(fault) {
             return None;
         }
         let store = self.world.server().store();
-        let alone = store.list(Kind::Sandbox).iter().filter(|it| it.meta().owner.is_none());
-        let pods: Vec<_> = alone
+        let sandboxes = store.list(Kind::Sandbox).iter().filter(|it| whose(it.meta().owner.as_ref()));
+        let pods: Vec<_> = sandboxes
             .flat_map(|it| store.owned_by(Kind::Pod, it.uid()))
             .filter(|pod| matches!(pod, Object::Pod(pod) if pod.phase == Phase::Running))
             .map(Object::uid)
             .collect();
         let pod = pods[(number as usize / 2).checked_rem(pods.len())?];
-        self.struck[Fault::PodEnded.index()] += 1;
+        self.struck[fault.index()] += 1;
         Some(Step::Pod(pod, if number.is_multiple_of(2) { PodStep::Fail } else { PodStep::Succeed }))
     }
 

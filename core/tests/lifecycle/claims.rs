@@ -1,0 +1,614 @@
+//! The lives of claims.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
+use agent_sandbox_core::id::{Kind, Version};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, ClaimStatus, Object, Owner, Phase};
+use agent_sandbox_core::wishes::ClaimShutdownPolicy;
+
+use crate::world::{World, meta};
+
+/// CON-024, RES-011, RES-012, ADP-021, SBX-103, ACC-071.
+/// ADP-020, ADP-030, ADP-041, STS-004, CON-012, CON-013.
+#[test]
+fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.sent.clear();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.sent[..3], [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus]);
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    let bound = claim.status.sandbox.unwrap();
+    assert_eq!((bound.name, bound.pod_ips.len()), (member.clone(), 1));
+    assert_eq!(world.sandboxes().len(), 2, "the pool is full again");
+    assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
+}
+
+/// CLM-031, ACC-072, ACC-104.
+/// CLD-001, CON-041, RES-021.
+#[test]
+fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
+    let mut world = World::with_pool(0);
+    world.claim("claim");
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert_eq!(&*claim.status.sandbox.as_ref().unwrap().name, "claim");
+    assert!(claim.status.is_ready());
+    assert_eq!(world.sandboxes().len(), 1);
+}
+
+/// ACC-098.
+/// CON-045, INV-01, INV-02.
+#[test]
+fn more_claims_than_members_are_all_served_with_different_sandboxes() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    let claims: Vec<_> = (0..5).map(|i| format!("claim-{i}")).collect();
+    for claim in &claims {
+        world.claim(claim);
+    }
+    world.settle();
+    let names: BTreeSet<_> =
+        claims.iter().map(|claim| world.get_claim(claim).status.sandbox.unwrap().name).collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!(world.sandboxes().len(), 7);
+}
+
+/// CLM-011, ACC-102, ACC-103, ACC-106.
+/// RES-020, RES-022.
+#[test]
+fn a_claim_waits_for_a_member_that_is_starting_and_takes_it() {
+    let mut world = World::with_pool(1);
+    world.kubelet = false;
+    world.drain();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.get_claim("claim").status, ClaimStatus::default());
+    world.kubelet = true;
+    world.settle();
+    assert_ne!(&*world.get_claim("claim").status.sandbox.unwrap().name, "claim");
+}
+
+/// ACC-078, ACC-105.
+/// RES-020, DEF-030: woken when the time is over, by a clock of its own.
+#[test]
+fn a_claim_waits_at_most_two_seconds() {
+    let mut world = World::with_pool(1);
+    world.kubelet = false;
+    world.drain();
+    world.claim("claim");
+    world.drain();
+    world.sent.clear();
+    world.pass(Duration::from_millis(1999));
+    assert!(!world.sent.contains(&Intent::RecordColdStart));
+    world.pass(Duration::from_millis(2));
+    assert!(world.sent.contains(&Intent::RecordColdStart));
+}
+
+/// CND-021, INV-35.
+#[test]
+fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let first = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.statuses.clear();
+    world.delete(Kind::Sandbox, &first);
+    world.settle();
+    assert!(!world.statuses.first().unwrap().is_ready());
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
+}
+
+/// INV-31, INV-34.
+#[test]
+fn a_lost_answer_is_settled_by_repeating_the_same_write() {
+    for intent in [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus] {
+        for landed in [true, false] {
+            let mut world = World::with_pool(1);
+            world.settle();
+            world.lose_next = Some((intent, landed));
+            world.claim("claim");
+            world.settle();
+            assert!(world.get_claim("claim").status.is_ready(), "{intent:?} landed: {landed}");
+            assert_eq!(world.sandboxes().len(), 2, "{intent:?} landed: {landed}");
+        }
+    }
+}
+
+/// CRS-001, CRS-002, CRS-003.
+/// KEY-012, RES-001, RES-002, INV-31.
+#[test]
+fn a_new_process_finishes_what_the_old_one_had_recorded() {
+    for cut in 0..12 {
+        let mut world = World::with_pool(1);
+        world.settle();
+        world.claim("claim");
+        world.drain_at_most(cut);
+        world.restart();
+        world.settle();
+        assert!(world.get_claim("claim").status.is_ready(), "cut after {cut}");
+        assert_eq!(world.sandboxes().len(), 2, "cut after {cut}");
+    }
+}
+
+#[test]
+fn a_record_stays_while_a_late_create_may_bring_its_sandbox_back() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    let name = world.sandboxes()[0].meta.key.name.to_string();
+    let claim =
+        Claim { meta: meta("claim"), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
+    let object = world.put(Object::Claim(Arc::new(claim)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    let record = world.machine.poll_action().unwrap();
+    assert_eq!(record.intent, Intent::RecordAssignment);
+    let outcome = world.answer(&record);
+    world.machine.handle_event(Event::ActionDone { id: record.id, outcome }, world.now());
+    world.delete(Kind::Sandbox, &name);
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(next.contains(&Intent::Look) && !next.contains(&Intent::ClearAssignment), "{next:?}");
+}
+
+#[test]
+fn an_answer_that_arrives_after_the_deletion_revives_nothing() {
+    let mut world = World::with_pool(1);
+    let create = world.machine.poll_action().unwrap();
+    let Operation::Create(draft) = &*create.operation else { unreachable!() };
+    let member = world.put(draft.clone());
+    world.machine.handle_event(Event::Applied(member.clone()), world.now());
+    world.delete(Kind::Sandbox, &member.key().name);
+    let at = Version(world.revision);
+    world.machine.handle_event(Event::Progress { kind: Kind::Sandbox, at }, world.now());
+    let done = Event::ActionDone { id: create.id, outcome: Outcome::Done(member) };
+    world.machine.handle_event(done, world.now());
+    let next = world.machine.poll_action().unwrap();
+    assert_eq!(next.intent, Intent::CreateMember);
+}
+
+/// CLM-017, ACC-004.
+/// CND-011, CON-016.
+#[test]
+fn a_claim_for_a_missing_pool_says_so_and_recovers() {
+    let mut world = World::with_pool(1);
+    let pool = world.objects.remove(&(Kind::Pool, "pool".into())).unwrap();
+    world.restart();
+    world.claim("claim");
+    world.drain();
+    let told = world.get_claim("claim").status.conditions;
+    assert_eq!(
+        (&*told[0].reason, &*told[0].message),
+        ("WarmPoolNotFound", "SandboxWarmPool \"pool\" not found")
+    );
+    let pool = world.put(pool);
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+}
+
+#[test]
+fn a_process_that_leads_again_settles_what_it_had_left_unsettled() {
+    for intent in [Intent::CreateMember, Intent::CreatePod, Intent::SetPoolStatus] {
+        let mut world = World::with_pool(2);
+        world.lose_next = Some((intent, false));
+        while world.lose_next.is_some() {
+            world.drain_at_most(1);
+            world.start_pods();
+        }
+        world.machine.handle_event(Event::Standby, world.now());
+        world.lead();
+        world.settle();
+        assert_eq!(world.sandboxes().len(), 2, "{intent:?}");
+        assert_eq!(world.pool().status.ready, 2, "{intent:?}");
+    }
+}
+
+/// INV-31.
+#[test]
+fn a_standby_writes_nothing() {
+    let mut world = World::with_pool(1);
+    world.machine.handle_event(Event::Standby, world.now());
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.sent, []);
+}
+
+#[test]
+fn a_claim_that_loses_a_sandbox_it_never_recorded_wakes_its_pool() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.kubelet = false;
+    let claim =
+        Claim { meta: meta("claim"), pool: "pool".into(), wishes: None, status: ClaimStatus::default() };
+    let claim = world.put(Object::Claim(Arc::new(claim)));
+    let mut sandbox = (*world.sandboxes()[0]).clone();
+    sandbox.meta = meta("owned");
+    sandbox.meta.owner = Some(Owner::new(Kind::Claim, claim.meta()));
+    world.put(Object::Sandbox(Arc::new(sandbox)));
+    world.restart();
+    world.drain();
+    world.sent.clear();
+    world.delete(Kind::Sandbox, "owned");
+    world.drain();
+    assert!(world.sent.contains(&Intent::RecordAssignment), "{:?}", world.sent);
+}
+
+/// DEF-011.
+#[test]
+fn a_member_that_was_recorded_in_vain_serves_the_next_claim() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim("first");
+    world.drain_at_most(1);
+    assert_eq!(world.get_claim("first").meta.annotation(names::SANDBOX_NAME), Some(&member));
+    world.delete(Kind::Claim, "first");
+    world.claim("second");
+    world.settle();
+    assert_eq!(world.get_claim("second").status.sandbox.unwrap().name, member);
+}
+
+/// ADP-022, ADP-023.
+/// DEF-013: what a claim's user changes in the meantime is looked at before it gets anything.
+#[test]
+fn a_claim_that_has_changed_since_is_decided_anew() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    let record = world.machine.poll_action().unwrap();
+    assert_eq!(record.intent, Intent::RecordAssignment);
+    let mut claim = world.get_claim("claim");
+    claim.pool = "another".into();
+    let changed = world.put(Object::Claim(Arc::new(claim)));
+    let outcome = world.answer(&record);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: record.id, outcome }, world.now());
+    world.machine.handle_event(Event::Applied(changed), world.now());
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert_eq!(&*claim.status.conditions[0].reason, "WarmPoolNotFound");
+    assert_eq!(claim.meta.annotation(names::SANDBOX_NAME), None);
+}
+
+/// Claims that have recorded members of a pool wait to know what has become of it, whichever pool they name by then.
+#[test]
+fn claims_that_were_moved_learn_that_the_pool_of_their_members_is_gone() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    for (number, member) in world.sandboxes().into_iter().enumerate() {
+        let mut claim = Claim {
+            meta: meta(&format!("claim-{number}")),
+            pool: "another".into(),
+            wishes: None,
+            status: ClaimStatus::default(),
+        };
+        claim.meta.annotations.insert(names::SANDBOX_NAME.into(), member.meta.key.name.clone());
+        world.put(Object::Claim(Arc::new(claim)));
+    }
+    world.objects.remove(&(Kind::Pool, "pool".into()));
+    world.restart();
+    let mut last = None;
+    while let Some(action) = world.machine.poll_action() {
+        if (action.operation.kind(), &*action.operation.key().name) == (Kind::Pool, "pool") {
+            last = Some(action);
+            continue;
+        }
+        let outcome = world.answer(&action);
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    let id = last.expect("one of them asks").id;
+    world.machine.handle_event(Event::ActionDone { id, outcome: Outcome::NotFound }, world.now());
+    world.settle();
+    assert!(world.sandboxes().is_empty(), "{:?}", world.sandboxes());
+}
+
+/// DEF-029: who finishes what another process has begun says so, too.
+#[test]
+fn an_adoption_that_a_dead_process_had_recorded_has_its_event() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.drain_at_most(1);
+    world.restart();
+    world.sent.clear();
+    world.settle();
+    assert!(world.sent.contains(&Intent::AdoptSandbox) && world.sent.contains(&Intent::Notify));
+}
+
+/// RES-013.
+#[test]
+fn a_claim_that_has_a_sandbox_works_without_its_pool() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let bound = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.delete(Kind::Pool, "pool");
+    world.delete(Kind::Pod, &bound);
+    world.settle();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    assert_eq!(claim.status.sandbox.unwrap().name, bound);
+}
+
+/// CON-004.
+/// DEF-035, INV-12.
+#[test]
+fn a_claim_named_like_a_member_is_served() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.clone();
+    world.claim(&member);
+    world.settle();
+    let claim = world.get_claim(&member);
+    assert!(claim.status.is_ready());
+    assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
+}
+
+/// CON-049.
+/// EVT-001, EVT-002, CLM-009, LIF-013, DEF-012, DEF-014: the server here refuses a delete without uid and version.
+#[test]
+fn a_claim_whose_time_is_over_says_so_once_and_goes() {
+    for policy in [ClaimShutdownPolicy::Delete, ClaimShutdownPolicy::DeleteForeground] {
+        let mut world = World::with_pool(1);
+        world.settle();
+        world.claim_until("claim", 60, policy);
+        world.settle();
+        assert!(world.get_claim("claim").status.is_ready());
+        world.notes.clear();
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        let deleting = format!("Deleting Claim (ShutdownPolicy={})", policy.as_str());
+        assert_eq!(world.notes, ["Claim expired", &deleting]);
+        assert!(!world.objects.contains_key(&(Kind::Claim, "claim".into())));
+    }
+}
+
+/// LIF-010, LIF-011, CND-020, EVT-001; ACC-039, ACC-040: what it says of the end stays.
+#[test]
+fn a_claim_that_stays_when_its_time_is_over_loses_its_sandbox() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim_until("claim", 60, ClaimShutdownPolicy::Retain);
+    world.settle();
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    world.notes.clear();
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    let claim = world.get_claim("claim");
+    let ready = claim.status.condition(names::READY).unwrap();
+    assert_eq!((&*ready.reason, claim.status.sandbox.is_none()), ("ClaimExpired", true));
+    assert_eq!(&*ready.message, "Claim expired. Sandbox cleanup initiated.");
+    assert!(world.sandboxes().iter().all(|sandbox| sandbox.meta.key.name != name));
+    assert_eq!(world.notes, ["Claim expired"]);
+    assert_eq!(world.sandboxes().len(), 1, "the pool is full, and nothing else is left");
+}
+
+/// LIF-012, INV-21, INV-07: a process that has not seen that the claim was given more time does not touch its next
+/// sandbox: it asks, and learns.
+#[test]
+fn a_process_that_is_behind_spares_the_sandbox_of_a_claim_that_was_given_more_time() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.claim_until("claim", 60, ClaimShutdownPolicy::Retain);
+    world.settle();
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    let mut behind = world.machine.clone();
+    let mut claim = world.get_claim("claim");
+    claim.wishes = None;
+    claim.meta.generation += 1;
+    let object = world.put(Object::Claim(Arc::new(claim)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+    let sandbox = Object::Sandbox(world.sandbox("claim"));
+    behind.handle_event(Event::Applied(sandbox), world.now());
+    let mut asked = false;
+    while let Some(action) = behind.poll_action() {
+        assert_ne!(action.intent, Intent::DeleteClaimSandbox);
+        asked |= action.intent == Intent::Look && action.operation.kind() == Kind::Claim;
+        let outcome = world.answer(&action);
+        behind.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    assert!(asked);
+}
+
+/// CND-005, INV-17: two leaders, one of which has not seen the sandbox's latest generation.
+#[test]
+fn a_process_that_is_behind_does_not_take_back_the_generation_of_how_a_claim_finished() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    world.kubelet = false;
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    let Object::Pod(mut pod) = world.objects[&(Kind::Pod, name.to_string())].clone() else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Succeeded, false);
+    let pod = world.put(Object::Pod(pod));
+    world.machine.handle_event(Event::Applied(pod), world.now());
+    world.settle();
+    let observed =
+        |world: &World| world.get_claim("claim").status.condition(names::FINISHED).unwrap().observed;
+    let before = observed(&world);
+    let mut behind = world.machine.clone();
+    let mut sandbox = (*world.sandbox(&name)).clone();
+    sandbox.meta.generation += 1;
+    let sandbox = world.put(Object::Sandbox(Arc::new(sandbox)));
+    world.machine.handle_event(Event::Applied(sandbox), world.now());
+    world.settle();
+    assert_eq!(observed(&world), before + 1);
+    behind.handle_event(Event::Applied(Object::Claim(Arc::new(world.get_claim("claim")))), world.now());
+    while let Some(action) = behind.poll_action() {
+        let outcome = world.answer(&action);
+        behind.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    assert_eq!(observed(&world), before + 1);
+}
+
+/// CND-018, CLD-001, CON-019, DEF-032: the user reads the server's words, once; numbers in them that change with each
+/// attempt are no news.
+#[test]
+fn a_claim_whose_sandbox_is_refused_says_why_and_is_served_when_that_is_over() {
+    let mut world = World::with_pool(0);
+    world.refuses = Some(|intent, times| {
+        let why = format!("sandboxes \"claim\" is forbidden: exceeded quota, used: {times}");
+        (intent == Intent::CreateClaimSandbox).then(|| Refusal::Forbidden(why.into()))
+    });
+    world.claim("claim");
+    world.pass_seconds(120);
+    let tries = world.count(Intent::CreateClaimSandbox);
+    assert!((5..20).contains(&tries), "{tries} tries in two minutes");
+    let why = "Error seen: sandboxes \"claim\" is forbidden: exceeded quota, used: 1";
+    assert_eq!(world.told("claim"), ("ReconcilerError".into(), why.into()));
+    assert_eq!(world.statuses.len(), 1, "{:?}", world.statuses);
+    world.refuses = None;
+    world.settle();
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_eq!(world.statuses.len(), 2, "{:?}", world.statuses);
+}
+
+#[test]
+fn a_refusal_that_passes_within_a_second_is_not_told() {
+    let mut world = World::with_pool(0);
+    world.refuses = Some(|intent, times| {
+        (intent == Intent::CreateClaimSandbox && times < 4).then(|| Refusal::Forbidden("busy".into()))
+    });
+    world.claim("claim");
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_eq!(world.statuses.len(), 1, "{:?}", world.statuses);
+}
+
+/// CND-018: what is made from something else is tried at once, whatever was refused before.
+#[test]
+fn the_wait_after_a_refusal_ends_when_what_is_made_changes() {
+    let mut world = World::with_pool(0);
+    world.refuses = Some(|intent, _| {
+        (intent == Intent::CreateClaimSandbox).then(|| Refusal::Invalid("spec.service: not here".into()))
+    });
+    world.edit_template(true);
+    world.claim("claim");
+    world.pass_seconds(600);
+    let tries = world.count(Intent::CreateClaimSandbox);
+    assert!(tries <= 6, "{tries} tries in ten minutes");
+    world.refuses = None;
+    world.pass_seconds(2);
+    assert_eq!(world.count(Intent::CreateClaimSandbox), tries, "nothing has changed");
+    world.edit_template(false);
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+}
+
+/// INV-28: another process does not take back what is still true.
+#[test]
+fn a_new_process_does_not_take_a_refusal_back() {
+    let mut world = World::with_pool(0);
+    world.refuses =
+        Some(|intent, _| (intent == Intent::CreateClaimSandbox).then(|| Refusal::Forbidden("quota".into())));
+    world.claim("claim");
+    world.pass_seconds(10);
+    for _ in 0..3 {
+        world.restart();
+        world.pass_seconds(10);
+    }
+    assert_eq!(world.statuses.len(), 1, "{:?}", world.statuses);
+}
+
+/// INV-28: whatever is refused because the namespace is going goes with it, so nobody is told.
+#[test]
+fn a_namespace_that_is_going_is_left_in_peace() {
+    let mut world = World::with_pool(2);
+    world.refuses = Some(|intent, _| {
+        let is_create = matches!(intent, Intent::CreateClaimSandbox | Intent::CreateMember);
+        is_create.then(|| Refusal::NamespaceEnding("ns is being terminated".into()))
+    });
+    world.claim("claim");
+    world.pass_seconds(250);
+    assert_eq!(world.count(Intent::CreateClaimSandbox), 1);
+    assert_eq!(world.count(Intent::CreateMember), 1);
+    assert_eq!(world.statuses, []);
+}
+
+/// DEF-028: a claim had recorded a member whose Pod then ended, the member could not be deleted, and when somebody deleted
+/// the Pod, nobody noticed that the member could change hands after all.
+#[test]
+fn a_recorded_member_that_loses_the_pod_that_had_ended_is_looked_at_again() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].meta.key.name.to_string();
+    world.claim("claim");
+    world.drain_at_most(1);
+    world.refuses =
+        Some(|intent, _| (intent == Intent::DeleteMember).then(|| Refusal::Forbidden("no".into())));
+    let Object::Pod(mut pod) = world.objects[&(Kind::Pod, member.clone())].clone() else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Failed, false);
+    world.show(Object::Pod(pod));
+    world.drain();
+    assert_eq!(world.count(Intent::DeleteMember), 1);
+    world.delete(Kind::Pod, &member);
+    world.drain();
+    assert_eq!(world.count(Intent::AdoptSandbox), 1);
+}
+
+/// RES-014, ADP-063: a claim whose member is gone before it could change hands gets another.
+#[test]
+fn a_claim_that_was_promised_a_member_that_is_gone_gets_another() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    world.claim("claim");
+    world.drain_at_most(1);
+    let member = world.get_claim("claim").meta.annotation(names::SANDBOX_NAME).unwrap().clone();
+    world.delete(Kind::Sandbox, &member);
+    world.drain();
+    let claim = world.get_claim("claim");
+    assert!(claim.status.is_ready());
+    assert_ne!(claim.status.sandbox.unwrap().name, member);
+    assert_eq!(world.statuses.len(), 1);
+}
+
+/// INV-28: how it ended is known from its Pod before the sandbox says so itself, and the time of that is when it was first
+/// told. With the present moment in its place the claim would be written anew at each look.
+#[test]
+fn a_claim_says_once_how_its_sandbox_ended_however_long_that_cannot_say_so() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let name = world.get_claim("claim").status.sandbox.unwrap().name;
+    let Object::Pod(pod) = &world.objects[&(Kind::Pod, name.to_string())] else { unreachable!() };
+    let mut pod = (**pod).clone();
+    (pod.phase, pod.ready) = (Phase::Succeeded, false);
+    let ended = world.put(Object::Pod(Arc::new(pod)));
+    world.machine.handle_event(Event::Applied(ended), world.now());
+    world.statuses.clear();
+    for _ in 0..20 {
+        while let Some(action) = world.machine.poll_action() {
+            let outcome = if action.intent == Intent::SetSandboxStatus {
+                Outcome::Refused(Refusal::Forbidden("not now".into()))
+            } else {
+                world.execute(&action.operation)
+            };
+            world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+        }
+        world.time += 1_000_000;
+        world.machine.handle_timeout(world.now());
+    }
+    let told = world.statuses.iter().filter(|status| status.condition(names::FINISHED).is_some()).count();
+    assert_eq!((told, world.statuses.len()), (1, 1));
+}

@@ -1,0 +1,188 @@
+//! How fast pools are refilled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::object::Object;
+
+use crate::world::World;
+
+/// RFL-001, RFL-003, WPL-028, WPL-029.
+#[test]
+fn a_pool_that_has_lost_a_member_waits_before_it_makes_another() {
+    let mut world = World::paced(5, "0", 2);
+    world.settle();
+    world.claim("claim");
+    world.drain();
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_eq!(world.members_by_second(6), [1, 1, 1, 1, 2, 2]);
+}
+
+/// RFL-002: nobody has seen a loss.
+#[test]
+fn a_first_fill_and_what_a_new_process_finds_are_not_held_up() {
+    let mut world = World::paced(60, "0", 2);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    world.settle();
+    world.claim("claim");
+    world.drain();
+    assert_eq!(world.members(), 1);
+    world.restart();
+    world.drain();
+    assert_eq!(world.members(), 2);
+}
+
+/// RFL-002: what went while another led is nobody's news.
+#[test]
+fn a_process_that_leads_again_begins_anew() {
+    let mut world = World::paced(60, "1", 2);
+    world.settle();
+    world.machine.handle_event(Event::Standby, world.now());
+    let gone = world.sandboxes()[0].meta.key.name.to_string();
+    world.objects.remove(&(Kind::Sandbox, gone));
+    world.lead();
+    world.drain();
+    assert_eq!(world.members(), 2);
+}
+
+/// WPL-001, RFL-001.
+#[test]
+fn another_pool_of_the_same_name_begins_anew() {
+    let mut world = World::paced(60, "1", 2);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    assert_eq!(world.members(), 1);
+    let mut pool = world.pool();
+    world.delete(Kind::Pool, "pool");
+    (pool.meta.uid, pool.replicas) = (Uid::UNSET, 1);
+    let pool = world.put(Object::Pool(Arc::new(pool)));
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    world.drain();
+    assert_eq!(world.members(), 1);
+}
+
+/// RFL-005: as in the original, on purpose.
+#[test]
+fn each_loss_begins_the_wait_anew() {
+    let mut world = World::paced(5, "0", 3);
+    world.settle();
+    world.claim("first");
+    world.drain();
+    assert_eq!(world.members_by_second(4), [2, 2, 2, 2]);
+    world.claim("second");
+    world.drain();
+    assert_eq!(world.members_by_second(6), [1, 1, 1, 1, 3, 3]);
+}
+
+/// RFL-003: the wait is for what was lost, not for what was never there.
+#[test]
+fn a_pool_that_is_full_again_or_grows_does_not_wait() {
+    let mut world = World::paced(60, "0", 2);
+    world.settle();
+    world.replicas(1);
+    world.drain();
+    assert_eq!(world.members(), 1);
+    world.replicas(3);
+    world.drain();
+    assert_eq!(world.members(), 3);
+}
+
+/// RFL-004: an own create is known from its answer, so it never looks like a loss. In the original its cache may be older
+/// than the count, which then reads as a drop.
+#[test]
+fn own_creates_are_no_losses_whatever_becomes_of_them() {
+    for landed in [true, false] {
+        let mut world = World::paced(3600, "0", 2);
+        world.lose_next = Some((Intent::CreateMember, landed));
+        world.settle();
+        assert_eq!(world.members(), 2, "landed: {landed}");
+    }
+    let mut world = World::paced(3600, "0", 1);
+    let create = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::CreateMember)
+        .unwrap();
+    let outcome = Outcome::Refused(Refusal::Forbidden("quota".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.settle();
+    assert_eq!(world.members(), 1);
+}
+
+/// RFL-006: a member that is stuck goes, and the status says so, while the pool waits.
+#[test]
+fn what_is_not_a_refill_goes_on_while_a_pool_waits() {
+    let mut world = World::paced(3600, "0", 3);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    assert_eq!((world.pool().status.replicas, world.pool().status.ready), (2, 2));
+    let member =
+        world.sandboxes().into_iter().find(|sandbox| sandbox.meta.is_owned_by(world.pool().meta.uid));
+    world.kubelet = false;
+    world.delete(Kind::Pod, &member.unwrap().meta.key.name.clone());
+    world.settle();
+    assert_eq!((world.pool().status.replicas, world.pool().status.ready), (2, 1));
+    world.pass(Duration::from_secs(301));
+    world.pass(Duration::from_secs(1));
+    assert_eq!((world.members(), world.pool().status.replicas), (1, 1));
+}
+
+/// RES-021: a member that is not being made is none to wait for.
+#[test]
+fn claims_do_not_wait_for_a_pool_that_waits() {
+    let mut world = World::paced(60, "0", 1);
+    world.settle();
+    for claim in ["first", "second", "third"] {
+        world.claim(claim);
+    }
+    world.drain();
+    world.start_pods();
+    world.drain();
+    assert!(["first", "second", "third"].iter().all(|claim| world.get_claim(claim).status.is_ready()));
+    assert_eq!(world.members(), 0);
+}
+
+/// RFL-010, RFL-011, WPL-030, WPL-031. In the original the rest of a batch has no timer of its own: an early one would
+/// meet a cache that is behind, and stall for half a minute.
+#[test]
+fn a_pool_makes_those_of_one_second_at_once_and_the_rest_one_by_one() {
+    let mut world = World::paced(0, "2", 7);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    assert_eq!(world.members_by_second(3), [4, 6, 7]);
+    world.pass(Duration::from_secs(60));
+    world.replicas(20);
+    world.drain();
+    assert_eq!(world.members(), 9, "no more than those of one second are saved up");
+}
+
+/// WPL-034: the rate spares the server, which has worked on a create that it refused, too.
+#[test]
+fn a_create_that_fails_counts_against_the_rate() {
+    let mut world = World::paced(0, "1", 2);
+    let create = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::CreateMember)
+        .unwrap();
+    let outcome = Outcome::Refused(Refusal::Forbidden("quota".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.pass(Duration::from_millis(999));
+    assert_eq!(world.members(), 0, "although its back-off is long over");
+    world.pass(Duration::from_millis(1));
+    assert_eq!(world.members(), 1);
+}
+
+/// RFL-014: the wait postpones the start, and the rate shapes what follows.
+#[test]
+fn a_pool_that_has_waited_begins_with_a_full_second() {
+    let mut world = World::paced(5, "3", 6);
+    world.settle();
+    for number in 0..6 {
+        world.claim(&format!("claim-{number}"));
+    }
+    world.drain();
+    assert_eq!(world.members_by_second(7), [0, 0, 0, 0, 3, 6, 6]);
+}

@@ -1,0 +1,197 @@
+//! The lives of pools and of their members.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Json, Object, PoolStatus, Sandbox, Update};
+
+use crate::world::World;
+
+/// WPL-027, CON-060, CON-061.
+#[test]
+fn a_pool_fills_to_its_replicas_and_says_so() {
+    let mut world = World::with_pool(3);
+    world.settle();
+    assert_eq!(world.sandboxes().len(), 3);
+    let selector = "agents.x-k8s.io/warm-pool-sandbox=91dd7983".into();
+    assert_eq!(world.pool().status, PoolStatus { replicas: 3, ready: 3, selector, observed: 1 });
+}
+
+/// CON-042.
+/// ADP-031, ADP-035, KEY-005, KEY-009, CON-031, CON-043.
+#[test]
+fn the_labels_that_clients_read_are_there() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let member = world.sandboxes()[0].clone();
+    assert_eq!(member.meta.label(names::LAUNCH_TYPE).map(|value| &**value), Some("warm"));
+    assert_eq!(member.meta.annotation(names::POD_NAME), Some(&member.meta.key.name));
+    world.claim("claim");
+    world.settle();
+    let adopted = world.sandbox(&member.meta.key.name);
+    assert_eq!(adopted.meta.label(names::WARM_POOL), None);
+    assert!(adopted.meta.label(names::CLAIM_UID).is_some());
+}
+
+/// WPL-036, WPL-038.
+#[test]
+fn a_smaller_pool_deletes_what_is_too_much() {
+    let mut world = World::with_pool(4);
+    world.settle();
+    world.replicas(1);
+    world.settle();
+    assert_eq!(world.sandboxes().len(), 1);
+    assert_eq!(world.pool().status.replicas, 1);
+}
+
+/// WPL-043, GAP-001, INV-34.
+#[test]
+fn a_create_whose_answer_is_lost_makes_one_object() {
+    for intent in [Intent::CreateMember, Intent::CreatePod] {
+        for landed in [true, false] {
+            let mut world = World::with_pool(2);
+            world.lose_next = Some((intent, landed));
+            world.settle();
+            assert_eq!(world.sandboxes().len(), 2, "{intent:?} landed: {landed}");
+            assert_eq!(world.pool().status.ready, 2, "{intent:?} landed: {landed}");
+        }
+    }
+}
+
+#[test]
+fn a_create_that_may_have_landed_late_is_looked_for_before_the_pool_refills() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    world.claim("claim");
+    world.drain();
+    world.sent.clear();
+    world.pass(Duration::from_secs(16));
+    assert_eq!(world.sent[..2], [Intent::Look, Intent::CreateMember]);
+}
+
+#[test]
+fn a_watch_does_not_answer_what_the_server_is_being_asked() {
+    let mut world = World::with_pool(1);
+    world.lose_next = Some((Intent::CreateMember, false));
+    world.drain();
+    world.pass(Duration::from_millis(200));
+    world.start_pods();
+    world.pass(Duration::from_secs(2));
+    let member = world.sandboxes()[0].clone();
+    world.time += Duration::from_secs(16).as_micros() as u64;
+    world.machine.handle_timeout(world.now());
+    let look = world.machine.poll_action().unwrap();
+    assert_eq!(look.intent, Intent::Look);
+    // A claim of another process has taken the member; whether the late create has landed since, only the look says.
+    let mut adopted = (*member).clone();
+    adopted.meta.owner = None;
+    let object = world.put(Object::Sandbox(Arc::new(adopted)));
+    world.machine.handle_event(Event::Applied(object), world.now());
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(!next.contains(&Intent::CreateMember), "{next:?}");
+    let outcome = world.answer(&look);
+    world.machine.handle_event(Event::ActionDone { id: look.id, outcome }, world.now());
+    let next: Vec<_> =
+        std::iter::from_fn(|| world.machine.poll_action()).map(|action| action.intent).collect();
+    assert!(next.contains(&Intent::CreateMember), "{next:?}");
+}
+
+/// CRS-011.
+/// DEF-001, DEF-002, WPL-038: the lock of the delete fails, and the pool neither waits for its effect nor repeats it.
+#[test]
+fn a_member_that_is_adopted_first_survives_its_pools_delete_and_the_pool_goes_on() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(0);
+    let delete = std::iter::from_fn(|| world.machine.poll_action())
+        .find(|action| action.intent == Intent::DeleteMember)
+        .unwrap();
+    // A claim of another process has taken the member.
+    let mut adopted = (*world.sandboxes()[0]).clone();
+    adopted.meta.owner = None;
+    let name = adopted.meta.key.name.to_string();
+    let object = world.put(Object::Sandbox(Arc::new(adopted)));
+    let outcome = world.answer(&delete);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: delete.id, outcome }, world.now());
+    world.machine.handle_event(Event::Applied(object), world.now());
+    world.replicas(2);
+    world.settle();
+    assert!(world.objects.contains_key(&(Kind::Sandbox, name)));
+    assert_eq!((world.sandboxes().len(), world.pool().status.ready), (3, 2));
+}
+
+/// DEF-008, INV-18.
+#[test]
+fn a_pool_whose_members_are_refused_still_says_what_it_has() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.replicas(3);
+    while let Some(action) = world.machine.poll_action() {
+        let outcome = if action.intent == Intent::CreateMember {
+            Outcome::Refused(Refusal::Forbidden("quota".into()))
+        } else {
+            world.execute(&action.operation)
+        };
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    let status = world.pool().status;
+    assert_eq!((status.replicas, status.ready, status.observed), (1, 1, world.pool().meta.generation));
+}
+
+/// DEF-033, WPL-030: one request each, and none waits for another.
+#[test]
+fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
+    let mut world = World::with_pool(300);
+    let under_way: Vec<_> = std::iter::from_fn(|| world.machine.poll_action()).collect();
+    let creates = under_way.iter().filter(|action| action.intent == Intent::CreateMember).count();
+    // Every eighth place is kept for what is not urgent.
+    assert!(creates >= Config::default().in_flight_max * 7 / 8, "{creates}");
+}
+
+/// WPL-053: it comes, is edited, goes and comes again.
+#[test]
+fn a_template_that_changes_wakes_its_pools_and_one_that_goes_takes_nobody_along() {
+    let mut world = World::with_pool(2);
+    let first = world.template();
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 0);
+    world.make_template(&first);
+    world.drain();
+    assert_eq!(world.members(), 2);
+    world.settle();
+
+    let mut pool = world.pool();
+    pool.update = Update::Recreate;
+    let pool = world.put(Object::Pool(Arc::new(pool)));
+    world.machine.handle_event(Event::Applied(pool), world.now());
+    let mut edited = world.template();
+    let blueprint = Arc::make_mut(&mut edited.blueprint);
+    (blueprint.hash, blueprint.pod_spec) =
+        ("other".into(), Json::from(&serde_json::json!({ "hostname": "a" })));
+    world.make_template(&edited);
+    world.settle();
+    let is_new = |sandbox: &Arc<Sandbox>| sandbox.pod_spec.text().contains("hostname");
+    assert_eq!((world.members(), world.sandboxes().iter().filter(|it| is_new(it)).count()), (2, 2));
+
+    world.delete(Kind::Template, "tpl");
+    world.settle();
+    assert_eq!(world.members(), 2);
+    let name = world.sandboxes()[0].meta.key.name.clone();
+    world.delete(Kind::Sandbox, &name);
+    world.settle();
+    assert_eq!(world.members(), 1);
+    world.make_template(&edited);
+    world.drain();
+    assert_eq!(world.members(), 2);
+}

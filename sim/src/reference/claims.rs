@@ -1,0 +1,168 @@
+//! What each claim has in the end.
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
+
+use crate::store::Store;
+
+/// What a claim must have come to.
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome<'a> {
+    /// Its time is over, and it is not there any more.
+    Gone,
+    /// Its time is over, and it says so; it has no sandbox.
+    Expired,
+    /// It has this sandbox, and says where its Pod is and whether it can be used.
+    Has(&'a Sandbox),
+    /// It can have none, for this reason.
+    Refused(&'static str),
+    /// It should have got a sandbox, and has not.
+    Owed,
+}
+
+/// Returns what is wrong with the first claim that is not what it must be.
+pub fn difference(store: &Store) -> Option<String> {
+    let claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+    let mut wrong = claims.filter_map(|claim| of_claim(claim, store).map(|what| (claim, what)));
+    wrong.next().map(|(claim, what)| format!("claim {} {what}", claim.meta.key.name))
+}
+
+/// Returns what a claim must have come to.
+pub fn outcome<'a>(claim: &Claim, store: &'a Store) -> Outcome<'a> {
+    let mut owned = store.owned_by(Kind::Sandbox, claim.meta.uid).filter_map(Object::as_sandbox);
+    let owned = owned.next();
+    if has_expired(claim, owned, store) {
+        let policy = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref()).map(|it| it.policy);
+        return if policy == Some(ClaimShutdownPolicy::Retain) { Outcome::Expired } else { Outcome::Gone };
+    }
+    if let Some(sandbox) = owned {
+        return Outcome::Has(sandbox);
+    }
+    refusal(claim, store).map_or(Outcome::Owed, Outcome::Refused)
+}
+
+fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
+    let ready = claim.status.condition(names::READY);
+    let told = ready.map(|ready| &*ready.reason);
+    let got = claim.status.sandbox.as_ref().map(|bound| &*bound.name);
+    if let Some(stale) = ready.filter(|ready| ready.observed != claim.meta.generation) {
+        return Some(format!("says Ready of generation {}", stale.observed));
+    }
+    match outcome(claim, store) {
+        Outcome::Gone => Some("is there although it has expired".to_owned()),
+        Outcome::Expired => {
+            let is_left = store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_some();
+            let is_right = told == Some(names::CLAIM_EXPIRED) && got.is_none() && !is_left;
+            (!is_right).then(|| format!("has expired, has {got:?} and says {told:?}"))
+        }
+        Outcome::Refused(reason) => {
+            let is_right = told == Some(reason) && got.is_none();
+            (!is_right)
+                .then(|| format!("cannot be served, has {got:?} and says {told:?} instead of {reason}"))
+        }
+        Outcome::Owed => Some(format!("is not Ready; it names {got:?} and its status says {told:?}")),
+        Outcome::Has(sandbox) => of_bound(claim, sandbox, store),
+    }
+}
+
+/// Returns whether the time of a claim is over. Every time that was set has passed; one that counts from the end of the
+/// sandbox has begun if that has ended, or if the claim still says that it had.
+fn has_expired(claim: &Claim, owned: Option<&Sandbox>, store: &Store) -> bool {
+    let Some(lifecycle) = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref()) else {
+        return false;
+    };
+    let ended = owned.and_then(|sandbox| pod_of(sandbox, store)).is_some_and(|pod| pod.phase.is_terminal());
+    let had_ended = owned.is_none() && claim.status.condition(names::FINISHED).is_some();
+    lifecycle.shutdown.is_some() || lifecycle.ttl.is_some() && (ended || had_ended)
+}
+
+/// A claim that has a sandbox names it, says where its Pod is, whether it is ready, and how it ended.
+fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let name = &sandbox.meta.key.name;
+    let Some(bound) = claim.status.sandbox.as_ref().filter(|bound| bound.name == *name) else {
+        return Some(format!("does not name sandbox {name}, which it owns"));
+    };
+    let recorded = claim.meta.annotation(names::SANDBOX_NAME);
+    if recorded.is_some_and(|recorded| recorded != name) {
+        return Some(format!("has sandbox {name} and records {recorded:?}"));
+    }
+    let uid = claim.meta.uid.to_string();
+    if sandbox.pod.labels.get(names::CLAIM_UID).is_none_or(|told| **told != *uid) {
+        return Some(format!("has {name}, whose Pods are not told who has them"));
+    }
+    let Some(pod) = pod_of(sandbox, store) else { return Some(format!("has {name}, which has no Pod")) };
+    if bound.pod_ips != pod.ips {
+        return Some(format!("is told that {name} is at {:?}; it is at {:?}", bound.pod_ips, pod.ips));
+    }
+    if claim.status.is_ready() != pod.ready {
+        let said = claim.status.condition(names::READY).map(|ready| &*ready.reason);
+        return Some(format!("says {said:?}, and its Pod is {}ready", if pod.ready { "" } else { "not " }));
+    }
+    let finished = match pod.phase {
+        Phase::Succeeded => Some("PodSucceeded"),
+        Phase::Failed => Some("PodFailed"),
+        Phase::Pending | Phase::Running | Phase::Unknown => None,
+    };
+    let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
+    (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+fn pod_of<'a>(sandbox: &Sandbox, store: &'a Store) -> Option<&'a Pod> {
+    store.owned_by(Kind::Pod, sandbox.meta.uid).find_map(Object::as_pod)
+}
+
+/// Returns the reason that a claim must give, if it asks for what it cannot have: the first in this order.
+fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
+    let wishes = claim.wishes.as_deref();
+    if wishes.is_some_and(is_forbidden) {
+        return Some("InvalidMetadata");
+    }
+    let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
+    let Some(pool) = pool else { return Some("WarmPoolNotFound") };
+    let Some(template) = template_of(pool, store) else { return Some("TemplateNotFound") };
+    wishes.and_then(|wishes| refusal_by_template(wishes, template))
+}
+
+/// Labels need a domain of the users', and no annotation may be one of the system's.
+fn is_forbidden(wishes: &Wishes) -> bool {
+    let (labels, annotations) = (&wishes.pod.labels, &wishes.pod.annotations);
+    labels.keys().any(|key| !key.contains('/')) || annotations.contains_key(names::POD_NAME)
+}
+
+pub(super) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Template> {
+    match store.get(Kind::Template, &pool.meta.key.sibling(pool.template.clone()))? {
+        Object::Template(template) => Some(template),
+        Object::Claim(_)
+        | Object::Pool(_)
+        | Object::Sandbox(_)
+        | Object::Pod(_)
+        | Object::Service(_)
+        | Object::VolumeClaim(_)
+        | Object::NetworkPolicy(_) => None,
+    }
+}
+
+/// No template of the simulation has volumes, so no claim replaces any.
+fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static str> {
+    if wishes.volume_claims.is_some() && template.volume_claims_policy == Policy::Disallowed {
+        return Some("VolumeClaimTemplatesError");
+    }
+    let given = &template.blueprint.pod.labels;
+    if wishes.pod.labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value)) {
+        return Some("ReconcilerError");
+    }
+    if !wishes.env.is_empty() && template.env_policy == Policy::Disallowed {
+        return Some("EnvVarsInjectionRejected");
+    }
+    let spec = template.blueprint.pod_spec.value();
+    let containers = spec["containers"].as_array().cloned().unwrap_or_default();
+    let is_impossible = wishes.env.iter().any(|variable| {
+        let mut named = containers.iter().filter(|it| it["name"] == *variable.container);
+        let Some(container) = named.next() else { return true };
+        let has = container["env"].as_array().into_iter().flatten().any(|it| it["name"] == *variable.name);
+        has && template.env_policy != Policy::Overrides
+    });
+    is_impossible.then_some("ReconcilerError")
+}

@@ -1,0 +1,30 @@
+//! What may be there at all in the end.
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::Object;
+
+use crate::cluster;
+use crate::store::Store;
+
+/// Returns the first object that nobody owns or wants any more.
+///
+/// INV-20: what nobody owns costs money for ever.
+pub fn difference(store: &Store) -> Option<String> {
+    let all = cluster::OWNED.into_iter().flat_map(|kind| store.list(kind));
+    // Users make sandboxes and Pods for themselves, and those have no owner.
+    let is_made = |object: &&Object| object.meta().label(names::LAUNCH_TYPE).is_some();
+    let mut left = all.filter(|object| match object.meta().owner {
+        None => is_made(object),
+        Some(_) => store.is_orphan(object) || is_of_claim(object),
+    });
+    left.next().map(|object| {
+        let owner = object.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
+        format!("{} {} is left over, owned by {owner}", object.kind(), object.key().name)
+    })
+}
+
+/// An older release made a network policy for each claim (DEF-034).
+fn is_of_claim(object: &Object) -> bool {
+    object.kind() == Kind::NetworkPolicy && object.meta().owner_of_kind(Kind::Claim).is_some()
+}

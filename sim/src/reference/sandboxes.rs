@@ -1,0 +1,159 @@
+//! What each sandbox consists of in the end, and what it says.
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth};
+
+use crate::store::Store;
+
+/// Returns what is wrong with the first sandbox that is not what it must be.
+///
+/// INV-22, INV-23, INV-24 and CON-030, CON-033, CON-036, CON-039: one look at the status is enough. Every shutdown time
+/// has passed when this is asked.
+pub fn difference(store: &Store) -> Option<String> {
+    let sandboxes = store.list(Kind::Sandbox).iter().filter_map(Object::as_sandbox);
+    let mut wrong = sandboxes.filter_map(|sandbox| lie(sandbox, store).map(|lie| (sandbox, lie)));
+    wrong.next().map(|(sandbox, lie)| format!("sandbox {} {lie}", sandbox.meta.key.name))
+}
+
+/// Returns what is wrong with a sandbox.
+fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let pods: Vec<&Pod> = store.owned_by(Kind::Pod, sandbox.meta.uid).filter_map(Object::as_pod).collect();
+    let status = &sandbox.status;
+    let stale = status.conditions.iter().find(|it| it.observed != sandbox.meta.generation);
+    if let Some(stale) = stale {
+        return Some(format!("says {} of generation {}", stale.kind, stale.observed));
+    }
+    let said = |kind: &str| status.condition(kind).map_or("nothing", |it| &it.reason).to_owned();
+    let says = |kind: &str, reason: &str| {
+        (said(kind) != reason).then(|| format!("says {kind} {} instead of {reason}", said(kind)))
+    };
+    if let Some(lie) = lie_of_service(sandbox, store) {
+        return Some(lie);
+    }
+    let is_barred = is_barred(sandbox, store);
+    let is_ready = status.condition(names::READY).is_some_and(|ready| ready.status == Truth::True);
+    let other =
+        store.get(Kind::Pod, &sandbox.meta.key).filter(|pod| !pod.meta().is_owned_by(sandbox.meta.uid));
+    if let Some(shutdown) = sandbox.shutdown {
+        if shutdown.policy == ShutdownPolicy::Delete || !pods.is_empty() {
+            return Some("has not ended".to_owned());
+        }
+        let shows = !status.pod_ips.is_empty() || !status.node.is_empty() || !status.selector.is_empty();
+        let lie = shows.then(|| "has expired and still shows its Pod".to_owned());
+        return says(names::READY, names::EXPIRED).or(lie);
+    }
+    if sandbox.suspended {
+        if !pods.is_empty() || !status.pod_ips.is_empty() {
+            return Some("is not suspended".to_owned());
+        }
+        let reason = if other.is_some() { "PodNotOwned" } else { "PodTerminated" };
+        let ready = if is_barred { "ReconcilerError" } else { "SandboxSuspended" };
+        return says(names::READY, ready).or_else(|| says(names::SUSPENDED, reason));
+    }
+    if let Some(lack) = lack_of_volume(sandbox, store) {
+        return Some(lack);
+    }
+    match pods[..] {
+        [] if is_blocked(sandbox, store) => says(names::READY, "ReconcilerError"),
+        [] => Some("has no Pod".to_owned()),
+        [pod] => {
+            if is_barred {
+                return says(names::READY, "ReconcilerError");
+            }
+            let is_wrong = is_ready != pod.ready || status.pod_ips != pod.ips || status.node != pod.node;
+            let finished = match pod.phase {
+                Phase::Succeeded => "PodSucceeded",
+                Phase::Failed => "PodFailed",
+                Phase::Pending | Phase::Running | Phase::Unknown => "nothing",
+            };
+            let lie = is_wrong.then(|| format!("shows its Pod {} as it is not", pod.meta.key.name));
+            lie.or_else(|| says(names::FINISHED, finished)).or_else(|| lack_of_labels(sandbox, pod))
+        }
+        _ => says(names::READY, names::MULTIPLE_PODS),
+    }
+}
+
+/// Returns whether a Pod that it cannot have is where its own should be.
+fn is_blocked(sandbox: &Sandbox, store: &Store) -> bool {
+    let name = sandbox.meta.annotation(names::POD_NAME).unwrap_or(&sandbox.meta.key.name);
+    let pod = store.get(Kind::Pod, &sandbox.meta.key.sibling(name.clone()));
+    pod.is_some_and(|pod| {
+        let label = |key: &str| pod.meta().label(key).map(|value| &**value);
+        let marked = label(names::ADOPTABLE) == Some("true")
+            || label(names::SANDBOX_NAME_HASH) == Some(&*names::name_hash(&sandbox.meta.key.name));
+        pod.meta().owner.is_some() || !marked
+    })
+}
+
+/// Returns what is wrong with a sandbox's Service.
+fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    if store.owned_by(Kind::Pod, sandbox.meta.uid).count() > 1 && !sandbox.suspended {
+        return None;
+    }
+    let own = store.owned_by(Kind::Service, sandbox.meta.uid).next().and_then(Object::as_dependent);
+    let told = &sandbox.status.service;
+    let is_over = sandbox.shutdown.is_some();
+    match own {
+        Some(_) if is_over || sandbox.service == Some(false) => Some("still has a Service".to_owned()),
+        Some(service) => {
+            let selector = service.spec.value()["selector"].clone();
+            let right =
+                serde_json::json!({ names::SANDBOX_NAME_HASH: &*names::name_hash(&sandbox.meta.key.name) });
+            let is_wrong = selector != right || *told != service.meta.key.name;
+            is_wrong.then(|| "has a Service that is not as it says".to_owned())
+        }
+        None if !told.is_empty() => Some("names a Service that it does not have".to_owned()),
+        None => {
+            let is_missing =
+                sandbox.service == Some(true) && !is_over && !is_taken(Kind::Service, sandbox, "", store);
+            is_missing.then(|| "has no Service".to_owned())
+        }
+    }
+}
+
+/// Returns whether a Service or a volume claim that it needs is somebody else's.
+fn is_barred(sandbox: &Sandbox, store: &Store) -> bool {
+    let wants_service = sandbox.service == Some(true);
+    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
+    let mut names = volumes
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|volume| format!("{}-", volume["metadata"]["name"].as_str().unwrap_or_default()));
+    (wants_service && is_taken(Kind::Service, sandbox, "", store))
+        || names.any(|prefix| is_taken(Kind::VolumeClaim, sandbox, &prefix, store))
+}
+
+/// Returns whether somebody else has, for good, what a sandbox wants under its name.
+fn is_taken(kind: Kind, sandbox: &Sandbox, prefix: &str, store: &Store) -> bool {
+    let key = sandbox.meta.key.sibling(format!("{prefix}{}", sandbox.meta.key.name));
+    store.get(kind, &key).is_some_and(|holder| !holder.meta().is_owned_by(sandbox.meta.uid))
+}
+
+fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
+    let mut names = volumes.as_array().into_iter().flatten().filter_map(|it| it["metadata"]["name"].as_str());
+    let missing = names.find(|name| {
+        let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
+        store.get(Kind::VolumeClaim, &key).is_none()
+    });
+    missing.map(|name| format!("has no volume {name}"))
+}
+
+/// INV-24: the network policy and the Service find a Pod by its labels.
+fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
+    let hash = names::name_hash(&sandbox.meta.key.name);
+    let is_of_ours = sandbox
+        .meta
+        .owner
+        .as_ref()
+        .is_some_and(|owner| matches!(owner.kind, OwnerKind::Known(Kind::Claim | Kind::Pool)));
+    let template = sandbox.meta.label(names::TEMPLATE_REF_HASH).filter(|_| is_of_ours);
+    let own = sandbox.pod.labels.iter().filter(|(key, _)| !names::is_reserved(key));
+    let own = own.map(|(key, value)| (&**key, value));
+    let system = [(names::SANDBOX_NAME_HASH, Some(&hash)), (names::TEMPLATE_REF_HASH, template)];
+    let wanted = system.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
+    missing.next().map(|(key, value)| format!("has a Pod without {key}={value}"))
+}

@@ -1,0 +1,48 @@
+//! Which network policies there are in the end.
+
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Network, Object, Template};
+
+use crate::store::Store;
+
+/// Returns what is wrong with the first template that is not isolated as it says (INV-24, TPL-003).
+pub fn difference(store: &Store) -> Option<String> {
+    let mut wrong = store.list(Kind::Template).iter().filter_map(|object| {
+        let Object::Template(template) = object else { return None };
+        lack(template, store).map(|lack| (template, lack))
+    });
+    wrong.next().map(|(template, lack)| format!("template {} {lack}", template.meta.key.name))
+}
+
+fn lack(template: &Template, store: &Store) -> Option<String> {
+    let name = &template.meta.key.name;
+    if template.meta.label(names::TEMPLATE_REF_HASH) != Some(&names::name_hash(name)) {
+        return Some("has no label by which its sandboxes are found".to_owned());
+    }
+    let key = template.meta.key.sibling(format!("{name}{}", names::NETWORK_POLICY_SUFFIX));
+    let policy = store.get(Kind::NetworkPolicy, &key).and_then(Object::as_dependent);
+    let policy = policy.filter(|policy| policy.meta.is_owned_by(template.meta.uid));
+    let (spec, rules) = match (policy, &template.network) {
+        (None, Network::Unmanaged) => return None,
+        (Some(_), Network::Unmanaged) => return Some("has a policy, and is unmanaged".to_owned()),
+        (None, Network::Secure | Network::Custom(_)) => return Some("has no policy".to_owned()),
+        (Some(policy), Network::Custom(rules)) => (policy.spec.value(), Some(rules.value())),
+        (Some(policy), Network::Secure) => (policy.spec.value(), None),
+    };
+    if spec["podSelector"]["matchLabels"][names::TEMPLATE_REF_HASH] != *names::name_hash(name) {
+        return Some("has a policy that does not select its Pods".to_owned());
+    }
+    let is_right = match rules {
+        // The server fills in protocols; no template of the simulation names one.
+        Some(rules) => {
+            spec["ingress"] == rules["ingress"]
+                && spec["egress"][0]["ports"][0]["port"] == rules["egress"][0]["ports"][0]["port"]
+        }
+        None => {
+            spec["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"] == "sandbox-router"
+                && spec["egress"][0]["to"][0]["ipBlock"]["cidr"] == "0.0.0.0/0"
+        }
+    };
+    (!is_right).then(|| format!("has a policy with other rules than it says: {spec}"))
+}
