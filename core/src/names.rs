@@ -100,15 +100,15 @@ fn digits(digits: &[u8; 8]) -> &str {
     core::str::from_utf8(digits).expect("digits are ASCII")
 }
 
-/// Returns the label selector of a sandbox's Pod, as the sandbox's status shows it.
-pub(crate) fn pod_selector(sandbox: &str) -> Text {
-    format!("{SANDBOX_NAME_HASH}={}", digits(&hash_digits(sandbox))).into()
+/// Returns the label selector of what bears the hash of a name.
+pub(crate) fn hash_selector(label: &str, name: &str) -> Text {
+    format!("{label}={}", digits(&hash_digits(name))).into()
 }
 
-/// Returns whether a label selector is that of a sandbox's Pod.
-pub(crate) fn is_pod_selector(selector: &str, sandbox: &str) -> bool {
-    let hash = selector.strip_prefix(SANDBOX_NAME_HASH).and_then(|rest| rest.strip_prefix('='));
-    hash.is_some_and(|hash| is_name_hash(hash, sandbox))
+/// Returns whether a label selector is that of what bears the hash of a name.
+pub(crate) fn is_hash_selector(selector: &str, label: &str, name: &str) -> bool {
+    let hash = selector.strip_prefix(label).and_then(|rest| rest.strip_prefix('='));
+    hash.is_some_and(|hash| is_name_hash(hash, name))
 }
 
 /// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process

@@ -75,9 +75,9 @@ pub(crate) fn sandbox_status<'a>(
         }
     } else if (pod.is_some() || (sandbox.suspended && is_seen(backing)))
         // It names whatever Pod there will be, so it stays when one is gone (GAP-025).
-        && !names::is_pod_selector(&shown.selector, &sandbox.meta.key.name)
+        && !names::is_hash_selector(&shown.selector, names::SANDBOX_NAME_HASH, &sandbox.meta.key.name)
     {
-        status.to_mut().selector = names::pod_selector(&sandbox.meta.key.name);
+        status.to_mut().selector = names::hash_selector(names::SANDBOX_NAME_HASH, &sandbox.meta.key.name);
     }
     let service = parts.service(sandbox).filter(|_| !expired).map(|service| &service.meta.key);
     let name = service.map_or("", |key| &key.name);
