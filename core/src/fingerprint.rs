@@ -233,6 +233,7 @@ impl Walk {
         self.option(meta.terminating);
         self.labels(&meta.labels);
         self.labels(&meta.annotations);
+        self.text(meta.co_owners.as_ref().map_or("", Json::text));
         match &meta.owner {
             None => self.number(0),
             Some(owner) => {
@@ -357,6 +358,10 @@ impl Walk {
                 self.label(key, value.as_ref());
             }
             Change::Owner(owner) => self.uid(owner.uid),
+            Change::CoOwners(others) => {
+                self.number(6);
+                self.text(others.text());
+            }
             Change::PodLabel(key, value) => {
                 self.number(3);
                 self.label(key, value.as_ref());

@@ -90,6 +90,9 @@ pub struct Meta {
     /// The owner reference with `controller: true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
+    /// The other owner references, an array as it was written. They belong to others, and stay when the controller changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub co_owners: Option<Json>,
 }
 
 impl Meta {
@@ -105,6 +108,7 @@ impl Meta {
             labels: Labels::new(),
             annotations: Labels::new(),
             owner: None,
+            co_owners: None,
         }
     }
 

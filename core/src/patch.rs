@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::id::Text;
-use crate::object::{ClaimStatus, Json, Labels, Object, Owner, PoolStatus, SandboxStatus};
+use crate::object::{ClaimStatus, Json, Labels, Meta, Object, Owner, PoolStatus, SandboxStatus};
 
 /// One change of one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum Change {
     Annotation(Text, Option<Text>),
     /// Replace all owner references by this controller.
     Owner(Owner),
+    /// Keep these beside the controller: those that were there beside the former one.
+    CoOwners(Json),
     /// Set a label of the sandbox's pod template, or remove it.
     PodLabel(Text, Option<Text>),
     /// Set an annotation of the sandbox's pod template, or remove it.
@@ -37,6 +39,11 @@ impl Change {
         matches!(self, Self::PodLabel(..) | Self::PodAnnotation(..) | Self::Spec(_))
     }
 
+    /// Returns what makes an object somebody's who is not its controller so far. References of others stay.
+    pub fn owned(meta: &Meta, by: Owner) -> impl Iterator<Item = Self> {
+        [Self::Owner(by)].into_iter().chain(meta.co_owners.clone().map(Self::CoOwners))
+    }
+
     /// Makes the change. One that does not fit the object's kind changes nothing, as on the server.
     pub fn apply(&self, object: &mut Object) {
         match (self, &mut *object) {
@@ -44,7 +51,11 @@ impl Change {
             (Self::Annotation(key, value), object) => {
                 set(&mut object.meta_mut().annotations, key, value.as_ref())
             }
-            (Self::Owner(owner), object) => object.meta_mut().owner = Some(owner.clone()),
+            (Self::Owner(owner), object) => {
+                let meta = object.meta_mut();
+                (meta.owner, meta.co_owners) = (Some(owner.clone()), None);
+            }
+            (Self::CoOwners(others), object) => object.meta_mut().co_owners = Some(others.clone()),
             (Self::PodLabel(key, value), Object::Sandbox(sandbox)) => {
                 set(&mut Arc::make_mut(sandbox).pod.labels, key, value.as_ref());
             }

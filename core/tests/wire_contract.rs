@@ -418,6 +418,38 @@ fn an_adopted_pod_loses_the_pools_label_and_keeps_what_others_put_there() {
     );
 }
 
+/// META-051, ADP-032: who owns an object without being its controller goes on doing so, whatever is adopted.
+#[test]
+fn owners_that_are_not_controllers_stay() {
+    let other = json!({
+        "apiVersion": "example.com/v1", "kind": "Session", "name": "s", "uid": "0d0ee6ae-7b1e-4c9f-93d3-3d7ab84a0d7e",
+        "blockOwnerDeletion": false,
+    });
+    let own = |sandbox: &str| owner_of_core("Sandbox", sandbox, SANDBOX_UID);
+    let prepared = |kind: &str, name: &str| {
+        let mut object = object("", kind, name, POD_UID, json!({}));
+        object["metadata"]["labels"] = json!({ "agents.x-k8s.io/adoptable": "true" });
+        object["metadata"]["ownerReferences"] = json!([other]);
+        object
+    };
+    let mut sandbox = alone();
+    sandbox["spec"]["service"] = true.into();
+    sandbox["spec"]["volumeClaimTemplates"] = json!([{ "metadata": { "name": "data" }, "spec": {} }]);
+    for (kind, name, intent) in [
+        ("Pod", "pool-abc", Intent::AdoptPod),
+        ("Service", "pool-abc", Intent::SetService),
+        ("PersistentVolumeClaim", "data-pool-abc", Intent::AdoptVolumeClaim),
+    ] {
+        let patch = body(&[sandbox.clone(), prepared(kind, name)], intent);
+        assert_eq!(patch["metadata"]["ownerReferences"], json!([own("pool-abc"), other]), "{kind}");
+    }
+    let mut member = member();
+    member["metadata"]["ownerReferences"] = json!([other, owner("SandboxWarmPool", "pool", POOL_UID)]);
+    let patch = body(&[template(), pool(1), claim("pool-abc"), member, pod()], Intent::AdoptSandbox);
+    let claim = owner("SandboxClaim", "claim", CLAIM_UID);
+    assert_eq!(patch["metadata"]["ownerReferences"], json!([claim, other]));
+}
+
 // ----- Statuses -----
 
 /// WPL-027, CON-061: also with no replicas. Zero is absence, as in the original.

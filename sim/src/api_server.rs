@@ -388,6 +388,7 @@ const fn part_of(change: &Change) -> Part {
         Change::Label(..)
         | Change::Annotation(..)
         | Change::Owner(_)
+        | Change::CoOwners(_)
         | Change::PodLabel(..)
         | Change::PodAnnotation(..)
         | Change::Spec(_) => Part::Main,

@@ -100,6 +100,7 @@ impl Controller for Machine {
         let secs = |choices: &mut Choices, list: &[u64]| Duration::from_secs(*choices.pick(list));
         setup.readiness_grace = secs(choices, &[300, 3, 20, 60]);
         setup.ended_grace = secs(choices, &[30, 1, 5]);
+        setup.evict_members = choices.below(4) != 3;
         if Self::pace(setup) == Pace::default() {
             setup.replenish_delay = secs(choices, &[0, 0, 1, 5, 20]);
             setup.refill_rate = *choices.pick(&["0", "0", "0.3", "1", "2.5"].map(rate));

@@ -68,6 +68,8 @@ fn merge(target: &mut Value, patch: &Value) {
 fn fits(change: &Change, kind: Kind) -> bool {
     match change {
         Change::Label(..) | Change::Annotation(..) | Change::Owner(_) => true,
+        // Only beside the owner, which comes first.
+        Change::CoOwners(_) => false,
         Change::PodLabel(..) | Change::PodAnnotation(..) | Change::SandboxStatus(_) => kind == Kind::Sandbox,
         Change::Spec(_) => matches!(kind, Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy),
         Change::ClaimStatus(_) => kind == Kind::Claim,
@@ -156,6 +158,7 @@ fn metas() -> impl Strategy<Value = Meta> {
             labels,
             annotations,
             owner,
+            co_owners: None,
         }
     })
 }

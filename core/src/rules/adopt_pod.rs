@@ -28,7 +28,7 @@ pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let mut changes = pod_changes(sandbox, &pod.meta);
-    changes.push(Change::Owner(Owner::new(Kind::Sandbox, &sandbox.meta)));
+    changes.extend(Change::owned(&pod.meta, Owner::new(Kind::Sandbox, &sandbox.meta)));
     patch(Intent::AdoptPod, Kind::Pod, &pod.meta, Part::Main, changes)
 }
 

@@ -64,7 +64,7 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
 
 /// Everything that changes hands, in one write.
 fn transfer(claim: &Claim, sandbox: &Sandbox, pod: &PodMetadata) -> Vec<Change> {
-    let mut changes = Vec::from([Change::Owner(Owner::new(Kind::Claim, &claim.meta))]);
+    let mut changes: Vec<_> = Change::owned(&sandbox.meta, Owner::new(Kind::Claim, &claim.meta)).collect();
     let mut label = |key: &str, value: Option<Text>| {
         if sandbox.meta.labels.get(key) != value.as_ref() {
             changes.push(Change::Label(key.into(), value));

@@ -77,7 +77,7 @@ fn set(view: &View<'_>, sandbox: &Sandbox, service: &Dependent, owner: Option<Ow
         changes.push(Change::Label(key, Some(hash)));
     }
     changes.extend(service_drift(sandbox, service).map(|drift| Change::Spec(Json::from(&drift))));
-    changes.extend(owner.map(Change::Owner));
+    changes.extend(owner.into_iter().flat_map(|owner| Change::owned(&service.meta, owner)));
     if changes.is_empty() {
         return Verdict::Quiet;
     }

@@ -33,7 +33,7 @@ pub(super) fn keep_volumes(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             if claim.meta.labels.get(&key) != Some(&hash) {
                 changes.push(Change::Label(key, Some(hash)));
             }
-            changes.push(Change::Owner(Owner::new(Kind::Sandbox, &sandbox.meta)));
+            changes.extend(Change::owned(&claim.meta, Owner::new(Kind::Sandbox, &sandbox.meta)));
             patch(Intent::AdoptVolumeClaim, Kind::VolumeClaim, &claim.meta, Part::Main, changes)
         }
         Volumes::Free(_) | Volumes::Fine | Volumes::Barred(_) => Verdict::Quiet,

@@ -39,147 +39,76 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
-    /// WPL-016, WPL-050.
-    #[test]
-    fn a_member_of_another_make_is_deleted() {
+    /// What is said about a pool like that, whose template is of this make, with these members.
+    #[track_caller]
+    fn said(make: &str, pool: &str, members: &str, expected: &[&str]) {
         check(
             replace_stale,
             Kind::Pool,
-            "
-            template tpl make=b
-            pool p recreate
-            sandbox s1 pool=p make=a ready
-        ",
-            &["DeleteMember s1"],
+            &format!("template tpl make={make}\npool p {pool}\n{members}"),
+            expected,
         );
+    }
+
+    /// WPL-016, WPL-050.
+    #[test]
+    fn a_member_of_another_make_is_deleted() {
+        said("b", "recreate", "sandbox s1 pool=p make=a ready", &["DeleteMember s1"]);
     }
 
     /// ACC-190.
     /// WPL-051.
     #[test]
     fn a_pool_that_follows_as_it_refills_deletes_nothing() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=b
-            pool p
-            sandbox s1 pool=p make=a ready
-        ",
-            &[],
-        );
+        said("b", "", "sandbox s1 pool=p make=a ready", &[]);
     }
 
     /// ADP-012, STL-003, STL-005, BUG-122: a mark that somebody else has made says nothing; what was made does.
     #[test]
     fn a_member_of_the_same_make_stays_whatever_mark_it_bears() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=a
-            pool p recreate replicas=2
-            sandbox s1 pool=p make=a mark=e7ff4803 ready
-            sandbox s2 pool=p make=a ready
-        ",
-            &[],
-        );
+        let members = "sandbox s1 pool=p make=a mark=e7ff4803 ready\nsandbox s2 pool=p make=a ready";
+        said("a", "recreate replicas=2", members, &[]);
     }
 
     /// ACC-191.
     /// STL-001, WPL-054: another template, although of the same make.
     #[test]
     fn a_member_of_another_template_is_deleted() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=a
-            pool p recreate
-            sandbox s1 pool=p make=a from=other ready
-        ",
-            &["DeleteMember s1"],
-        );
+        said("a", "recreate", "sandbox s1 pool=p make=a from=other ready", &["DeleteMember s1"]);
     }
 
     /// DEF-021: the original deletes all of them at once, down to none.
     #[test]
     fn half_of_the_pool_stays_until_the_new_members_are_ready() {
-        let world = "
-            template tpl make=b
-            pool p recreate replicas=4
-            sandbox s1 pool=p make=a ready
-            sandbox s2 pool=p make=a ready
-        ";
-        check(replace_stale, Kind::Pool, &format!("{world} sandbox s3 pool=p make=b starting"), &[]);
-        check(
-            replace_stale,
-            Kind::Pool,
-            &format!("{world} sandbox s3 pool=p make=b ready"),
-            &["DeleteMember s2"],
-        );
+        let members =
+            "sandbox s1 pool=p make=a ready\nsandbox s2 pool=p make=a ready\nsandbox s3 pool=p make=b";
+        said("b", "recreate replicas=4", &format!("{members} starting"), &[]);
+        said("b", "recreate replicas=4", &format!("{members} ready"), &["DeleteMember s2"]);
     }
 
     #[test]
     fn a_stale_member_that_is_not_ready_goes_at_once() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=b
-            pool p recreate replicas=2
-            sandbox s1 pool=p make=a ready
-            sandbox s2 pool=p make=a starting
-        ",
-            &["DeleteMember s2"],
-        );
+        let members = "sandbox s1 pool=p make=a ready\nsandbox s2 pool=p make=a starting";
+        said("b", "recreate replicas=2", members, &["DeleteMember s2"]);
     }
 
     /// DEF-028, WPL-052: the claim had recorded it before it became stale.
     #[test]
     fn a_member_that_a_claim_has_recorded_is_spared() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=b
-            pool p recreate
-            sandbox s1 pool=p make=a ready
-            claim c1 records=s1
-        ",
-            &[],
-        );
+        said("b", "recreate", "sandbox s1 pool=p make=a ready\nclaim c1 records=s1", &[]);
     }
 
     /// STL-004.
     /// ADP-010: nobody can tell.
     #[test]
     fn nothing_is_deleted_while_the_template_is_gone() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            pool p recreate
-            sandbox s1 pool=p make=a ready
-        ",
-            &[],
-        );
+        check(replace_stale, Kind::Pool, "pool p recreate\nsandbox s1 pool=p make=a ready", &[]);
     }
 
     /// DEF-011: the way there and back leaves what was there.
     #[test]
     fn a_template_that_is_changed_back_makes_its_members_current_again() {
-        check(
-            replace_stale,
-            Kind::Pool,
-            "
-            template tpl make=a
-            pool p recreate
-            sandbox s1 pool=p make=a ready
-            template tpl make=b
-            template tpl make=a
-        ",
-            &[],
-        );
+        let members = "sandbox s1 pool=p make=a ready\ntemplate tpl make=b\ntemplate tpl make=a";
+        said("a", "recreate", members, &[]);
     }
 }

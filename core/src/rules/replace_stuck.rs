@@ -45,53 +45,36 @@ fn first(view: &View<'_>, queue: &BTreeSet<Order>, grace: Duration, now: Now) ->
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
     use crate::rules::testing::check;
+
+    /// What is said about a pool with these members.
+    #[track_caller]
+    fn said(members: &str, expected: &[&str]) {
+        check(replace_stuck, Kind::Pool, &format!("template tpl\npool p\n{members}"), expected);
+    }
 
     /// WPL-021, WPL-023, ACC-182, ACC-183, ACC-187.
     #[test]
     fn a_member_that_does_not_get_ready_is_replaced_after_the_grace() {
-        for (unready, said) in [("299s", "until 1s Stuck"), ("300s", "DeleteMember s1")] {
-            let world = alloc::format!(
-                "
-                template tpl
-                pool p
-                sandbox s1 pool=p starting unready={unready}
-            "
-            );
-            check(replace_stuck, Kind::Pool, &world, &[said]);
-        }
+        said("sandbox s1 pool=p starting unready=299s", &["until 1s Stuck"]);
+        said("sandbox s1 pool=p starting unready=300s", &["DeleteMember s1"]);
     }
 
     /// WPL-024, DEF-020: the original counts from the member's creation, and deletes an old one at once.
     #[test]
     fn an_old_member_that_was_ready_until_just_now_is_given_time() {
-        check(
-            replace_stuck,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p reachable age=90s unready=1s
-        ",
-            &["until 299s Stuck"],
-        );
+        said("sandbox s1 pool=p reachable age=90s unready=1s", &["until 299s Stuck"]);
     }
 
     /// WPL-024: by a calendar that runs ahead of the server's, every member is old when it is made. It counts from when it
     /// was first seen, as long as its own status says nothing.
     #[test]
     fn a_calendar_that_runs_ahead_makes_no_new_member_stuck() {
-        for (age, said) in [("0s", "until 300s Stuck"), ("9s", "until 291s Stuck")] {
-            let world = alloc::format!(
-                "
-                template tpl
-                pool p
-                sandbox s1 pool=p starting created=3600s age={age}
-            "
-            );
-            check(replace_stuck, Kind::Pool, &world, &[said]);
-        }
+        said("sandbox s1 pool=p starting created=3600s age=0s", &["until 300s Stuck"]);
+        said("sandbox s1 pool=p starting created=3600s age=9s", &["until 291s Stuck"]);
     }
 
     /// WPL-041, ACC-187.
@@ -126,76 +109,30 @@ mod tests {
     /// WPL-022, WPL-025, ACC-184, INV-10.
     #[test]
     fn a_member_for_which_there_is_no_room_is_left_alone() {
-        check(
-            replace_stuck,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p unschedulable unready=900s
-        ",
-            &[],
-        );
+        said("sandbox s1 pool=p unschedulable unready=900s", &[]);
     }
 
     /// WPL-025, ACC-186.
     #[test]
     fn a_member_without_a_pod_is_replaced_too() {
-        check(
-            replace_stuck,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p nopod unready=300s
-        ",
-            &["DeleteMember s1"],
-        );
+        said("sandbox s1 pool=p nopod unready=300s", &["DeleteMember s1"]);
     }
 
     /// DEF-016: nobody can use it, and it will not come back.
     #[test]
     fn a_member_whose_pod_ended_is_replaced_sooner() {
-        for (unready, said) in [("29s", "until 1s Stuck"), ("30s", "DeleteMember s1")] {
-            let world = alloc::format!(
-                "
-                template tpl
-                pool p
-                sandbox s1 pool=p ended unready={unready}
-            "
-            );
-            check(replace_stuck, Kind::Pool, &world, &[said]);
-        }
+        said("sandbox s1 pool=p ended unready=29s", &["until 1s Stuck"]);
+        said("sandbox s1 pool=p ended unready=30s", &["DeleteMember s1"]);
     }
 
     #[test]
     fn a_member_that_a_claim_has_recorded_is_spared() {
-        check(
-            replace_stuck,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p reachable unready=300s
-            claim c1 records=s1
-        ",
-            &[],
-        );
+        said("sandbox s1 pool=p reachable unready=300s\nclaim c1 records=s1", &[]);
     }
 
     /// WPL-020, ACC-187: one whose Pod is ready is not in trouble either, although its status does not say so yet.
     #[test]
     fn a_pool_of_ready_members_waits_for_nothing() {
-        check(
-            replace_stuck,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p ready age=90s
-            sandbox s2 pool=p ready untold unready=900s
-        ",
-            &[],
-        );
+        said("sandbox s1 pool=p ready age=90s\nsandbox s2 pool=p ready untold unready=900s", &[]);
     }
 }

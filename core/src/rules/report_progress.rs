@@ -62,64 +62,34 @@ mod tests {
     use super::*;
     use crate::rules::testing::check;
 
+    /// What is said about a pool that was told this, with a member like that.
+    #[track_caller]
+    fn said(told: &str, member: &str, expected: &[&str]) {
+        let world = format!("template tpl\npool p {told}\nsandbox s1 pool=p {member}");
+        check(report_progress, Kind::Pool, &world, expected);
+    }
+
     /// WPL-039, EVT-005, ACC-184.
     #[test]
     fn a_pool_whose_members_find_no_room_for_too_long_says_so() {
-        for (unready, said) in
-            [("299s", "until 1s Stuck"), ("300s", "Notify Warning WarmPoolNotProgressing about p")]
-        {
-            let world = format!(
-                "
-                template tpl
-                pool p
-                sandbox s1 pool=p unschedulable unready={unready}
-            "
-            );
-            check(report_progress, Kind::Pool, &world, &[said]);
-        }
+        said("", "unschedulable unready=299s", &["until 1s Stuck"]);
+        said("", "unschedulable unready=300s", &["Notify Warning WarmPoolNotProgressing about p"]);
     }
 
     /// ACC-184: one Event, however long it lasts.
     #[test]
     fn it_is_said_once() {
-        check(
-            report_progress,
-            Kind::Pool,
-            "
-            template tpl
-            pool p blocked
-            sandbox s1 pool=p unschedulable unready=900s
-        ",
-            &[],
-        );
+        said("blocked", "unschedulable unready=900s", &[]);
     }
 
     /// EVT-006, ACC-184.
     #[test]
     fn the_end_is_told_too() {
-        check(
-            report_progress,
-            Kind::Pool,
-            "
-            template tpl
-            pool p blocked
-            sandbox s1 pool=p ready
-        ",
-            &["Notify Normal WarmPoolProgressing about p"],
-        );
+        said("blocked", "ready", &["Notify Normal WarmPoolProgressing about p"]);
     }
 
     #[test]
     fn a_pool_that_gets_on_says_nothing() {
-        check(
-            report_progress,
-            Kind::Pool,
-            "
-            template tpl
-            pool p
-            sandbox s1 pool=p starting
-        ",
-            &[],
-        );
+        said("", "starting", &[]);
     }
 }

@@ -391,7 +391,7 @@ fn describe(operation: &Operation) -> String {
             Change::Spec(spec) if patch.target.kind == Kind::Service => {
                 text += &format!(" spec={}", spec.text());
             }
-            Change::Annotation(..) | Change::Spec(_) => {}
+            Change::Annotation(..) | Change::Spec(_) | Change::CoOwners(_) => {}
         }
     }
     assert!(patch.version.is_some() && patch.target.uid.is_some(), "every write is locked");

@@ -9,7 +9,7 @@ use core::fmt;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::wishes::{WireClaimSpec, filled};
 use crate::id::{Key, Kind, Text, Uid, Version};
@@ -125,15 +125,16 @@ struct WireOwner {
     #[serde(default)]
     uid: String,
     controller: Option<bool>,
+    block_owner_deletion: Option<bool>,
 }
 
 impl WireMeta {
     fn read(self) -> Result<Meta, Malformed> {
-        let owner = self
-            .owner_references
-            .unwrap_or_default()
-            .into_iter()
-            .find(|owner| owner.controller == Some(true));
+        let mut owners = self.owner_references.unwrap_or_default();
+        let place = owners.iter().position(|owner| owner.controller == Some(true));
+        let owner = place.map(|place| owners.remove(place));
+        let co_owners =
+            (!owners.is_empty()).then(|| Json::from(&owners.iter().map(WireOwner::write).collect()));
         Ok(Meta {
             key: Key::new(self.namespace, self.name),
             uid: Uid::parse(&self.uid),
@@ -144,11 +145,27 @@ impl WireMeta {
             labels: texts(self.labels),
             annotations: texts(self.annotations),
             owner: owner.map(WireOwner::read),
+            co_owners,
         })
     }
 }
 
 impl WireOwner {
+    /// Returns it as it was written.
+    fn write(&self) -> Value {
+        let mut fields = json!({
+            "apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid,
+        });
+        for (field, value) in
+            [("controller", self.controller), ("blockOwnerDeletion", self.block_owner_deletion)]
+        {
+            if let Some(value) = value {
+                fields[field] = value.into();
+            }
+        }
+        fields
+    }
+
     fn read(self) -> Owner {
         let kind = kind_of(&self.api_version, &self.kind)
             .map_or_else(|| OwnerKind::Foreign(self.kind.into()), OwnerKind::Known);

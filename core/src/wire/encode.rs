@@ -79,8 +79,12 @@ fn meta(meta: &Meta) -> Value {
             body.insert(field.into(), label_map(labels));
         }
     }
-    if let Some(reference) = &meta.owner {
-        body.insert("ownerReferences".into(), json!([owner(reference)]));
+    let mut owners: Vec<Value> = meta.owner.iter().map(owner).collect();
+    if let Some(Value::Array(others)) = meta.co_owners.as_ref().map(Json::value) {
+        owners.extend(others);
+    }
+    if !owners.is_empty() {
+        body.insert("ownerReferences".into(), owners.into());
     }
     Value::Object(body)
 }

@@ -111,6 +111,13 @@ pub fn patch_body(patch: &Patch) -> Value {
             Change::Owner(reference) => {
                 put(&mut body, &["metadata", "ownerReferences"], json!([owner(reference)]));
             }
+            Change::CoOwners(others) => {
+                if let (Value::Array(all), Value::Array(others)) =
+                    (&mut body["metadata"]["ownerReferences"], others.value())
+                {
+                    all.extend(others);
+                }
+            }
             Change::PodLabel(key, value) => {
                 put(&mut body, &["spec", "podTemplate", "metadata", "labels", key], or_null(value));
             }

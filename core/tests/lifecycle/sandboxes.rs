@@ -268,3 +268,26 @@ fn a_service_that_the_server_refuses_is_told_and_hardly_tried() {
     world.pass_seconds(300);
     assert!(is_true(&world.sandbox("own").status, names::READY));
 }
+
+/// GAP-019, SCND-041: a Pod that no watch has shown is found when it is in the way, told, and no trouble once it is gone.
+#[test]
+fn a_pod_that_no_watch_has_shown_is_found_when_it_is_in_the_way() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let mut foreign = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.delete(Kind::Sandbox, "own");
+    (foreign.meta_mut().uid, foreign.meta_mut().owner) = (Uid::UNSET, None);
+    foreign.meta_mut().labels.clear();
+    world.put(foreign);
+    world.sent.clear();
+    world.own_sandbox(|_| {});
+    world.pass_seconds(60);
+    let ready = world.sandbox("own").status.condition(names::READY).cloned().unwrap();
+    assert_eq!(&*ready.reason, "ReconcilerError");
+    assert!(ready.message.starts_with("Error seen: cannot adopt unowned pod \"own\""), "{}", ready.message);
+    assert_eq!((world.count(Intent::CreatePod), world.count(Intent::Look)), (1, 1));
+    world.delete(Kind::Pod, "own");
+    world.settle();
+    assert!(is_true(&world.sandbox("own").status, names::READY));
+}
