@@ -347,12 +347,11 @@ impl Machine {
             Operation::Create(object) => {
                 self.state.draft_changed(&(object.kind(), object.key().clone()), subject)
             }
+            // The object's own rules wait for the answer, and nobody else asks whether it is being changed.
             Operation::Patch(patch) => {
                 let uid = patch.target.uid.unwrap_or(subject);
                 if patch.target.kind == Kind::Claim {
                     self.state.promise(uid, recorded(patch));
-                } else {
-                    self.state.hold_changed(patch.target.kind, uid);
                 }
                 self.note_status_sent(intent, uid);
             }

@@ -389,12 +389,17 @@ impl State {
         }
     }
 
-    /// Notes what a claim is about to record.
+    /// Notes what a claim is about to record, and that it is being written.
     pub(crate) fn promise(&mut self, claim: Uid, sandbox: Option<Text>) {
-        let Some(entry) = self.claims.get_mut(&claim) else { return };
-        entry.promised = sandbox;
+        let Some(entry) = self.claims.get(&claim) else { return };
+        let is_news = entry.promised != sandbox;
+        if is_news && let Some(entry) = self.claims.get_mut(&claim) {
+            entry.promised = sandbox;
+        }
         self.realign(Kind::Claim, claim);
-        self.touch_neighbours(Kind::Claim, claim);
+        if is_news {
+            self.touch_neighbours(Kind::Claim, claim);
+        }
     }
 
     /// Brings the indexes in line after a change of the ledger's holds or drafts.
