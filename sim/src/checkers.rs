@@ -36,6 +36,7 @@ mod truthful_ready;
 mod wishes_granted;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
@@ -101,6 +102,12 @@ pub trait Checker: Debug + Send + Sync {
     /// Returns which property it is.
     fn property(&self) -> Property;
 
+    /// Returns whether a change can matter to it: one that does not is not shown to it, which spares a search the copy
+    /// of what the checker remembers.
+    fn heeds(&self, _commit: &Commit) -> bool {
+        true
+    }
+
     /// Judges a change of the store, which `store` already shows.
     fn on_commit(&mut self, _commit: &Commit, _store: &Store) -> Judgement {
         Judgement::Silent
@@ -142,15 +149,18 @@ pub struct Violation {
 }
 
 /// Several checkers at work, and how often each had something to judge.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Checkers {
-    list: Vec<(Box<dyn Checker>, u64)>,
+    /// Shared with copies until one remembers something else.
+    list: Vec<(Arc<dyn Checker>, u64)>,
 }
 
-impl Clone for Checkers {
-    fn clone(&self) -> Self {
-        Self { list: self.list.iter().map(|(checker, count)| (checker.copy(), *count)).collect() }
+/// Returns a checker for a change, apart from those that share it.
+fn writable(checker: &mut Arc<dyn Checker>) -> &mut dyn Checker {
+    if Arc::get_mut(checker).is_none() {
+        *checker = checker.copy().into();
     }
+    Arc::get_mut(checker).unwrap_or_else(|| unreachable!("nobody else has the copy"))
 }
 
 impl Checkers {
@@ -261,13 +271,13 @@ impl Checkers {
 
     /// Returns a set with these checkers.
     pub fn new(list: Vec<Box<dyn Checker>>) -> Self {
-        Self { list: list.into_iter().map(|checker| (checker, 0)).collect() }
+        Self { list: list.into_iter().map(|checker| (checker.into(), 0)).collect() }
     }
 
     /// Returns the set with one more.
     #[must_use]
     pub fn and(mut self, checker: Box<dyn Checker>) -> Self {
-        self.list.push((checker, 0));
+        self.list.push((checker.into(), 0));
         self
     }
 
@@ -284,8 +294,10 @@ impl Checkers {
     /// The first violation.
     pub fn on_fact(&mut self, fact: &Fact, store: &Store) -> Result<(), Violation> {
         match fact {
-            Fact::Committed(commit) => self.judge(|checker| checker.on_commit(commit, store)),
-            Fact::Sent(sent) => self.judge(|checker| checker.on_action(sent, store)),
+            Fact::Committed(commit) => {
+                self.judge(|checker| checker.heeds(commit), |checker| checker.on_commit(commit, store))
+            }
+            Fact::Sent(sent) => self.judge(|_| true, |checker| checker.on_action(sent, store)),
             Fact::Handled(_)
             | Fact::Answered { .. }
             | Fact::Listed(..)
@@ -296,7 +308,7 @@ impl Checkers {
             | Fact::Deposed { .. }
             | Fact::Crashed { .. }
             | Fact::Ran(_) => {
-                self.list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
+                self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_fact(fact));
                 Ok(())
             }
         }
@@ -304,12 +316,12 @@ impl Checkers {
 
     /// Tells every checker what the time is.
     pub fn on_clock(&mut self, at: Mono) {
-        self.list.iter_mut().for_each(|(checker, _)| checker.on_clock(at));
+        self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_clock(at));
     }
 
     /// Tells every checker that a stage begins.
     pub fn on_stage(&mut self, stage: Stage) {
-        self.list.iter_mut().for_each(|(checker, _)| checker.on_stage(stage));
+        self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_stage(stage));
     }
 
     /// Judges the store when everything should be done.
@@ -317,7 +329,7 @@ impl Checkers {
     /// # Errors
     /// The first violation.
     pub fn at_rest(&mut self, store: &Store) -> Result<(), Violation> {
-        self.judge(|checker| checker.at_rest(store))
+        self.judge(|_| true, |checker| checker.at_rest(store))
     }
 
     /// Returns each property with the number of occasions on which it was at stake.
@@ -325,9 +337,16 @@ impl Checkers {
         self.list.iter().map(|(checker, count)| (checker.property(), *count))
     }
 
-    fn judge(&mut self, judge: impl Fn(&mut dyn Checker) -> Judgement) -> Result<(), Violation> {
+    fn judge(
+        &mut self,
+        heeds: impl Fn(&dyn Checker) -> bool,
+        judge: impl Fn(&mut dyn Checker) -> Judgement,
+    ) -> Result<(), Violation> {
         for (checker, count) in &mut self.list {
-            match judge(&mut **checker) {
+            if !heeds(&**checker) {
+                continue;
+            }
+            match judge(writable(checker)) {
                 Judgement::Silent => {}
                 Judgement::Holds => *count += 1,
                 Judgement::Broken(what) => return Err(Violation { property: checker.property(), what }),

@@ -92,6 +92,10 @@ impl Checker for Population {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        matches!(commit.object().kind(), Kind::Pool | Kind::Sandbox)
+    }
+
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         match commit.object().kind() {
             Kind::Pool => self.note_pool(commit),

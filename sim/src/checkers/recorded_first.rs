@@ -32,6 +32,10 @@ impl Checker for RecordedFirst {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        matches!(commit.object().kind(), Kind::Claim | Kind::Sandbox)
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.remember(commit);
         if let Some(sandbox) = as_sandbox(commit.new.as_ref()) {

@@ -29,6 +29,10 @@ impl Checker for TruthfulReady {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        commit.object().kind() == Kind::Claim || commit.new.is_none()
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.remember(commit);
         let Some(claim) = as_claim(commit.new.as_ref()) else { return Judgement::Silent };
