@@ -36,6 +36,8 @@ pub(crate) enum Item {
     RepeatWrite(Uid),
     /// Repeat the create of this name, whose answer was lost.
     RepeatCreate(Slot),
+    /// Let a claim, on which nothing could be recorded, stand in its queue again.
+    Unbar(Uid),
     /// Write the oldest waiting Kubernetes Event.
     Notice,
 }
@@ -128,7 +130,11 @@ impl Agenda {
     pub(crate) fn add(&mut self, item: Item, urgency: Urgency) {
         match item {
             Item::Rule(rule, uid) => self.add_rules(uid, RuleSet::of(rule), urgency),
-            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) | Item::Notice => {
+            Item::Look(..)
+            | Item::RepeatWrite(_)
+            | Item::RepeatCreate(..)
+            | Item::Unbar(_)
+            | Item::Notice => {
                 if self.waiting.others.get(&item).is_none_or(|known| *known > urgency) {
                     let waiting = &mut *self.waiting;
                     waiting.others.insert(item.clone(), urgency);

@@ -466,6 +466,10 @@ impl Walk {
                 self.number(4);
                 self.key(slot.0, &slot.1);
             }
+            Item::Unbar(uid) => {
+                self.number(6);
+                self.uid(*uid);
+            }
             Item::Notice => self.number(5),
         }
     }
@@ -640,6 +644,12 @@ impl Machine {
             walk.key(*kind, &refused.key);
             walk.text(&refused.why);
             walk.deadline(refused.since + self.config().settle);
+        }
+        for (uid, bar) in ledger.barred.iter() {
+            walk.uid(*uid);
+            walk.number(u64::from(bar.failures));
+            walk.option(bar.until.is_some());
+            walk.deadline(bar.until.unwrap_or_default());
         }
         for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);

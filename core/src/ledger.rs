@@ -102,6 +102,15 @@ pub(crate) struct Refused {
     pub(crate) why: Text,
 }
 
+/// A claim on which the server refuses to record a sandbox.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bar {
+    /// How often it has.
+    pub(crate) failures: u32,
+    /// Until when the claim stands in no queue; `None` when it may be tried again.
+    pub(crate) until: Option<Mono>,
+}
+
 /// Most bytes of a refusal that are told. The server allows 32 KiB, which nobody reads in a list.
 const WHY_MAX: usize = 1024;
 
@@ -114,6 +123,8 @@ pub(crate) struct Ledger {
     pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
     /// Shape: (the object for which it was to be made, kind) → the latest of its creates that was refused.
     pub(crate) refused: Shared<BTreeMap<(Uid, Kind), Refused>>,
+    /// Claims on which the server refuses to record anything. Nobody waits for them (INV-32).
+    pub(crate) barred: Shared<BTreeMap<Uid, Bar>>,
     next: u64,
 }
 
@@ -170,8 +181,14 @@ impl Ledger {
         }
     }
 
+    /// Returns whether the server refuses to record anything on a claim.
+    pub(crate) fn is_barred(&self, claim: Uid) -> bool {
+        self.barred.get(&claim).is_some_and(|bar| bar.until.is_some())
+    }
+
     /// Forgets what was refused to an object that is gone.
     pub(crate) fn forget_refusals(&mut self, subject: Uid) {
+        self.barred.remove(&subject);
         for kind in Kind::ALL {
             self.refused.remove(&(subject, kind));
         }

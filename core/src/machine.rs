@@ -231,7 +231,7 @@ impl Machine {
     fn urgency(&self, item: &Item) -> Urgency {
         match item {
             Item::Rule(rule, uid) => self.urgency_of(rule.who(), *uid),
-            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) => Urgency::Claim,
+            Item::Look(..) | Item::RepeatWrite(_) | Item::RepeatCreate(..) | Item::Unbar(_) => Urgency::Claim,
             Item::Notice => Urgency::Background,
         }
     }
@@ -264,6 +264,10 @@ impl Machine {
             Item::Look(slot) => self.look(slot.0, slot.1.clone(), urgency),
             Item::RepeatWrite(uid) => self.repeat_write(uid),
             Item::RepeatCreate(slot) => self.repeat_create(&slot),
+            Item::Unbar(claim) => {
+                self.unbar(claim);
+                None
+            }
             Item::Notice => {
                 let notice = self.state.notices.pop_front()?;
                 if !self.state.notices.is_empty() {

@@ -230,7 +230,8 @@ impl Drift<'_> {
             let is_own = key == names::PROPAGATED_LABELS
                 || key == names::PROPAGATED_ANNOTATIONS
                 || key == names::SANDBOX_NAME_HASH;
-            if !is_own && !wanted.contains_key(key) {
+            let is_kept = wanted.contains_key(key) && !names::is_reserved(key);
+            if !is_own && !is_kept {
                 self.set(key, None);
             }
         }

@@ -206,6 +206,11 @@ impl State {
             self.condemn(uid, false);
         }
         let former = self.store(object.clone(), now);
+        if kind == Kind::Claim
+            && former.as_ref().is_some_and(|former| former.meta().generation != object.meta().generation)
+        {
+            self.ledger.barred.remove(&uid);
+        }
         self.relink(kind, uid, former.as_ref());
         self.settle_hold(kind, uid, version);
         self.settle_draft(&slot);
@@ -270,7 +275,7 @@ impl State {
         if !matches!(self.ledger.holds.get(&uid), Some(Hold::Sent(_))) {
             self.ledger.holds.remove(&uid);
         }
-        if !self.ledger.refused.is_empty() {
+        if !self.ledger.refused.is_empty() || !self.ledger.barred.is_empty() {
             self.ledger.forget_refusals(uid);
         }
         self.drop_members(uid);

@@ -398,6 +398,15 @@ mod tests {
         check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready]);
     }
 
+    /// SBX-088: the Service is told as before.
+    #[test]
+    fn a_service_is_told_beside_several_pods() {
+        let ready = "Ready=False MultiplePods: multiple Pods (2) are controlled by this Sandbox; refusing to choose or \
+                     create a Pod";
+        let world = "sandbox s1 starting service=true\npod p2 of=s1\nservice s1 of=s1";
+        check_status(world, &[NOT_SUSPENDED, UNKNOWN, ready, "s1 s1.ns.svc.cluster.local"]);
+    }
+
     /// GAP-024.
     #[test]
     fn several_pods_can_be_suspended() {

@@ -68,7 +68,9 @@ fn where_members_stay_where_they_are_nothing_is_said_about_eviction() {
     assert_eq!(made["spec"]["podTemplate"]["metadata"].get("annotations"), None);
 }
 
+/// ACC-002.
 /// ACC-010.
+/// ACC-009, ACC-225: rules of its own say what Pods may reach, so the resolver is the cluster's.
 /// TPL-030, TPL-031, TPL-032.
 #[test]
 fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
@@ -83,6 +85,11 @@ fn a_pod_made_from_a_template_gets_no_token_and_a_resolver_that_it_can_reach() {
         assert_eq!(spec["dnsPolicy"], "None");
         assert_eq!(spec["dnsConfig"]["nameservers"], json!(["8.8.8.8", "1.1.1.1"]));
     }
+    let mut own = template();
+    own["spec"]["networkPolicy"] = json!({ "egress": [{}] });
+    let made = body(&[own.clone(), pool(1)], Intent::CreateMember);
+    assert_eq!(made["spec"]["podTemplate"]["spec"]["dnsPolicy"], Value::Null);
+    assert_eq!(body(&[own], Intent::CreateNetworkPolicy)["spec"]["egress"], json!([{}]));
     let mut template = template();
     template["spec"]["networkPolicyManagement"] = "Unmanaged".into();
     template["spec"]["podTemplate"]["spec"]["automountServiceAccountToken"] = true.into();
@@ -211,11 +218,14 @@ fn a_cold_sandbox_has_the_claims_name_and_says_whose_it_is() {
     );
 }
 
+/// ACC-164.
 /// ACC-008.
 /// CON-011, CON-012, CON-014, CON-015, CND-002, CND-023, STS-004, STS-010.
 #[test]
 fn a_claims_status_says_name_addresses_and_readiness_at_once() {
-    let patch = body(&[pool(0), claim("pool-abc"), adopted(), pod()], Intent::SetClaimStatus);
+    let mut sandbox = adopted();
+    sandbox["metadata"]["generation"] = 7.into();
+    let patch = body(&[pool(0), claim("pool-abc"), sandbox, pod()], Intent::SetClaimStatus);
     assert_eq!(patch["metadata"], json!({ "uid": CLAIM_UID, "resourceVersion": "9" }));
     assert_eq!(patch["status"]["sandbox"], json!({ "name": "pool-abc", "podIPs": ["10.0.0.1"] }));
     assert_eq!(
@@ -330,6 +340,7 @@ fn a_delete_names_the_uid_and_the_version_that_it_was_decided_on() {
 
 // ----- Pods -----
 
+/// META-052.
 /// KEY-020, KEY-021, META-026, SBX-100, SACC-063, SACC-064, SACC-066, SACC-067, SACC-069, SACC-072, SACC-074.
 /// META-003, META-010, META-051, CON-080.
 /// SBX-079, META-020, META-022, META-023, META-024, META-030, META-031, META-033, META-034, META-050,
@@ -363,6 +374,7 @@ fn a_pod_has_its_sandboxs_name_the_systems_labels_and_a_record_of_the_templates(
             "agents.x-k8s.io/created-by": "controller",
         })
     );
+    assert_eq!(made["metadata"].get("finalizers"), None);
     // No list of annotations: none came from the template.
     assert_eq!(made["metadata"]["annotations"], json!({ "agents.x-k8s.io/propagated-labels": "a,b" }));
 }
@@ -448,6 +460,61 @@ fn owners_that_are_not_controllers_stay() {
     let patch = body(&[template(), pool(1), claim("pool-abc"), member, pod()], Intent::AdoptSandbox);
     let claim = owner("SandboxClaim", "claim", CLAIM_UID);
     assert_eq!(patch["metadata"]["ownerReferences"], json!([claim, other]));
+}
+
+/// META-023, META-024; SACC-065, SACC-071, SACC-073, SACC-075, SACC-076, SACC-088, SACC-090, SACC-091: on a Pod that is there
+/// already, whatever an older controller has put there.
+#[test]
+fn the_system_labels_of_a_pod_follow_its_sandbox() {
+    let key = |name: &str| format!("agents.x-k8s.io/{name}");
+    let labels = |sandbox: Value, present: Value, recorded: &str| {
+        let mut pod = pod();
+        for (name, value) in present.as_object().unwrap() {
+            pod["metadata"]["labels"][name] = value.clone();
+        }
+        pod["metadata"]["annotations"] = json!({ "agents.x-k8s.io/propagated-labels": recorded });
+        body(&[template(), pool(1), sandbox, pod], Intent::LabelPod)["metadata"]["labels"].clone()
+    };
+    let of_pool = json!({
+        key("warm-pool-sandbox"): name_hash("pool"),
+        key("sandbox-template-ref-hash"): name_hash("tpl"),
+        key("created-by"): "controller",
+    });
+    assert_eq!(labels(member(), json!({}), ""), of_pool);
+    let all = json!({ key("warm-pool-sandbox"): "x", key("sandbox-template-ref-hash"): "x", key("created-by"): "x" });
+    let none = json!({
+        key("warm-pool-sandbox"): null,
+        key("sandbox-template-ref-hash"): null,
+        key("created-by"): null,
+    });
+    assert_eq!(labels(alone(), all.clone(), ""), none);
+    let mut bare = member();
+    bare["metadata"]["labels"] = json!({ key("created-by"): "go-client" });
+    let mut expected = none;
+    expected[key("created-by")] = "go-client".into();
+    assert_eq!(labels(bare, all, ""), expected);
+    let mut claimed = alone();
+    claimed["spec"]["podTemplate"]["metadata"]["labels"] = json!({ key("claim-uid"): "1", "kept": "1" });
+    let recorded =
+        labels(claimed, json!({ key("claim-uid"): "1", "kept": "1" }), "agents.x-k8s.io/claim-uid,kept");
+    assert_eq!(recorded, json!({ key("claim-uid"): null }));
+}
+
+/// ADP-033; ACC-080, ACC-081, ACC-083, ACC-084: what is wrong is put right, and what others say stays.
+#[test]
+fn a_transfer_corrects_the_note_and_leaves_what_the_template_says() {
+    let safe = "cluster-autoscaler.kubernetes.io/safe-to-evict";
+    let mut template = template();
+    template["spec"]["podTemplate"]["metadata"] = json!({ "annotations": { safe: "false" } });
+    let mut member = member();
+    member["spec"]["podTemplate"]["metadata"]["annotations"] = json!({ safe: "false" });
+    member["metadata"]["annotations"] = json!({ "agents.x-k8s.io/pod-name": "stale", "other": "1" });
+    for world in [vec![template], vec![]] {
+        let rest = vec![pool(1), claim("pool-abc"), member.clone(), pod()];
+        let patch = body(&[world, rest].concat(), Intent::AdoptSandbox);
+        assert_eq!(patch["metadata"]["annotations"], json!({ "agents.x-k8s.io/pod-name": "pool-abc" }));
+        assert_eq!(patch["spec"]["podTemplate"]["metadata"].get("annotations"), None, "{patch:#}");
+    }
 }
 
 // ----- Statuses -----

@@ -89,7 +89,7 @@ pub enum Fault {
     PartEdited,
     /// An older original has been at work before: its marks, records and half-done adoptions are there.
     Inherited,
-    /// The server refuses creates (403), as for a quota.
+    /// The server refuses creates, or records on claims (403), as for a quota or a policy.
     Refused,
 }
 

@@ -22,7 +22,7 @@ pub enum Step {
     Abandon(RequestId),
     /// The server answers 429: not now.
     Throttle(RequestId),
-    /// The server refuses a create (403): a quota is used up, or a policy of the cluster objects.
+    /// The server refuses a create, or a record on a claim (403): a quota is used up, or a policy of the cluster objects.
     Refuse(RequestId),
     /// The server reads a list for a process.
     List(u8, Kind),

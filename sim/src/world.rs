@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::action::{Action, Operation};
+use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::time::{Mono, Now, Wall};
@@ -314,8 +314,7 @@ impl<C: Controller> World<C> {
 
     fn refuse(&mut self, id: RequestId, facts: &mut Vec<Fact>) -> bool {
         let Some(place) = self.unhandled(id) else { return false };
-        let is_create = matches!(*self.requests[place].action.operation, Operation::Create(_));
-        if self.requests[place].abandoned || !is_create {
+        if self.requests[place].abandoned || !is_refusable(&self.requests[place].action) {
             return false;
         }
         let why = format!("exceeded quota, used: {}", id.0);
@@ -545,4 +544,10 @@ impl<C: Controller> World<C> {
     fn watch_mut(&mut self, process: u8, kind: Kind) -> &mut Watch {
         &mut self.process_mut(process).watches[kind.index()]
     }
+}
+
+/// Returns whether a quota, or a policy of the cluster, may be in the way of a request: of a create, or of a record on a claim.
+pub(crate) fn is_refusable(action: &Action) -> bool {
+    matches!(&*action.operation, Operation::Create(_))
+        || matches!(action.intent, Intent::RecordAssignment | Intent::RecordColdStart)
 }

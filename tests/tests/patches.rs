@@ -147,20 +147,27 @@ fn changes() -> impl Strategy<Value = Change> {
 }
 
 fn metas() -> impl Strategy<Value = Meta> {
-    (labels(), labels(), option::of(owners()), 1..9_u64).prop_map(|(labels, annotations, owner, version)| {
-        Meta {
-            key: Key::new("ns", "name"),
-            uid: Uid::from_bits(7),
-            version: Version(version),
-            generation: 3,
-            created: Wall::from_micros(5_000_000),
-            terminating: false,
-            labels,
-            annotations,
-            owner,
-            co_owners: None,
-        }
+    let parts = (labels(), labels(), option::of(owners()), option::of(co_owners()), 1..9_u64);
+    parts.prop_map(|(labels, annotations, owner, co_owners, version)| Meta {
+        key: Key::new("ns", "name"),
+        uid: Uid::from_bits(7),
+        version: Version(version),
+        generation: 3,
+        created: Wall::from_micros(5_000_000),
+        terminating: false,
+        labels,
+        annotations,
+        owner,
+        co_owners,
     })
+}
+
+/// As others write them: with fields or without.
+fn co_owners() -> impl Strategy<Value = Json> {
+    let one = json!({ "apiVersion": "example.com/v1", "kind": "Session", "name": "s", "uid": "u" });
+    let mut other = one.clone();
+    (other["controller"], other["blockOwnerDeletion"]) = (false.into(), true.into());
+    proptest::sample::select(vec![Json::from(&json!([one])), Json::from(&json!([one, other]))])
 }
 
 fn owners() -> impl Strategy<Value = Owner> {

@@ -9,9 +9,10 @@ use crate::action::{Intent, Notice, Operation, Propagation, Target};
 use crate::agenda::{Item, Urgency};
 use crate::event::{Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid, Version};
-use crate::ledger::{Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
+use crate::ledger::{Bar, Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::names;
 use crate::object::{Object, Sandbox};
+use crate::rules::RuleId;
 use crate::shared::Shared;
 use crate::wishes::ClaimShutdownPolicy;
 
@@ -124,6 +125,9 @@ impl Machine {
         match outcome {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
+                if is_record(&sent.purpose) {
+                    self.state.ledger.barred.remove(&uid);
+                }
                 self.observe_own(&object);
                 self.announce(&sent.purpose, Some(&object));
             }
@@ -146,7 +150,14 @@ impl Machine {
             }
             Outcome::Unknown if !self.is_mutant_lost_answer() => self.lose(uid, sent, None),
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
-                let delay = self.failed(&sent.purpose, &outcome);
+                let delay = if let Outcome::Refused(refusal) = &outcome
+                    && is_record(&sent.purpose)
+                {
+                    // The queue goes on without it.
+                    self.bar(uid, refusal)
+                } else {
+                    self.failed(&sent.purpose, &outcome)
+                };
                 if sent.lost > 0 {
                     // This attempt did not happen, but an earlier one may have.
                     self.lose(uid, sent, Some(delay));
@@ -289,6 +300,19 @@ impl Machine {
         delay
     }
 
+    /// Takes a claim on which nothing can be recorded out of its queue for a while, and returns for how long.
+    fn bar(&mut self, claim: Uid, refusal: &Refusal) -> Duration {
+        let failures = self.state.ledger.barred.get(&claim).map_or(0, |bar| bar.failures) + 1;
+        let delay = match refusal {
+            Refusal::Forbidden(_) => self.backoff(failures),
+            Refusal::Invalid(_) | Refusal::NamespaceEnding(_) => self.config.backoff_max,
+        };
+        let until = self.now.mono + delay;
+        self.state.ledger.barred.insert(claim, Bar { failures, until: Some(until) });
+        self.agenda.arm(Item::Unbar(claim), until, TimeoutReason::Backoff);
+        delay
+    }
+
     /// Doubles with each failure, spread by up to a half so that many do not come back together.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
         let doubled = self.config.backoff_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
@@ -360,6 +384,11 @@ impl Machine {
             warning: true,
         });
     }
+}
+
+/// Returns whether a write is the queue's, about one of the claims in it.
+fn is_record(purpose: &Purpose) -> bool {
+    purpose.rule == Some(RuleId::AssignWaiting)
 }
 
 /// Returns the policy by which a claim was deleted.

@@ -4,7 +4,7 @@ use super::{Machine, TimeoutReason};
 use crate::action::{Action, Intent, Operation, Part};
 use crate::agenda::{Item, Urgency};
 use crate::id::{Key, Kind, Uid};
-use crate::ledger::{Draft, Hold, Purpose, Stage};
+use crate::ledger::{Bar, Draft, Hold, Purpose, Stage};
 use alloc::vec::Vec;
 
 impl Machine {
@@ -28,6 +28,11 @@ impl Machine {
         for ((kind, key), look) in self.state.ledger.looks.iter() {
             if !look.is_sent {
                 self.agenda.add(Item::look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
+            }
+        }
+        for (uid, bar) in self.state.ledger.barred.iter() {
+            if let Some(until) = bar.until {
+                self.agenda.arm(Item::Unbar(*uid), until, TimeoutReason::Backoff);
             }
         }
         for uid in &self.state.ledger.holds.sorted_keys() {
@@ -74,6 +79,22 @@ impl Machine {
         let operation = Operation::Get { kind, key }.into();
         let purpose = Purpose { rule: None, subject, intent: Intent::Look, operation, urgency };
         Some(self.hand_out(purpose, 0))
+    }
+
+    /// Lets a claim on which nothing could be recorded stand in its queue again, when the time has come.
+    pub(super) fn unbar(&mut self, claim: Uid) {
+        let now = self.now.mono;
+        match self.state.ledger.barred.get_mut(&claim) {
+            Some(Bar { until: Some(until), .. }) if *until > now => {
+                self.agenda.arm(Item::Unbar(claim), *until, TimeoutReason::Backoff);
+            }
+            Some(bar) => {
+                bar.until = None;
+                self.state.promise(claim, None);
+                self.schedule_touched();
+            }
+            None => {}
+        }
     }
 
     pub(super) fn repeat_write(&mut self, uid: Uid) -> Option<Action> {

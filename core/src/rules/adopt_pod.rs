@@ -64,6 +64,7 @@ mod tests {
         check(adopt_pod, Kind::Sandbox, world, &["AdoptPod other sandbox-name-hash=0851b8c9 owner=s1"]);
     }
 
+    /// SACC-140.
     /// SACC-080.
     /// SBX-071.
     #[test]

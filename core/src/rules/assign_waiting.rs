@@ -138,6 +138,31 @@ mod tests {
     }
 
     /// CRS-012.
+    /// ACC-074, ACC-075: nor is it waited for.
+    #[test]
+    fn a_member_that_is_going_serves_nobody() {
+        let world = "template tpl\npool p\nsandbox s1 pool=p ready terminating\nclaim c1";
+        check(assign_waiting, Kind::Pool, world, &["RecordColdStart c1 records=c1"]);
+    }
+
+    /// ACC-062, ACC-090, ACC-091, ACC-092, ACC-093: what a template forbids to claims says nothing about its members, and whether
+    /// they are still what it makes counts under Recreate alone.
+    #[test]
+    fn a_member_that_fits_is_given_away() {
+        let forbids = r#"spec={"volumeClaimTemplatesPolicy":"Disallowed"}"#;
+        for (template, pool, member) in [
+            (forbids, "", ""),
+            ("make=a", "recreate", "make=a"),
+            ("make=a", "recreate", "make=a mark=e7ff4803"),
+            ("make=b", "", "make=a"),
+        ] {
+            let world =
+                format!("template tpl {template}\npool p {pool}\nsandbox s1 pool=p ready {member}\nclaim c1");
+            check(assign_waiting, Kind::Pool, &world, &["RecordAssignment c1 records=s1"]);
+        }
+    }
+
+    /// CRS-012.
     /// DEF-003.
     #[test]
     fn a_claim_that_has_recorded_a_cold_start_takes_no_member() {

@@ -87,13 +87,15 @@ mod tests {
         check(end_claim, Kind::Claim, &world, &[]);
     }
 
-    /// ACC-043, ACC-044.
+    /// ACC-042, ACC-043, ACC-044, ACC-045.
     /// CLM-009, DEF-014: `check` insists on nothing here, but the lifecycle test sees uid and version.
     #[test]
     fn a_claim_that_goes_takes_its_sandbox_along() {
         for policy in ["Delete", "DeleteForeground"] {
             let world = format!("pool p\nclaim c1 {} records=s1\nsandbox s1 owner=c1 ready", over(policy));
             check(end_claim, Kind::Claim, &world, &["DeleteClaim c1"]);
+            let ended = format!("{world} isexpired over=now");
+            check(end_claim, Kind::Claim, &ended, &["DeleteClaim c1"]);
         }
     }
 

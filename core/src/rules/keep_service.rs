@@ -164,6 +164,7 @@ mod tests {
         kept("sandbox s1 ready service=true\nservice s1 tracked=s1", &["SetService s1 owner=s1"]);
     }
 
+    /// SACC-140.
     /// SBX-082, SBX-083; SACC-121, SACC-124, SACC-129, SACC-132.
     #[test]
     fn the_service_of_another_is_left_alone() {

@@ -76,6 +76,7 @@ mod tests {
         check(name_pod, Kind::Sandbox, "sandbox s1 nopod", &[]);
     }
 
+    /// SBX-063, SACC-083.
     /// GAP-001, GAP-026: the original takes the note back whenever it sees no Pod, if only because a watch lags.
     #[test]
     fn a_note_of_the_own_name_stays_without_a_pod() {

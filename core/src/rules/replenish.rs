@@ -134,6 +134,7 @@ mod tests {
         }
     }
 
+    /// ACC-073.
     /// WPL-012, WPL-015: nor is another's, by its uid. That a label says so means nothing.
     #[test]
     fn a_sandbox_of_another_is_no_member() {

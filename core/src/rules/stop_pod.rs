@@ -81,6 +81,7 @@ mod tests {
         }
     }
 
+    /// SACC-049, SACC-050.
     /// SBX-022, SBX-062.
     #[test]
     fn a_pod_of_somebody_else_stays() {
@@ -89,6 +90,10 @@ mod tests {
             pod s1
         ";
         check(stop_pod, Kind::Sandbox, world, &[]);
+        for pod in ["pod s1", "pod s1 of=another"] {
+            let world = alloc::format!("sandbox s1 nopod over=now isexpired\n{pod}");
+            check(stop_pod, Kind::Sandbox, &world, &[]);
+        }
     }
 
     /// CND-025.

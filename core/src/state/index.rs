@@ -166,6 +166,7 @@ impl State {
             && !claim.meta.terminating
             && self.child(uid).is_none()
             && !self.ledger.holds.contains_key(&uid)
+            && !self.ledger.is_barred(uid)
             && !self.stands_apart(claim);
         let pool = Some(claim.meta.key.sibling(claim.pool.clone()));
         self.move_claim(uid, ClaimPlace { pool, waits, reserves });

@@ -9,9 +9,9 @@ use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, ClaimStatus, Object, Owner, Phase};
-use agent_sandbox_core::wishes::ClaimShutdownPolicy;
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
-use crate::world::{World, meta};
+use crate::world::{World, meta, new_claim};
 
 /// CON-024, RES-011, RES-012, ADP-021, SBX-103, ACC-071.
 /// ADP-020, ADP-030, ADP-041, STS-004, CON-012, CON-013.
@@ -33,6 +33,7 @@ fn a_claim_adopts_a_ready_member_with_three_writes_before_it_is_ready() {
     assert!(world.sandbox(&member).meta.is_owned_by(claim.meta.uid));
 }
 
+/// ADP-003, ACC-001.
 /// CLM-031, ACC-072, ACC-104.
 /// CLD-001, CON-041, RES-021.
 #[test]
@@ -46,6 +47,7 @@ fn a_claim_on_an_empty_pool_starts_a_sandbox_of_its_own_name() {
     assert_eq!(world.sandboxes().len(), 1);
 }
 
+/// SACC-220.
 /// ACC-098.
 /// CON-045, INV-01, INV-02.
 #[test]
@@ -611,4 +613,119 @@ fn a_claim_says_once_how_its_sandbox_ended_however_long_that_cannot_say_so() {
     }
     let told = world.statuses.iter().filter(|status| status.condition(names::FINISHED).is_some()).count();
     assert_eq!((told, world.statuses.len()), (1, 1));
+}
+
+/// CND-013, CLM-018, STS-001; ACC-070: a cold start that has happened already is found, and no trouble is told.
+#[test]
+fn a_cold_start_whose_answer_is_lost_is_no_error() {
+    let mut world = World::with_pool(0);
+    world.lose_next = Some((Intent::CreateClaimSandbox, true));
+    world.claim("claim");
+    world.settle();
+    assert_eq!(world.count(Intent::CreateClaimSandbox), 2);
+    assert!(world.get_claim("claim").status.is_ready());
+    assert_eq!((world.statuses.len(), world.sandboxes().len()), (1, 1));
+}
+
+/// RES-005, ADP-051, ADP-060, ADP-061, CND-012, CND-026, CND-027; ACC-082, ACC-122, ACC-124, ACC-125: the transfer meets another
+/// write, or finds nobody, and the record may be hard to take back. Nothing of it is told, since all of it passes.
+#[test]
+fn a_transfer_that_comes_too_late_is_decided_anew_and_not_told() {
+    for is_gone in [false, true] {
+        let mut world = World::with_pool(2);
+        world.settle();
+        world.claim("claim");
+        world.drain_at_most(1);
+        let member = world.get_claim("claim").meta.annotation(names::SANDBOX_NAME).unwrap().to_string();
+        if is_gone {
+            world.objects.remove(&(Kind::Sandbox, member.clone()));
+        } else {
+            let mut sandbox = (*world.sandbox(&member)).clone();
+            sandbox.meta.labels.insert("note".into(), "mine".into());
+            world.put(Object::Sandbox(Arc::new(sandbox)));
+        }
+        world.refuses = Some(|intent, times| {
+            (intent == Intent::ClearAssignment && times < 4).then(|| Refusal::Forbidden("no".into()))
+        });
+        world.settle();
+        let claim = world.get_claim("claim");
+        assert!(claim.status.is_ready());
+        assert_eq!(*claim.status.sandbox.unwrap().name == member, !is_gone);
+        assert_eq!(world.count(Intent::ClearAssignment), if is_gone { 4 } else { 0 });
+        assert_eq!(world.statuses.len(), 1, "{:?}", world.statuses);
+    }
+}
+
+/// LIF-002, CLM-012, CLM-013; ACC-046, ACC-047, ACC-048, ACC-049, ACC-056, ACC-057: a claim whose sandbox finishes says so, and ends
+/// so long after that.
+#[test]
+fn a_claim_ends_after_its_sandbox_has_finished() {
+    for (ttl, policy) in [
+        (0, ClaimShutdownPolicy::Retain),
+        (120, ClaimShutdownPolicy::Retain),
+        (0, ClaimShutdownPolicy::DeleteForeground),
+    ] {
+        let mut world = World::with_pool(0);
+        let mut claim = new_claim("claim");
+        let lifecycle = Lifecycle { shutdown: None, ttl: Some(Duration::from_secs(ttl)), policy };
+        claim.wishes = Some(Arc::new(Wishes { lifecycle: Some(lifecycle), ..Wishes::default() }));
+        world.show(Object::Claim(Arc::new(claim)));
+        world.settle();
+        world.kubelet = false;
+        let Object::Pod(mut pod) = world.objects[&(Kind::Pod, "claim".into())].clone() else {
+            unreachable!()
+        };
+        (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Succeeded, false);
+        world.show(Object::Pod(pod));
+        world.settle();
+        let finished = |world: &World| {
+            let status = world.get_claim("claim").status;
+            status.condition(names::FINISHED).map(|told| told.reason.to_string())
+        };
+        if ttl > 0 {
+            assert_eq!(finished(&world).as_deref(), Some("PodSucceeded"));
+            assert!(world.get_claim("claim").status.sandbox.is_some());
+            world.pass(Duration::from_secs(ttl));
+            world.settle();
+        }
+        assert!(world.sandboxes().is_empty(), "{policy:?}");
+        if policy == ClaimShutdownPolicy::Retain {
+            assert_eq!(
+                (finished(&world).as_deref(), &*world.told("claim").0),
+                (Some("PodSucceeded"), "ClaimExpired")
+            );
+        } else {
+            assert!(!world.objects.contains_key(&(Kind::Claim, "claim".into())));
+        }
+    }
+}
+
+/// INV-32: a claim on which the server refuses to record anything keeps nobody waiting, whether there are members or not. It is
+/// tried again now and then, and at once when it changes.
+#[test]
+fn a_claim_that_cannot_be_recorded_keeps_nobody_waiting() {
+    for replicas in [0, 2] {
+        let mut world = World::with_pool(replicas);
+        world.settle();
+        world.barred = Some("first");
+        for claim in ["first", "second", "third"] {
+            world.claim(claim);
+            world.pass_seconds(1);
+        }
+        world.settle();
+        for claim in ["second", "third"] {
+            assert!(world.get_claim(claim).status.is_ready(), "{claim}, {replicas} members");
+        }
+        world.pass_seconds(300);
+        let tries = world.count(Intent::RecordAssignment) + world.count(Intent::RecordColdStart);
+        assert!((5..16).contains(&tries), "{tries} tries in five minutes");
+        world.barred = None;
+        let mut claim = world.get_claim("first");
+        claim.meta.generation += 1;
+        world.show(Object::Claim(Arc::new(claim)));
+        world.pass(Duration::from_secs(2));
+        world.start_pods();
+        world.drain();
+        assert!(world.get_claim("first").status.is_ready(), "{replicas} members");
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Json, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::wishes::ClaimShutdownPolicy;
@@ -50,7 +50,7 @@ fn a_claim_ends_whenever_its_controller_dies() {
     }
 }
 
-/// SBX-140, SBX-145, INV-31; SACC-217: volume claim, Pod, Service and note.
+/// SBX-140, SBX-145, INV-31; SACC-210, SACC-217: volume claim, Pod, Service and note.
 #[test]
 fn a_sandbox_gets_its_parts_once_whenever_its_controller_dies() {
     for writes in 0..WRITES_MAX {
@@ -63,6 +63,37 @@ fn a_sandbox_gets_its_parts_once_whenever_its_controller_dies() {
         }
         let noted = world.sandbox("own").meta.annotation(names::POD_NAME).cloned();
         assert_eq!(noted.as_deref(), Some("own"), "{writes} writes");
+    }
+}
+
+/// CRS-009, WPL-027, INV-08, INV-31; ACC-167: never more, and in the end as many as there should be.
+#[test]
+fn a_pool_is_filled_whenever_its_controller_dies() {
+    for writes in 0..WRITES_MAX {
+        let mut world = World::with_pool(3);
+        die_after(&mut world, writes);
+        assert_eq!(world.sandboxes().len(), 3, "{writes} writes");
+        assert_eq!((world.pool().status.replicas, world.pool().status.ready), (3, 3), "{writes} writes");
+    }
+}
+
+/// SBX-141, INV-31: adopted, then noted.
+#[test]
+fn a_prepared_pod_is_adopted_once_whenever_the_controller_dies() {
+    for writes in 0..WRITES_MAX {
+        let mut world = World::with_pool(0);
+        world.own_sandbox(|_| {});
+        rest(&mut world);
+        let mut prepared = world.objects[&(Kind::Pod, "own".into())].clone();
+        world.delete(Kind::Sandbox, "own");
+        (prepared.meta_mut().uid, prepared.meta_mut().owner) = (Uid::UNSET, None);
+        world.show(prepared);
+        world.own_sandbox(|_| {});
+        die_after(&mut world, writes);
+        let sandbox = world.sandbox("own");
+        assert!(is_true(&sandbox.status, names::READY), "{writes} writes");
+        assert!(world.objects[&(Kind::Pod, "own".into())].meta().is_owned_by(sandbox.meta.uid));
+        assert_eq!(sandbox.meta.annotation(names::POD_NAME).map(|name| &**name), Some("own"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
-use agent_sandbox_core::id::{Key, Kind, Uid};
+use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Json, Object, Phase, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::time::Wall;
@@ -24,6 +24,7 @@ fn a_pod_that_is_deleted_comes_back() {
     assert!(world.get_claim("claim").status.is_ready());
 }
 
+/// SBX-034, SBX-124.
 /// DEF-032, GAP-022, INV-28.
 #[test]
 fn a_refusal_whose_text_varies_makes_no_write_of_its_own() {
@@ -48,6 +49,7 @@ fn a_refusal_whose_text_varies_makes_no_write_of_its_own() {
     assert!((2..10).contains(&refused), "{refused} tries in ten seconds");
 }
 
+/// SBX-111, SBX-115, SACC-147.
 /// SBX-110: while its steps are told at most once a second.
 #[test]
 fn a_sandbox_whose_pod_is_ready_within_a_second_costs_one_status_write() {
@@ -217,9 +219,17 @@ fn the_pod_of_another_finishes_nobody_elses_sandbox() {
     assert!(status.pod_ips.is_empty());
 }
 
-/// SACC-043, SACC-060, META-021: a Pod that was prepared for a sandbox, and is ready, is the sandbox's own, and shows.
+/// SACC-043, SACC-044, SACC-060, META-021: a Pod that was prepared for a sandbox, and is ready, is the sandbox's own, and
+/// shows. Either mark will do.
 #[test]
 fn a_sandbox_shows_the_pod_that_was_prepared_for_it() {
+    let hash = names::name_hash("own");
+    for (mark, value) in [(names::ADOPTABLE, "true"), (names::SANDBOX_NAME_HASH, &*hash)] {
+        shows_the_pod_that_bears(mark, value);
+    }
+}
+
+fn shows_the_pod_that_bears(mark: &str, value: &str) {
     let mut world = World::with_pool(0);
     world.own_sandbox(|_| {});
     world.settle();
@@ -228,7 +238,7 @@ fn a_sandbox_shows_the_pod_that_was_prepared_for_it() {
     let Object::Pod(pod) = &mut prepared else { unreachable!() };
     let pod = Arc::make_mut(pod);
     (pod.meta.uid, pod.meta.owner) = (Uid::UNSET, None);
-    pod.meta.labels = [(names::ADOPTABLE.into(), "true".into())].into_iter().collect();
+    pod.meta.labels = [(mark.into(), value.into())].into_iter().collect();
     pod.ips = vec!["10.0.0.1".into(), "fd00::1".into()];
     let prepared = prepared.clone();
     world.show(prepared);
@@ -287,6 +297,26 @@ fn a_pod_that_no_watch_has_shown_is_found_when_it_is_in_the_way() {
     assert_eq!(&*ready.reason, "ReconcilerError");
     assert!(ready.message.starts_with("Error seen: cannot adopt unowned pod \"own\""), "{}", ready.message);
     assert_eq!((world.count(Intent::CreatePod), world.count(Intent::Look)), (1, 1));
+    world.delete(Kind::Pod, "own");
+    world.settle();
+    assert!(is_true(&world.sandbox("own").status, names::READY));
+}
+
+/// SBX-147; SACC-096: what a sandbox of the same name has left is waited for, and neither taken nor told.
+#[test]
+fn a_sandbox_that_is_made_again_waits_for_the_pod_of_its_predecessor() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let mut gone = world.objects.remove(&(Kind::Sandbox, "own".into())).unwrap();
+    world.revision += 1;
+    gone.meta_mut().version = Version(world.revision);
+    world.machine.handle_event(Event::Deleted(gone), world.now());
+    world.own_sandbox(|_| {});
+    world.pass_seconds(10);
+    let status = world.sandbox("own").status.clone();
+    assert!(!is_true(&status, names::READY) && status.pod_ips.is_empty());
+    assert_ne!(&*status.condition(names::READY).unwrap().reason, "ReconcilerError");
     world.delete(Kind::Pod, "own");
     world.settle();
     assert!(is_true(&world.sandbox("own").status, names::READY));

@@ -14,6 +14,7 @@ use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use crate::world::{World, new_claim};
 
+/// ACC-003.
 /// CND-010, RES-030, CLM-017, CLM-034; ACC-131, ACC-004: and whoever waits is served when it comes, without being told to.
 #[test]
 fn a_claim_whose_template_is_missing_says_so_and_is_served_when_it_comes() {

@@ -32,6 +32,8 @@ pub(crate) struct World {
     /// What Kubernetes Events say.
     pub(crate) notes: Vec<String>,
     pub(crate) lose_next: Option<(Intent, bool)>,
+    /// The claim on which the server refuses to record anything.
+    pub(crate) barred: Option<&'static str>,
     /// What the server says to what it is asked, if it refuses; it may count how often that was.
     pub(crate) refuses: Option<fn(Intent, usize) -> Option<Refusal>>,
 }
@@ -61,6 +63,7 @@ impl World {
             statuses: Vec::new(),
             notes: Vec::new(),
             lose_next: None,
+            barred: None,
             refuses: None,
         };
         let blueprint = Blueprint {
@@ -224,6 +227,10 @@ impl World {
         let times = self.count(action.intent);
         if let Some(refusal) = self.refuses.and_then(|refuses| refuses(action.intent, times)) {
             return Outcome::Refused(refusal);
+        }
+        let is_record = matches!(action.intent, Intent::RecordAssignment | Intent::RecordColdStart);
+        if is_record && self.barred == Some(&*action.operation.key().name) {
+            return Outcome::Refused(Refusal::Invalid("not this one".into()));
         }
         match self.lose_next {
             Some((intent, landed)) if intent == action.intent => {

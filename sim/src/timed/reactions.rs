@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::Kind;
 
@@ -13,6 +12,7 @@ use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::process::{RequestId, Watch};
 use crate::step::{Fact, PodStep, Step};
+use crate::world::is_refusable;
 
 /// How long a change takes to be shown by a watch, at most, when nothing is wrong.
 const SHOW_MAX: Duration = Duration::from_millis(1);
@@ -130,8 +130,10 @@ impl<C: Controller> Timed<C> {
     /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind.
     fn is_refused(&mut self, request: RequestId, strikes: bool) -> bool {
         let Some(request) = self.world.request(request) else { return false };
-        let Operation::Create(object) = &*request.action.operation else { return false };
-        let place = object.kind().index();
+        if !is_refusable(&request.action) {
+            return false;
+        }
+        let place = request.action.operation.kind().index();
         if strikes {
             let mean = *self.choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
             let length = self.choices.around(mean);
