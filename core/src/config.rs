@@ -6,6 +6,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Text;
+use crate::mutant::Mutant;
 use crate::pace::Rate;
 
 /// How a machine is set up. The same for its whole life.
@@ -70,7 +71,29 @@ pub struct Config {
     /// The one defect to have, for the simulator to find.
     #[cfg(feature = "mutants")]
     #[serde(skip)]
-    pub mutant: Option<crate::mutant::Mutant>,
+    pub mutant: Option<Mutant>,
+}
+
+impl Config {
+    /// Returns whether it asks for this defect: never, in a normal build.
+    #[cfg(feature = "mutants")]
+    pub fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// Returns whether it asks for this defect: never, in a normal build.
+    #[cfg(not(feature = "mutants"))]
+    pub const fn has(&self, _: Mutant) -> bool {
+        false
+    }
+
+    /// Returns whether it asks for any defect.
+    pub(crate) const fn is_mutant(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.mutant.is_some();
+        #[cfg(not(feature = "mutants"))]
+        false
+    }
 }
 
 const fn yes() -> bool {

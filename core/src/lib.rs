@@ -70,5 +70,4 @@ pub mod names;
 pub mod wire;
 pub mod trace;
 pub mod fingerprint;
-#[cfg(feature = "mutants")]
 pub mod mutant;

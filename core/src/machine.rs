@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Kind, Text, Uid};
 use crate::ledger::{Hold, Purpose, held};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::patch::Change;
 use crate::rules::{For, RuleId, RuleSet, Verdict};
@@ -73,6 +74,9 @@ impl Machine {
     /// Records one fact about the cluster.
     pub fn handle_event(&mut self, event: Event, now: Now) {
         self.now = now;
+        if self.is_missed(&event) {
+            return;
+        }
         match event {
             Event::Applied(object) => {
                 self.state.observe(&object, now);
@@ -135,7 +139,7 @@ impl Machine {
             && Kind::ALL
                 .into_iter()
                 .filter(|kind| extensions || !kind.is_extension())
-                .all(|kind| self.state.feeds[kind.index()].listed)
+                .all(|kind| self.state.feeds[kind.index()].listed || self.has(Mutant::WritesBeforeListed))
     }
 
     /// Returns the configuration.
@@ -304,10 +308,15 @@ impl Machine {
     fn judge(&mut self, rule: RuleId, uid: Uid) -> Option<(Intent, Operation)> {
         let item = Item::Rule(rule, uid);
         self.agenda.disarm(&item);
+        if self.is_skipped(rule) {
+            return None;
+        }
         let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
         let cooling = cooling.map(|cooling| (cooling.until, cooling.refused.clone()));
         if let Some((until, None)) = cooling {
-            self.agenda.arm(item, until, TimeoutReason::Backoff);
+            if !self.is_untimed(TimeoutReason::Backoff) {
+                self.agenda.arm(item, until, TimeoutReason::Backoff);
+            }
             return None;
         }
         let reached = Cell::new(self.reached);
@@ -329,6 +338,7 @@ impl Machine {
                 }
                 None
             }
+            Verdict::Until(_, reason) if self.is_untimed(reason) => None,
             Verdict::Until(at, reason) => {
                 self.agenda.arm(item, at, reason);
                 None

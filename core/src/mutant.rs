@@ -1,55 +1,222 @@
-//! Known bugs of such controllers, as switches: each is what somebody once shipped.
+//! Known bugs of such controllers, as switches: each is what somebody once shipped, or nearly did.
+//!
+//! Only a build with the feature `mutants` can turn one on; in any other
+//! [`Config::has`](crate::config::Config::has) is the constant `false`, and nothing is left of them. Those that bend what
+//! leaves or enters the machine are in `machine/mutants.rs`; the others stand where the bug would be.
 
-/// One defect. The simulator must find each; a normal build contains none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Mutant {
-    /// A delete names no identity and no version, so it hits whatever has the name by then.
-    DeleteWithoutPreconditions,
-    /// A lost answer counts as "it did not happen".
-    LostAnswerIsFailure,
-    /// The view waits for the watch to show own writes.
-    OwnWriteInvisible,
-    /// The ownership patch carries no version, so the last of two adopters wins.
-    AdoptWithoutLock,
-    /// A refused transfer counts as a lost member, and the claim moves on.
-    AbandonOnConflict,
+macro_rules! mutants {
+    ($($name:ident = $text:literal, $about:literal;)*) => {
+        /// One defect. The simulator must find each; a normal build contains none.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Mutant { $(#[doc = $about] $name,)* }
+
+        impl Mutant {
+            /// Every mutant.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Returns the name used on the command line.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// Returns one sentence: what it does, and whose bug it is like.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)* }
+            }
+        }
+    };
 }
 
-impl Mutant {
-    /// Every mutant.
-    pub const ALL: [Self; 5] = [
-        Self::DeleteWithoutPreconditions,
-        Self::LostAnswerIsFailure,
-        Self::OwnWriteInvisible,
-        Self::AdoptWithoutLock,
-        Self::AbandonOnConflict,
-    ];
+mutants! {
+    // ----- Locks -----
+    DeleteWithoutPreconditions = "delete-without-preconditions",
+        "a pool deletes a member by name although a claim has just adopted it (BUG-23)";
+    AdoptWithoutLock = "adopt-without-lock",
+        "the later of two adopters takes the sandbox from the earlier (BUG-04)";
+    RecordWithoutLock = "record-without-lock",
+        "the later of two leaders writes its record over that of the earlier (BUG-03)";
+    ClearWithoutLock = "clear-without-lock",
+        "a record is taken off a claim whatever it says by then (BUG-05)";
+    StatusWithoutLock = "status-without-lock",
+        "an older status is written over a newer one (BUG-79)";
+    ClaimEndWithoutLock = "claim-end-without-lock",
+        "a claim that its user has just given more time is deleted (BUG-89)";
 
-    /// Returns the name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::DeleteWithoutPreconditions => "delete-without-preconditions",
-            Self::LostAnswerIsFailure => "lost-answer-is-failure",
-            Self::OwnWriteInvisible => "own-write-invisible",
-            Self::AdoptWithoutLock => "adopt-without-lock",
-            Self::AbandonOnConflict => "abandon-on-conflict",
-        }
-    }
+    // ----- Own writes, and answers -----
+    LostAnswerIsFailure = "lost-answer-is-failure",
+        "a create whose answer is lost is forgotten and done again under another name (BUG-46)";
+    OwnWriteInvisible = "own-write-invisible",
+        "own writes are decided on again before the watch shows them (BUG-03)";
+    AbandonOnConflict = "abandon-on-conflict",
+        "a claim drops the member that it has recorded because a write met a conflict (BUG-05)";
+    ConflictIsGone = "conflict-is-gone",
+        "a conflict counts as proof that the object is gone (BUG-86)";
+    ThrottledIsGone = "throttled-is-gone",
+        "a server that is busy counts as proof that the object is gone (BUG-64)";
+    LostAnswerIsSuccess = "lost-answer-is-success",
+        "a write that was given up counts as done (BUG-12)";
+    FailedLookIsAbsence = "failed-look-is-absence",
+        "a read that fails counts as proof that nothing is there (BUG-64)";
 
-    /// Returns one sentence: what it does, and whose bug it is like.
-    pub const fn about(self) -> &'static str {
-        match self {
-            Self::DeleteWithoutPreconditions => {
-                "a pool deletes a member by name although a claim has just adopted it (BUG-23)"
-            }
-            Self::LostAnswerIsFailure => {
-                "a create whose answer is lost is forgotten and done again under another name"
-            }
-            Self::OwnWriteInvisible => "own writes are decided on again before the watch shows them (BUG-03)",
-            Self::AdoptWithoutLock => "the later of two adopters takes the sandbox from the earlier (BUG-04)",
-            Self::AbandonOnConflict => {
-                "a claim drops the member that it has recorded because a write met a conflict (BUG-05)"
-            }
-        }
-    }
+    // ----- What a process sees -----
+    WritesBeforeListed = "writes-before-listed",
+        "a new leader decides before it has seen everything (BUG-37)";
+    IgnoresStandby = "ignores-standby",
+        "a process that was deposed goes on (BUG-120)";
+    MissesSandboxDeletes = "misses-sandbox-deletes",
+        "the end of a sandbox is not noticed (BUG-45)";
+    MissesPodDeletes = "misses-pod-deletes",
+        "the end of a Pod is not noticed (BUG-59)";
+    MissesClaimDeletes = "misses-claim-deletes",
+        "what was known of a claim that is gone is kept (BUG-26)";
+    MissesMetadataChanges = "misses-metadata-changes",
+        "a change of labels or owners alone is filtered out (BUG-36)";
+    ListKeepsTheAbsent = "list-keeps-the-absent",
+        "what a new list lacks is not taken for gone (BUG-45)";
+
+    // ----- Wake-ups -----
+    DeafToSandboxes = "deaf-to-sandboxes",
+        "a change of a sandbox wakes nobody who waits for it (BUG-32)";
+    DeafToPods = "deaf-to-pods",
+        "a change of a Pod wakes nobody whose Pod it is (BUG-59)";
+    DeafToPools = "deaf-to-pools",
+        "a pool that appears wakes none of its claims (BUG-34)";
+    DeafToTemplates = "deaf-to-templates",
+        "a template that appears wakes nobody who waits for it (BUG-34)";
+    DeafToServices = "deaf-to-services",
+        "a Service that was changed wakes nobody (BUG-71)";
+    NoExpiryTimer = "no-expiry-timer",
+        "an end waits until something else happens (BUG-88)";
+    NoStuckTimer = "no-stuck-timer",
+        "a member in trouble is looked at only when something else happens (BUG-40)";
+    NoStatusTimer = "no-status-timer",
+        "a status that came too soon after another is never written (BUG-55)";
+    NoBackoffTimer = "no-backoff-timer",
+        "what failed is not tried again until something else happens (BUG-11)";
+    NoRepeatTimer = "no-repeat-timer",
+        "a write whose answer was lost is never settled (BUG-45)";
+
+    // ----- Adoption -----
+    TransferFirst = "transfer-first",
+        "the member changes hands before the claim records it (BUG-03)";
+    OwnerNotWritten = "owner-not-written",
+        "an adoption writes its labels and not the owner (BUG-68)";
+    GivesUpUnseen = "gives-up-unseen",
+        "a record is dropped because the watch has not shown the member (BUG-05)";
+    NeverGivesUp = "never-gives-up",
+        "a claim waits for ever for a member that is gone (BUG-126)";
+    NeverMigrates = "never-migrates",
+        "the record of an older release is not read (BUG-118)";
+    ColdUnrecorded = "cold-unrecorded",
+        "a sandbox is made for a claim that has recorded nothing (BUG-03)";
+    ColdWithoutWishes = "cold-without-wishes",
+        "a claim gets a sandbox without the variables that it asks for (BUG-96)";
+    VolumesForgotten = "volumes-forgotten",
+        "a claim gets a sandbox without the volumes that it asks for (BUG-76)";
+    PoolMarksStay = "pool-marks-stay",
+        "an adopted sandbox still counts as its pool's (BUG-124)";
+    NeverSyncsMetadata = "never-syncs-metadata",
+        "what a claim asks for after it was served does not reach its Pod (BUG-77)";
+
+    // ----- What claims say -----
+    SilentRebind = "silent-rebind",
+        "a claim that is Ready is given another Pod or sandbox without a word (BUG-123)";
+    PublishesRecorded = "publishes-recorded",
+        "a claim shows the sandbox that it has recorded, whoever has it by then (BUG-67)";
+    ForgetsNameOnConflict = "forgets-name-on-conflict",
+        "a passing conflict wipes the name of a claim's sandbox from its status (BUG-08)";
+    VanishesUnseen = "vanishes-unseen",
+        "a claim says that its sandbox is gone because the watch does not show it (BUG-08)";
+    ReadyWithoutAddress = "ready-without-address",
+        "a claim is Ready before it says where (BUG-67)";
+    OldAddressStays = "old-address-stays",
+        "a claim goes on to name the address of a Pod that is gone (BUG-107)";
+    GenerationOfAnother = "generation-of-another",
+        "a claim's condition carries the generation of its sandbox (BUG-94)";
+    FinishNotTold = "finish-not-told",
+        "a claim does not say that its Pod has ended (BUG-66)";
+    MissingPoolUntold = "missing-pool-untold",
+        "a claim whose pool does not exist says nothing (BUG-56)";
+    MissingTemplateUntold = "missing-template-untold",
+        "a claim whose template does not exist says nothing (BUG-34)";
+    RefusalUntold = "refusal-untold",
+        "a claim that asks for what it cannot have is left without an answer (BUG-95)";
+
+    // ----- Ends -----
+    NeverMarksExpired = "never-marks-expired",
+        "a claim outlives its time (BUG-88)";
+    NeverEndsClaims = "never-ends-claims",
+        "a claim that has expired keeps its sandbox (BUG-85)";
+    EndByName = "end-by-name",
+        "the sandbox of a claim that has expired is looked for under the claim's name (BUG-85)";
+    NeverEndsSandboxes = "never-ends-sandboxes",
+        "a sandbox outlives its time (BUG-83)";
+    RetainedIsDeleted = "retained-is-deleted",
+        "a sandbox that is to stay as a record is deleted (BUG-84)";
+    StatusOutlivesPod = "status-outlives-pod",
+        "a sandbox that has expired still shows its Pod (BUG-81)";
+
+    // ----- Pools -----
+    CreatesUncounted = "creates-uncounted",
+        "members that are under way are not counted (BUG-37)";
+    LeavingUncounted = "leaving-uncounted",
+        "members that are going make room before they are gone (BUG-37)";
+    OneTooMany = "one-too-many",
+        "a pool makes one member more than it was asked for (BUG-37)";
+    OneTooFew = "one-too-few",
+        "a pool is content with one member too few (BUG-47)";
+    NeverTrims = "never-trims",
+        "a pool that was made smaller keeps its members (BUG-125)";
+    TrimsReserved = "trims-reserved",
+        "a pool that was made smaller deletes a member that a claim has recorded (BUG-23)";
+    NeverReplacesStale = "never-replaces-stale",
+        "members of an older template stay (BUG-21)";
+    NeverReplacesEnded = "never-replaces-ended",
+        "a member whose Pod has ended stays for ever (BUG-66)";
+    MemberUnmarked = "member-unmarked",
+        "a pool's own selector does not match its members (BUG-74)";
+    ZeroUntold = "zero-untold",
+        "a pool's status leaves out what is zero (BUG-54)";
+    PoolStatusOnce = "pool-status-once",
+        "a pool's figures are not written again for the same spec (BUG-55)";
+
+    // ----- Sandboxes and what they consist of -----
+    SecondPod = "second-pod",
+        "a sandbox gets another Pod, of another name, while its own is still going (BUG-61)";
+    AnyPodWillDo = "any-pod-will-do",
+        "a sandbox takes whatever Pod has the right name (BUG-69)";
+    NeverAdoptsPods = "never-adopts-pods",
+        "a Pod that was prepared for a sandbox is left alone (BUG-70)";
+    NeverStopsPods = "never-stops-pods",
+        "a sandbox that is suspended keeps its Pod (BUG-64)";
+    LostPodIsError = "lost-pod-is-error",
+        "a sandbox that notes a Pod which is gone never gets another (BUG-60)";
+    PodLabelLost = "pod-label-lost",
+        "a Pod lacks the label by which its network policy finds it (BUG-74)";
+    NeverLabelsPods = "never-labels-pods",
+        "a Pod whose labels were changed keeps them (BUG-73)";
+    ForeignLabelsDropped = "foreign-labels-dropped",
+        "labels that others put on a Pod are taken off again (BUG-75)";
+    SandboxStatusOnce = "sandbox-status-once",
+        "a sandbox that was Ready says so when its Pod is gone (BUG-59)";
+    NoVolumes = "no-volumes",
+        "a sandbox does not get its volumes (BUG-70)";
+    NoServices = "no-services",
+        "a sandbox does not get its Service (BUG-116)";
+    ServiceDriftStays = "service-drift-stays",
+        "a Service whose selector was changed keeps it (BUG-71)";
+
+    // ----- Templates -----
+    NeverIsolates = "never-isolates",
+        "a template gets no network policy (BUG-97)";
+    PolicyDriftStays = "policy-drift-stays",
+        "a network policy that was changed keeps its rules (BUG-97)";
+    ClaimPoliciesStay = "claim-policies-stay",
+        "the network policies of an older release stay (BUG-97)";
+    TemplateUnlabelled = "template-unlabelled",
+        "a template's sandboxes cannot be found by its label (BUG-74)";
+
+    // ----- Cost -----
+    StampsAgain = "stamps-again",
+        "a claim is stamped again and again with when it was first ready (BUG-100)";
 }

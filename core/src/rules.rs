@@ -10,7 +10,7 @@ use crate::action::{Intent, Operation, Part, Patch, Propagation, Target};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Text, Uid};
 use crate::names;
-use crate::object::{Labels, Meta};
+use crate::object::{Labels, Meta, Owner};
 use crate::patch::Change;
 use crate::state::ClaimEntry;
 use crate::time::{Mono, Now};
@@ -318,6 +318,12 @@ fn record(view: &View<'_>, entry: &ClaimEntry, intent: Intent, sandbox: Text) ->
         changes.push(Change::Annotation(names::FIRST_OBSERVED_AT.into(), Some(seen)));
     }
     patch(intent, Kind::Claim, meta, Part::Main, changes)
+}
+
+/// What only the mutant `transfer-first` does: a member changes hands before anything is recorded.
+fn transfer_unrecorded(claim: &Meta, member: &Meta) -> Verdict {
+    let changes = Vec::from([Change::Owner(Owner::new(Kind::Claim, claim))]);
+    patch(Intent::AdoptSandbox, Kind::Sandbox, member, Part::Main, changes)
 }
 
 /// A change of one object, locked to the state that the rule saw.

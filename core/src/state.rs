@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
 use crate::pace::Pace;
@@ -163,11 +164,31 @@ pub(crate) struct State {
     pub(crate) settled: Vec<(Kind, Key)>,
     /// Pools that have lost a member.
     pub(crate) bereft: Vec<Uid>,
+    #[cfg(feature = "mutants")]
+    mutant: Option<Mutant>,
 }
 
 impl State {
     pub(crate) fn new(config: &Config) -> Self {
-        Self { label_domains: config.label_domains.clone().into(), ..Self::default() }
+        Self {
+            label_domains: config.label_domains.clone().into(),
+            #[cfg(feature = "mutants")]
+            mutant: config.mutant,
+            ..Self::default()
+        }
+    }
+
+    /// As [`Config::has`].
+    #[cfg(feature = "mutants")]
+    fn has(&self, mutant: Mutant) -> bool {
+        self.mutant == Some(mutant)
+    }
+
+    /// As [`Config::has`].
+    #[cfg(not(feature = "mutants"))]
+    #[expect(clippy::unused_self, reason = "the mutants' build reads it")]
+    const fn has(&self, _: Mutant) -> bool {
+        false
     }
 
     // ----- What enters -----
@@ -293,6 +314,7 @@ impl State {
             .into_iter()
             .filter(|uid| {
                 listed.binary_search(uid).is_err()
+                    && !self.has(Mutant::ListKeepsTheAbsent)
                     && self.version(kind, *uid).is_some_and(|known| known <= at)
             })
             .collect();

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::ledger::Refused;
 use crate::members::Members;
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, SandboxStatus, Template};
 use crate::parts::{Whose, whose};
@@ -159,7 +160,17 @@ impl<'a> View<'a> {
             refused: self.refused_parts(sandbox),
             domain: &self.config.cluster_domain,
         };
-        sandbox_status(sandbox, &parts, expired, now)
+        let mut status = sandbox_status(sandbox, &parts, expired, now);
+        if self.config.has(Mutant::StatusOutlivesPod) && expired {
+            status.to_mut().pod_ips = sandbox.status.pod_ips.clone();
+            if *status == sandbox.status {
+                status = Cow::Borrowed(&sandbox.status);
+            }
+        }
+        if self.config.has(Mutant::SandboxStatusOnce) && crate::state::is_ready(sandbox) && !expired {
+            status = Cow::Borrowed(&sandbox.status);
+        }
+        status
     }
 
     pub(crate) fn template(&self, uid: Uid) -> Option<&'a Arc<Template>> {
@@ -197,7 +208,8 @@ impl<'a> View<'a> {
             }
             None => self.state.child(claim.meta.uid)?,
         };
-        self.sandbox(uid).filter(|entry| entry.sandbox.meta.is_owned_by(claim.meta.uid))
+        let is_shown = self.config.has(Mutant::PublishesRecorded);
+        self.sandbox(uid).filter(|entry| is_shown || entry.sandbox.meta.is_owned_by(claim.meta.uid))
     }
 
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
@@ -295,6 +307,13 @@ impl<'a> View<'a> {
         self.state.members.get(&pool).map(|members| &**members)
     }
 
+    /// Returns every sandbox that a pool owns, whoever has recorded it.
+    pub(crate) fn members_of(&self, pool: Uid) -> impl Iterator<Item = &'a Sandbox> + use<'a> {
+        let state = self.state;
+        let members = state.children(pool);
+        members.filter_map(|uid| state.sandboxes.get(&uid)).map(|entry| &*entry.sandbox)
+    }
+
     /// Returns the name for the next member.
     pub(crate) fn next_member_name(&self, pool: &Pool) -> Key {
         let name = names::member_name(pool.meta.uid, &pool.meta.key.name, self.term, self.names_given);
@@ -319,7 +338,6 @@ impl<'a> View<'a> {
     }
 
     /// Returns whether a write to this object was refused because another was first.
-    #[cfg(feature = "mutants")]
     pub(crate) fn is_stale(&self, uid: Uid) -> bool {
         matches!(self.state.ledger.holds.get(&uid), Some(crate::ledger::Hold::Stale(_)))
     }

@@ -169,7 +169,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept),
+            Box::new(in_use_kept::InUseKept::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod::default()),
@@ -206,7 +206,6 @@ impl Checkers {
         let forgetful = Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),
@@ -215,6 +214,7 @@ impl Checkers {
             Box::new(nothing_left::NothingLeft),
         ]);
         let remembering = Self::new(vec![
+            Box::new(in_use_kept::InUseKept::default()),
             Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(identity_kept::IdentityKept::default()),
@@ -245,6 +245,11 @@ impl Checkers {
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.
     pub fn of_calm() -> Self {
         Self::all().and(Box::<bounded_cost::BoundedCost>::default())
+    }
+
+    /// Returns the same without the checker of form.
+    pub fn of_calm_effects() -> Self {
+        Self::of_effects().and(Box::<bounded_cost::BoundedCost>::default())
     }
 
     /// Returns the checkers that need no more than a watch log.

@@ -2,6 +2,7 @@
 
 mod explore;
 mod hunt;
+mod mutants;
 mod parse;
 mod replay;
 mod run;
@@ -35,7 +36,7 @@ use say;
 /// and build give the same run, step for step, on every machine.
 ///
 /// Exit codes: 0 every property held, or a replay was the same; 2 bad usage or input; 10 something good did not
-/// happen in the end (not live); 11 something bad happened (unsafe); 12 a replay was not the same; 101 a panic.
+/// happen in the end (not live); 11 something bad happened (unsafe); 12 a replay was not the same; 13 a planted defect was not found; 101 a panic.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
@@ -62,6 +63,12 @@ enum Command {
     ///
     /// Without flags: two claims, a pool of one, one leader, and nothing goes wrong.
     Explore(ExploreArgs),
+    /// Looks for every known bug that can be built in, and tells how each is found.
+    ///
+    /// A defect is looked for by the harm that it does, in seeds that the unbroken core passes. One line each: which
+    /// property it broke, which way of looking found it, after how many seeds and how long, and how many steps its
+    /// shortened story has. The exit code is 13 if one is not found.
+    Mutants(MutantsArgs),
     /// Feeds the events of a trace to the core of this build and demands the same actions.
     ///
     /// Traces come from the controller's --record, or from run --trace. The first step with other actions is
@@ -133,6 +140,26 @@ struct HuntArgs {
     faults: Faults,
 }
 
+/// The flags of `mutants`.
+#[derive(Args, Debug)]
+struct MutantsArgs {
+    /// How long to look for each, in real time of one core.
+    #[arg(long, default_value = "60s", value_parser = parse::duration)]
+    budget_each: Duration,
+    /// Only this one; `help` lists them.
+    #[arg(long, value_name = "NAME", value_parser = parse::mutant)]
+    only: Option<Mutant>,
+    /// The first seed to try.
+    #[arg(long, default_value = "0", value_parser = parse::seed, allow_negative_numbers = true)]
+    seed: u64,
+    /// How many to look for at the same time; one for each core if there is none.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
+    jobs: Option<u32>,
+    /// Prints one JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
 /// The flags of `explore`.
 #[derive(Args, Debug)]
 struct ExploreArgs {
@@ -195,6 +222,8 @@ enum Verdict {
     Unsafe,
     /// A replay has other actions than its trace.
     Differs,
+    /// A planted defect was not found.
+    Missed,
     /// The core panicked.
     Crashed,
 }
@@ -214,6 +243,7 @@ impl Verdict {
             Self::NotLive => 10,
             Self::Unsafe => 11,
             Self::Differs => 12,
+            Self::Missed => 13,
             // What Rust's own panics exit with.
             Self::Crashed => 101,
         }
@@ -227,6 +257,7 @@ impl fmt::Display for Verdict {
             Self::NotLive => "NOT LIVE: something good did not happen in the end",
             Self::Unsafe => "UNSAFE: something bad happened",
             Self::Differs => "DIFFERS: this build has other actions for the same events",
+            Self::Missed => "MISSED: a planted defect was not found",
             Self::Crashed => "CRASHED: the core panicked",
         })
     }
@@ -241,6 +272,7 @@ pub(crate) fn main() -> ExitCode {
     let verdict = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Hunt(args) => Ok(hunt::hunt(&args)),
+        Command::Mutants(args) => Ok(mutants::mutants(&args)),
         Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),
     };

@@ -14,6 +14,7 @@ pub mod controller;
 pub mod explore;
 pub mod faults;
 pub mod fuzz;
+pub mod matrix;
 pub mod process;
 pub mod reference;
 pub mod replay;

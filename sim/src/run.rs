@@ -101,6 +101,7 @@ pub enum Judges {
 impl Judges {
     fn checkers(self, faults: Faults) -> Checkers {
         match self {
+            Self::Effects if faults == Faults::NONE => Checkers::of_calm_effects(),
             Self::Effects => Checkers::of_effects(),
             Self::Named(names) => Checkers::of_calm().only(names),
             Self::All if faults == Faults::NONE => Checkers::of_calm(),
@@ -225,7 +226,12 @@ impl<C: Controller> Run<'_, C> {
 
     /// Judges that no controller has forgotten to do something: nothing is decided by which event came last.
     fn judge_memory(&mut self) -> Result<(), Broken> {
-        if self.judges != Judges::All {
+        let is_asked = match self.judges {
+            Judges::All => true,
+            Judges::Effects => false,
+            Judges::Named(names) => names.contains(&FORGETS_NOTHING.name),
+        };
+        if !is_asked {
             return Ok(());
         }
         for place in self.timed.world().processes() {

@@ -20,6 +20,9 @@ pub const POOL: &str = "pool";
 /// The name of another pool, which some claims are moved to.
 pub const OTHER_POOL: &str = "other-pool";
 
+/// The name of a template that nobody makes.
+const NO_TEMPLATE: &str = "nothing";
+
 /// The name of a pool that nobody makes.
 const NO_POOL: &str = "nowhere";
 
@@ -90,7 +93,9 @@ impl Workload {
         let (mut deleted, mut recreated, mut moved) = (0, 0, 0);
         if rates.has(Fault::ClaimMoved) {
             let replicas = choices.below(3);
-            self.add(Mono::from_micros(1), Act::Create(scene::pool(OTHER_POOL, replicas)));
+            let template = *choices.pick(&[scene::TEMPLATE, scene::TEMPLATE, NO_TEMPLATE]);
+            let pool = scene::pool_of(OTHER_POOL, replicas, template, Update::OnReplenish);
+            self.add(Mono::from_micros(1), Act::Create(pool));
         }
         while left > 0 {
             let size = (1 + choices.below((options.pool * 3).max(4))).min(left);
@@ -160,8 +165,9 @@ impl Workload {
         let policy = *choices.pick(&policies);
         let shutdown = scene::epoch() + over.since(Mono::default());
         if choices.below(4) == 3 {
-            let early = over.since(Mono::default()).saturating_sub(choices.around(Duration::from_secs(1)));
-            let late = choices.around(Duration::from_secs(1));
+            let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
+            let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
+            let late = choices.around(mean);
             self.add((Mono::default() + early + late).min(end), Act::Extend(key.clone()));
         }
         let lifecycle = Lifecycle { shutdown: Some(shutdown.whole_seconds()), ttl: None, policy };

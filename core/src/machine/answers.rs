@@ -10,6 +10,7 @@ use crate::agenda::{Item, Urgency};
 use crate::event::{Outcome, Refusal};
 use crate::id::{ActionId, Key, Kind, Uid, Version};
 use crate::ledger::{Bar, Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Object, Sandbox};
 use crate::rules::RuleId;
@@ -19,6 +20,7 @@ use crate::wishes::ClaimShutdownPolicy;
 impl Machine {
     pub(super) fn on_action_done(&mut self, id: ActionId, outcome: Outcome) {
         let Some(sent) = self.state.ledger.sent.remove(&id) else { return };
+        let outcome = self.misread(&sent.purpose, outcome);
         match &*sent.purpose.operation.clone() {
             Operation::Create(object) => {
                 self.on_create_done(object.kind(), object.key().clone(), sent, outcome)
@@ -65,7 +67,7 @@ impl Machine {
                 self.state.ledger.drafts.insert(slot.clone(), draft);
                 self.agenda.add(Item::look(slot.0, slot.1), urgency);
             }
-            Outcome::Unknown if !self.is_mutant_lost_answer() => {
+            Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => {
                 draft.lost += 1;
                 let limit = self.config.write_timeout + self.config.write_margin;
                 draft.ghost_until = Some(self.now.mono + limit);
@@ -114,7 +116,9 @@ impl Machine {
             Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
         };
         let Some(at) = retry else { return };
-        self.agenda.arm(Item::repeat_create(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
+        if !self.is_untimed(TimeoutReason::Repeat) {
+            self.agenda.arm(Item::repeat_create(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
+        }
         self.state.ledger.drafts.insert(slot, draft);
     }
 
@@ -136,7 +140,7 @@ impl Machine {
                 if outcome == Outcome::Accepted {
                     self.announce(&sent.purpose, None);
                 }
-                if !self.is_mutant_own_write() {
+                if !self.has(Mutant::OwnWriteInvisible) {
                     self.state.bury(kind, uid, None);
                 }
             }
@@ -148,7 +152,7 @@ impl Machine {
                     self.agenda.add(Item::look(kind, key), sent.purpose.urgency);
                 }
             }
-            Outcome::Unknown if !self.is_mutant_lost_answer() => self.lose(uid, sent, None),
+            Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => self.lose(uid, sent, None),
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
                 let delay = if let Outcome::Refused(refusal) = &outcome
                     && is_record(&sent.purpose)
@@ -179,7 +183,9 @@ impl Machine {
         }
         let times = sent.lost + u32::from(delay.is_none());
         let retry_at = self.now.mono + delay.unwrap_or_else(|| self.backoff(times));
-        self.agenda.arm(Item::RepeatWrite(uid), retry_at, TimeoutReason::Repeat);
+        if !self.is_untimed(TimeoutReason::Repeat) {
+            self.agenda.arm(Item::RepeatWrite(uid), retry_at, TimeoutReason::Repeat);
+        }
         self.state.ledger.holds.insert(uid, Hold::Unsettled(Lost { purpose: sent.purpose, times, retry_at }));
     }
 
@@ -256,7 +262,7 @@ impl Machine {
 
     /// Own writes are visible at once: the answer is the newest version.
     pub(super) fn observe_own(&mut self, object: &Object) {
-        if !self.is_mutant_own_write() {
+        if !self.has(Mutant::OwnWriteInvisible) {
             self.state.take_answer(object, self.now);
         }
     }

@@ -2,6 +2,7 @@ use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::make::pod_changes;
+use crate::mutant::Mutant;
 use crate::object::Owner;
 use crate::parts::Whose;
 use crate::patch::Change;
@@ -23,7 +24,10 @@ pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if is_going || sandbox.suspended || sandbox.is_over(now.wall) {
         return Verdict::Quiet;
     }
-    let Backing::Other(pod, Whose::Free) = view.backing(sandbox) else { return Verdict::Quiet };
+    let Backing::Other(pod, whose) = view.backing(sandbox) else { return Verdict::Quiet };
+    if whose != Whose::Free && !view.config.has(Mutant::AnyPodWillDo) {
+        return Verdict::Quiet;
+    }
     if view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }

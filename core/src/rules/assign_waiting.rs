@@ -1,7 +1,8 @@
-use super::{Branch, Verdict, record};
+use super::{Branch, Verdict, record, transfer_unrecorded};
 use crate::action::Intent;
 use crate::agenda::TimeoutReason;
 use crate::id::Uid;
+use crate::mutant::Mutant;
 use crate::state::ClaimEntry;
 use crate::time::Now;
 use crate::view::View;
@@ -52,6 +53,9 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
 
 fn record_member(view: &View<'_>, claim: &ClaimEntry, member: Uid) -> Verdict {
     let Some(member) = view.sandbox(member) else { return Verdict::Quiet };
+    if view.config.has(Mutant::TransferFirst) {
+        return transfer_unrecorded(&claim.claim.meta, &member.sandbox.meta);
+    }
     record(view, claim, Intent::RecordAssignment, member.sandbox.meta.key.name.clone())
 }
 

@@ -1,6 +1,7 @@
 use super::{Branch, Verdict, delete, target};
 use crate::action::{Intent, Operation, Propagation};
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::object::{Claim, Sandbox};
 use crate::time::Now;
 use crate::view::{Holder, View};
@@ -34,6 +35,9 @@ pub(super) fn end_claim(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let doomed = view.owned_sandbox(claim.meta.uid).or_else(|| recorded_member(view, claim));
     let Some(sandbox) = doomed.filter(|sandbox| !sandbox.meta.terminating) else { return Verdict::Quiet };
     if view.is_held(sandbox.meta.uid) {
+        return Verdict::Quiet;
+    }
+    if view.config.has(Mutant::EndByName) && sandbox.meta.key.name != claim.meta.key.name {
         return Verdict::Quiet;
     }
     if view.is_condemned(claim, sandbox) {

@@ -2,6 +2,7 @@ use super::{Verdict, delete};
 use crate::action::Intent;
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::object::ShutdownPolicy;
 use crate::time::Now;
 use crate::view::View;
@@ -22,7 +23,7 @@ pub(super) fn end_sandbox(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(shutdown) = sandbox.shutdown.filter(|_| sandbox.status.is_expired()) else {
         return Verdict::Quiet;
     };
-    let is_kept = shutdown.policy == ShutdownPolicy::Retain;
+    let is_kept = shutdown.policy == ShutdownPolicy::Retain && !view.config.has(Mutant::RetainedIsDeleted);
     if is_kept || sandbox.meta.terminating || view.is_held(uid) {
         return Verdict::Quiet;
     }

@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use super::{Branch, Verdict, delete, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Claim, OwnerKind, Sandbox};
 use crate::patch::Change;
@@ -36,6 +37,7 @@ pub(super) fn give_up_assignment(view: &View<'_>, claim: Uid, _now: Now) -> Verd
             view.mark(Branch::LostGone);
             clear(claim)
         }
+        Holder::Unseen if view.config.has(Mutant::GivesUpUnseen) => clear(claim),
         Holder::Unseen if view.is_looked_up(Kind::Sandbox, &key) => Verdict::Quiet,
         Holder::Unseen => {
             view.mark(Branch::LostUnseen);
@@ -45,9 +47,7 @@ pub(super) fn give_up_assignment(view: &View<'_>, claim: Uid, _now: Now) -> Verd
 }
 
 fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict {
-    #[cfg(feature = "mutants")]
-    if view.config.mutant == Some(crate::mutant::Mutant::AbandonOnConflict) && view.is_stale(sandbox.meta.uid)
-    {
+    if view.config.has(Mutant::AbandonOnConflict) && view.is_stale(sandbox.meta.uid) {
         return clear(claim);
     }
     let is_members = matches!(&sandbox.meta.owner, Some(owner) if owner.kind == OwnerKind::Known(Kind::Pool));

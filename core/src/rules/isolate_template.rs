@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Verdict, delete, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Dependent, Json, Meta, Network, Object, Owner, Template};
 use crate::patch::{Change, merge_difference};
@@ -47,6 +48,9 @@ fn keep(view: &View<'_>, template: &Template, policy: &Dependent, wanted: Option
     let Some(wanted) = wanted else {
         return delete(Intent::DeleteNetworkPolicy, Kind::NetworkPolicy, meta);
     };
+    if view.config.has(Mutant::PolicyDriftStays) {
+        return Verdict::Quiet;
+    }
     let present = policy.spec.value();
     if plain(present.clone()) == plain(wanted.clone()) {
         return Verdict::Quiet;

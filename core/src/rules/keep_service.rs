@@ -4,6 +4,7 @@ use super::{Verdict, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::object::{Dependent, Json, Owner, Sandbox};
 use crate::parts::{Serving, service, service_drift, tracking};
 use crate::patch::Change;
@@ -76,7 +77,8 @@ fn set(view: &View<'_>, sandbox: &Sandbox, service: &Dependent, owner: Option<Ow
     if service.meta.labels.get(&key) != Some(&hash) {
         changes.push(Change::Label(key, Some(hash)));
     }
-    changes.extend(service_drift(sandbox, service).map(|drift| Change::Spec(Json::from(&drift))));
+    let drift = service_drift(sandbox, service).filter(|_| !view.config.has(Mutant::ServiceDriftStays));
+    changes.extend(drift.map(|drift| Change::Spec(Json::from(&drift))));
     changes.extend(owner.into_iter().flat_map(|owner| Change::owned(&service.meta, owner)));
     if changes.is_empty() {
         return Verdict::Quiet;

@@ -1,7 +1,10 @@
 use super::{Verdict, patch};
 use crate::action::{Intent, Part};
-use crate::id::{Kind, Uid};
+use crate::id::{Kind, Text, Uid};
 use crate::make::pod_changes;
+use crate::mutant::Mutant;
+use crate::names;
+use crate::patch::Change;
 use crate::time::Now;
 use crate::view::{Backing, View};
 
@@ -20,7 +23,11 @@ pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if pod.meta.terminating || view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }
-    let changes = pod_changes(sandbox, &pod.meta);
+    let mut changes = pod_changes(sandbox, &pod.meta);
+    if view.config.has(Mutant::ForeignLabelsDropped) {
+        let is_foreign = |key: &&Text| !names::is_reserved(key) && !sandbox.pod.labels.contains_key(key);
+        changes.extend(pod.meta.labels.keys().filter(is_foreign).map(|key| Change::Label(key.clone(), None)));
+    }
     if changes.is_empty() {
         return Verdict::Quiet;
     }

@@ -7,6 +7,7 @@ use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
 use crate::make::{adopted_pod_metadata, invalid_metadata, objection, set_condition};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Bound, Claim, ClaimStatus, OwnerKind, Sandbox, Template, Truth};
 use crate::outfit::Objection;
@@ -50,11 +51,20 @@ pub(super) fn publish_claim_status(view: &View<'_>, claim: Uid, now: Now) -> Ver
 
 fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now) -> Verdict {
     let sandbox = &entry.sandbox;
+    if view.config.has(Mutant::ForgetsNameOnConflict) && view.is_stale(sandbox.meta.uid) {
+        return publish(claim, ClaimStatus { sandbox: None, ..claim.status.clone() });
+    }
     let mirrored = view.sandbox_status(sandbox, sandbox.status.is_expired(), now.wall);
     let mut status = claim.status.clone();
     let name = sandbox.meta.key.name.clone();
-    status.sandbox = Some(Bound { name, pod_ips: mirrored.pod_ips.clone() });
-    match mirrored.condition(names::FINISHED) {
+    let told = claim.status.sandbox.as_ref().filter(|bound| bound.name == name && !bound.pod_ips.is_empty());
+    let pod_ips = match told {
+        Some(told) if view.config.has(Mutant::OldAddressStays) => told.pod_ips.clone(),
+        _ if view.config.has(Mutant::ReadyWithoutAddress) => Vec::new(),
+        _ => mirrored.pod_ips.clone(),
+    };
+    status.sandbox = Some(Bound { name, pod_ips });
+    match mirrored.condition(names::FINISHED).filter(|_| !view.config.has(Mutant::FinishNotTold)) {
         Some(it) => {
             // Before the sandbox itself says so, it would have ended at this very moment, whenever one looks.
             let told = (it.status, (*it.reason).into(), (*it.message).into());
@@ -82,9 +92,10 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
         Some(objection) => (Truth::False, objection.reason.into(), (*objection.message).into(), now.wall),
         None => told,
     };
-    let observed = claim.meta.generation;
+    let is_mixed_up = view.config.has(Mutant::GenerationOfAnother);
+    let observed = if is_mixed_up { sandbox.meta.generation } else { claim.meta.generation };
     set_condition(&mut status.conditions, names::READY, (told.0, told.1, told.2), observed, told.3);
-    if is_replaced(&claim.status, &status) {
+    if is_replaced(&claim.status, &status) && !view.config.has(Mutant::SilentRebind) {
         // Another Pod or sandbox under a claim that was ready: its user is told before it is offered (INV-35).
         let told = (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into());
         set_condition(&mut status.conditions, names::READY, told, observed, now.wall);
@@ -131,6 +142,7 @@ fn publish_vanished(view: &View<'_>, claim: &Claim, key: &Key, now: Now) -> Verd
         Holder::Nobody => {}
         Holder::Is(sandbox) if view.is_confirmed(sandbox) => {}
         // The holder may be a predecessor, on a watch that lags.
+        Holder::Is(_) | Holder::Unseen if view.config.has(Mutant::VanishesUnseen) => {}
         Holder::Is(_) | Holder::Unseen => {
             view.mark(Branch::StatusLook);
             return look(view, Kind::Sandbox, key.clone());
@@ -201,6 +213,7 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
     let pool_key = claim.meta.key.sibling(claim.pool.clone());
     let pool = match view.pool_of(claim) {
         Holder::Is(pool) => pool,
+        Holder::Nobody if view.config.has(Mutant::MissingPoolUntold) => return Verdict::Quiet,
         Holder::Nobody => {
             let message = format!("SandboxWarmPool {:?} not found", &*claim.pool);
             return publish_not_ready(claim, "WarmPoolNotFound", message.into(), now);
@@ -213,6 +226,7 @@ fn publish_missing(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
             Taken::Unsure(key) => look(view, Kind::Sandbox, key),
             Taken::By(why) => publish_not_ready(claim, ERROR, why, now),
         },
+        Holder::Nobody if view.config.has(Mutant::MissingTemplateUntold) => Verdict::Quiet,
         Holder::Nobody => {
             let message = format!("SandboxTemplate {:?} not found", &*pool.template);
             publish_not_ready(claim, "TemplateNotFound", message.into(), now)
@@ -256,6 +270,7 @@ fn name_taken(view: &View<'_>, claim: &Claim) -> Taken {
 /// Who asks for what it cannot have is told so. Once it can, what was told is taken back, since clients take it for final.
 fn publish_objection(view: &View<'_>, claim: &Claim, template: &Template, now: Now) -> Verdict {
     match objection(claim, template, &view.config.label_domains) {
+        Some(_) if view.config.has(Mutant::RefusalUntold) => Verdict::Quiet,
         Some(objection) => publish_not_ready(claim, objection.reason, objection.message, now),
         None => publish_waiting(view, claim, now),
     }

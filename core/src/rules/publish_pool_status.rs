@@ -4,6 +4,7 @@ use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::PoolStatus;
 use crate::patch::Change;
@@ -26,7 +27,7 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
     let members = view.members(pool.meta.uid);
     let shown = &pool.status.selector;
     let is_right = names::is_hash_selector(shown, names::WARM_POOL, &pool.meta.key.name);
-    let status = PoolStatus {
+    let mut status = PoolStatus {
         replicas: members.map_or(0, |members| members.live),
         ready: members.map_or(0, |members| members.live_ready),
         selector: match is_right {
@@ -35,7 +36,11 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         },
         observed: pool.meta.generation,
     };
-    if status == pool.status {
+    if view.config.has(Mutant::ZeroUntold) && status.replicas == 0 {
+        (status.replicas, status.ready) = (pool.status.replicas, pool.status.ready);
+    }
+    let is_told = view.config.has(Mutant::PoolStatusOnce) && pool.status.observed == pool.meta.generation;
+    if status == pool.status || is_told {
         return Verdict::Quiet;
     }
     if let Some(sent) = entry.status_sent.filter(|_| pool.status.observed == pool.meta.generation) {

@@ -3,6 +3,7 @@ use crate::action::{Intent, Operation};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::make;
+use crate::mutant::Mutant;
 use crate::object::Object;
 use crate::time::Now;
 use crate::view::View;
@@ -20,9 +21,18 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     let pool = &entry.pool;
-    let count =
-        view.members(pool.meta.uid).map_or(0, |members| members.live + members.leaving + members.creating);
-    if count >= pool.replicas || view.is_blind(Kind::Sandbox) {
+    let (uncreated, unleft) =
+        (view.config.has(Mutant::CreatesUncounted), view.config.has(Mutant::LeavingUncounted));
+    let count = view.members(pool.meta.uid).map_or(0, |members| {
+        let creating = if uncreated { 0 } else { members.creating };
+        members.live + creating + if unleft { 0 } else { members.leaving }
+    });
+    let wanted = if view.config.has(Mutant::OneTooMany) {
+        pool.replicas + 1
+    } else {
+        pool.replicas.saturating_sub(view.config.has(Mutant::OneTooFew).into())
+    };
+    if count >= wanted || view.is_blind(Kind::Sandbox) {
         return Verdict::Quiet;
     }
     let Some(template) = view.template_of(pool).known().filter(|template| !template.meta.terminating) else {

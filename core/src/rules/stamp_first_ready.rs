@@ -3,6 +3,7 @@ use alloc::vec::Vec;
 use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::patch::Change;
 use crate::time::Now;
@@ -16,7 +17,8 @@ use crate::view::View;
 /// Source: KEY-015, FRB-005, CON-075.
 pub(super) fn stamp_first_ready(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
-    let is_stamped = claim.meta.annotation(names::FIRST_READY_AT).is_some();
+    let is_stamped = claim.meta.annotation(names::FIRST_READY_AT).is_some()
+        && !(view.config.has(Mutant::StampsAgain) && now.wall.since(claim.meta.created).as_secs() < 3);
     if is_stamped || !claim.status.is_ready() || claim.meta.terminating || view.is_held(claim.meta.uid) {
         return Verdict::Quiet;
     }

@@ -2,6 +2,7 @@ use super::{Branch, Verdict};
 use crate::action::{Intent, Operation};
 use crate::id::{Kind, Uid};
 use crate::make;
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::Object;
 use crate::time::Now;
@@ -16,7 +17,8 @@ use crate::view::{Holder, View};
 /// Source: CLD-001, CLD-013, RES-009; INV-03.
 pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
-    let is_recorded = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
+    let is_recorded = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name)
+        || view.config.has(Mutant::ColdUnrecorded);
     if !is_recorded
         || claim.meta.terminating
         || claim.is_over(now.wall)
@@ -40,6 +42,10 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Ok(sandbox) = make::cold_sandbox(claim, template, &view.config.label_domains) else {
         return Verdict::Quiet;
     };
+    let mut sandbox = sandbox;
+    if view.config.has(Mutant::ColdWithoutWishes) {
+        sandbox.pod_spec = template.blueprint.pod_spec.clone();
+    }
     view.mark(Branch::ColdCreate);
     Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
 }

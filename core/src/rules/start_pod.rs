@@ -1,7 +1,10 @@
+use alloc::format;
+
 use super::Verdict;
 use crate::action::{Intent, Operation};
 use crate::id::{Kind, Uid};
 use crate::make;
+use crate::mutant::Mutant;
 use crate::object::Object;
 use crate::time::Now;
 use crate::view::{Backing, View};
@@ -24,16 +27,17 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         Backing::None => true,
         // What may still land has the same name, so it does no harm.
         Backing::Coming => !view.is_drafted(Kind::Pod, &sandbox.meta.key),
-        Backing::Leaving
-        | Backing::Elsewhere { .. }
-        | Backing::Own(_)
-        | Backing::Many(_)
-        | Backing::Other(..) => false,
+        Backing::Own(pod) => view.config.has(Mutant::SecondPod) && pod.meta.terminating,
+        Backing::Leaving | Backing::Elsewhere { .. } | Backing::Many(_) | Backing::Other(..) => false,
     };
     if !is_missing {
         return Verdict::Quiet;
     }
-    Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(make::pod(sandbox).into())))
+    let mut pod = make::pod(sandbox);
+    if view.config.has(Mutant::SecondPod) && view.backing(sandbox).own().is_some() {
+        pod.meta.key = pod.meta.key.sibling(format!("{}-again", pod.meta.key.name));
+    }
+    Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(pod.into())))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::State;
 use crate::id::{Key, Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::Sandbox;
 
@@ -55,6 +56,9 @@ impl State {
     /// Touches an object and all whose rules read it.
     pub(super) fn touch_neighbours(&mut self, kind: Kind, uid: Uid) {
         self.touch(kind, uid);
+        if self.is_deaf(kind) {
+            return;
+        }
         match kind {
             Kind::Claim => {
                 if let Some(entry) = self.claims.get(&uid) {
@@ -101,6 +105,18 @@ impl State {
                 }
                 self.touch_name_wanters(kind, object.key());
             }
+        }
+    }
+
+    /// Returns whether a mutant does not pass on changes of this kind.
+    fn is_deaf(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Pool => self.has(Mutant::DeafToPools),
+            Kind::Template => self.has(Mutant::DeafToTemplates),
+            Kind::Sandbox => self.has(Mutant::DeafToSandboxes),
+            Kind::Pod => self.has(Mutant::DeafToPods),
+            Kind::Service => self.has(Mutant::DeafToServices),
+            Kind::Claim | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
 

@@ -34,6 +34,12 @@ impl Checker for HandsOff {
             }
             None => owner.is_some_and(|now| is_sandbox(now) && is_marked(old, now)),
         };
+        if let Some(key) = commit.new.as_ref().and_then(|new| dropped(old, new)) {
+            let name = &old.key().name;
+            return Judgement::Broken(format!(
+                "{intent:?} took {key} off Pod {name}, which others had put there"
+            ));
+        }
         Judgement::unless_broken((!is_right).then(|| {
             let owner = old.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
             format!("{intent:?} touched {} {}, which belongs to {owner}", old.kind(), old.key().name)
@@ -53,4 +59,15 @@ fn is_marked(pod: &Object, sandbox: &Owner) -> bool {
     let label = |key: &str| pod.meta().label(key).map(|value| &**value);
     label(names::ADOPTABLE) == Some("true")
         || label(names::SANDBOX_NAME_HASH) == Some(&*names::name_hash(&sandbox.name))
+}
+
+/// Returns a label of a Pod that is gone and was neither the system's nor noted as given by a sandbox.
+fn dropped<'a>(old: &'a Object, new: &Object) -> Option<&'a str> {
+    if old.kind() != Kind::Pod {
+        return None;
+    }
+    let given = old.meta().annotation(names::PROPAGATED_LABELS).map_or("", |keys| &**keys);
+    let mut kept = old.meta().labels.keys().filter(|key| !names::is_reserved(key));
+    kept.find(|key| new.meta().label(key).is_none() && !given.split(',').any(|given| given == &***key))
+        .map(|key| &**key)
 }

@@ -26,7 +26,8 @@ impl Checker for NoSharedSandbox {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        as_claim(Some(commit.object())).is_some()
+        commit.changes(|object| as_claim(Some(object)).and_then(published))
+            && as_claim(Some(commit.object())).is_some()
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {

@@ -93,7 +93,11 @@ impl Checker for Population {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        matches!(commit.object().kind(), Kind::Pool | Kind::Sandbox)
+        match commit.object().kind() {
+            Kind::Pool => commit.changes(|pool| as_pool(Some(pool)).map(|pool| pool.replicas)),
+            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            _ => false,
+        }
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {

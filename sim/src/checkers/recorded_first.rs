@@ -33,7 +33,11 @@ impl Checker for RecordedFirst {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        matches!(commit.object().kind(), Kind::Claim | Kind::Sandbox)
+        match commit.object().kind() {
+            Kind::Claim => commit.changes(|claim| record(claim.meta()).cloned()),
+            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            _ => false,
+        }
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {

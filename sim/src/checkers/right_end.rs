@@ -1,9 +1,10 @@
 //! Nothing ends before its time.
 
 use agent_sandbox_core::id::{Kind, Uid};
-use agent_sandbox_core::object::{Sandbox, ShutdownPolicy};
+use agent_sandbox_core::object::{Claim, Sandbox, ShutdownPolicy};
+use agent_sandbox_core::wishes;
 
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::store::Store;
 
@@ -32,6 +33,9 @@ impl Checker for RightEnd {
             }
         }
         let Some(Writer::Process { .. }) = commit.by else { return Judgement::Silent };
+        if let Some(claim) = as_claim(commit.old.as_ref()) {
+            return if commit.ends_life() { judge_claim(claim) } else { Judgement::Silent };
+        }
         match (commit.old.as_ref(), as_sandbox(commit.old.as_ref())) {
             (_, Some(before)) => judge_sandbox(before, sandbox),
             (Some(pod), None) if pod.kind() == Kind::Pod && commit.ends_life() => {
@@ -51,6 +55,14 @@ impl Checker for RightEnd {
     fn remembered(&self, walk: &mut agent_sandbox_core::fingerprint::Walk) {
         walk.set(&self.stopped, |walk, uid| walk.uid(*uid));
     }
+}
+
+/// A claim goes only while its user wants it to go at some time.
+fn judge_claim(claim: &Claim) -> Judgement {
+    let lifecycle = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());
+    let is_right = lifecycle.is_some_and(|it| it.policy != wishes::ClaimShutdownPolicy::Retain);
+    let what = || format!("claim {} was deleted, which was not to be", claim.meta.key.name);
+    Judgement::unless_broken((!is_right).then(what))
 }
 
 fn judge_sandbox(before: &Sandbox, after: Option<&Sandbox>) -> Judgement {

@@ -30,7 +30,8 @@ impl Checker for TruthfulReady {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        commit.object().kind() == Kind::Claim || commit.new.is_none()
+        let status = |object: &Object| as_claim(Some(object)).map(|claim| claim.status.clone());
+        commit.new.is_none() || (commit.object().kind() == Kind::Claim && commit.changes(status))
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {

@@ -72,7 +72,7 @@ pub(super) fn faults(text: &str) -> Result<Faults, String> {
 
 /// Reads the name of a mutant; `help` is none, and is told what each does.
 pub(super) fn mutant(text: &str) -> Result<Mutant, String> {
-    Mutant::ALL.into_iter().find(|mutant| mutant.name() == text).ok_or_else(|| {
+    Mutant::ALL.iter().copied().find(|mutant| mutant.name() == text).ok_or_else(|| {
         let about = |mutant: &Mutant| format!("{} ({})", mutant.name(), mutant.about());
         if text == "help" {
             return format!(

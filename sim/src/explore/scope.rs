@@ -54,6 +54,7 @@ impl Scope {
     }
 
     /// Returns the world in which the harm of a defect shows soonest.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no world of their own yet")]
     pub const fn of_mutant(mutant: Mutant) -> Self {
         let small = Self { mutant: Some(mutant), ..Self::small() };
         match mutant {
@@ -62,6 +63,7 @@ impl Scope {
             Mutant::OwnWriteInvisible => Self { claims: 1, ..small },
             Mutant::AdoptWithoutLock => Self { crashes: 1, claim_deletes: 1, ..small },
             Mutant::AbandonOnConflict => Self { claims: 1, crashes: 1, ..small },
+            _ => Self { claims: 1, crashes: 1, lost_answers: 1, ..small },
         }
     }
 

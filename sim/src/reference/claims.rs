@@ -88,6 +88,9 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if recorded.is_some_and(|recorded| recorded != name) {
         return Some(format!("has sandbox {name} and records {recorded:?}"));
     }
+    if sandbox.meta.label(names::WARM_POOL).is_some() {
+        return Some(format!("has {name}, which a pool's selector matches"));
+    }
     let uid = claim.meta.uid.to_string();
     if sandbox.pod.labels.get(names::CLAIM_UID).is_none_or(|told| **told != *uid) {
         return Some(format!("has {name}, whose Pods are not told who has them"));

@@ -17,7 +17,8 @@ pub fn difference(store: &Store) -> Option<String> {
 }
 
 fn lack(pool: &Pool, store: &Store) -> Option<String> {
-    let want = pool.replicas;
+    // Without a template there is nothing to make members from.
+    let want = if template_of(pool, store).is_some() { pool.replicas } else { 0 };
     let members: Vec<&Sandbox> =
         store.owned_by(Kind::Sandbox, pool.meta.uid).filter_map(Object::as_sandbox).collect();
     let ready = members.iter().filter(|member| is_ready(member)).count();
