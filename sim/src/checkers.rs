@@ -36,7 +36,6 @@ mod truthful_ready;
 mod wishes_granted;
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
@@ -149,18 +148,15 @@ pub struct Violation {
 }
 
 /// Several checkers at work, and how often each had something to judge.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Checkers {
-    /// Shared with copies until one remembers something else.
-    list: Vec<(Arc<dyn Checker>, u64)>,
+    list: Vec<(Box<dyn Checker>, u64)>,
 }
 
-/// Returns a checker for a change, apart from those that share it.
-fn writable(checker: &mut Arc<dyn Checker>) -> &mut dyn Checker {
-    if Arc::get_mut(checker).is_none() {
-        *checker = checker.copy().into();
+impl Clone for Checkers {
+    fn clone(&self) -> Self {
+        Self { list: self.list.iter().map(|(checker, count)| (checker.copy(), *count)).collect() }
     }
-    Arc::get_mut(checker).unwrap_or_else(|| unreachable!("nobody else has the copy"))
 }
 
 impl Checkers {
@@ -199,10 +195,10 @@ impl Checkers {
     }
 
     /// Returns the checkers of a search: those that look at one occasion only, and those that remember, which are part
-    /// of a situation.
+    /// of a situation, each for itself, so that a copy of one does not copy the others.
     ///
     /// A search knows by itself whether anybody does anything in the end, so the checker of silence is not among them.
-    pub fn of_search() -> (Self, Self) {
+    pub fn of_search() -> (Self, Vec<Self>) {
         let forgetful = Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
@@ -213,7 +209,7 @@ impl Checkers {
             Box::new(pools_full::PoolsFull),
             Box::new(nothing_left::NothingLeft),
         ]);
-        let remembering = Self::new(vec![
+        let remembering: Vec<Box<dyn Checker>> = vec![
             Box::new(in_use_kept::InUseKept::default()),
             Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
@@ -221,8 +217,8 @@ impl Checkers {
             Box::new(population::Population::exact()),
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
-        ]);
-        (forgetful, remembering)
+        ];
+        (forgetful, remembering.into_iter().map(|checker| Self::new(vec![checker])).collect())
     }
 
     /// Returns the set with the checker of form, that writes carry preconditions: see [`Checkers::all`].
@@ -276,13 +272,13 @@ impl Checkers {
 
     /// Returns a set with these checkers.
     pub fn new(list: Vec<Box<dyn Checker>>) -> Self {
-        Self { list: list.into_iter().map(|checker| (checker.into(), 0)).collect() }
+        Self { list: list.into_iter().map(|checker| (checker, 0)).collect() }
     }
 
     /// Returns the set with one more.
     #[must_use]
     pub fn and(mut self, checker: Box<dyn Checker>) -> Self {
-        self.list.push((checker.into(), 0));
+        self.list.push((checker, 0));
         self
     }
 
@@ -291,6 +287,12 @@ impl Checkers {
     pub fn only(mut self, names: &[&str]) -> Self {
         self.list.retain(|(checker, _)| names.contains(&checker.property().name));
         self
+    }
+
+    /// Returns whether a fact matters to any of them.
+    pub fn heed(&self, fact: &Fact) -> bool {
+        let Fact::Committed(commit) = fact else { return true };
+        self.list.iter().any(|(checker, _)| checker.heeds(commit))
     }
 
     /// Shows a fact to every checker.
@@ -313,7 +315,7 @@ impl Checkers {
             | Fact::Deposed { .. }
             | Fact::Crashed { .. }
             | Fact::Ran(_) => {
-                self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_fact(fact));
+                self.list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
                 Ok(())
             }
         }
@@ -321,12 +323,12 @@ impl Checkers {
 
     /// Tells every checker what the time is.
     pub fn on_clock(&mut self, at: Mono) {
-        self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_clock(at));
+        self.list.iter_mut().for_each(|(checker, _)| checker.on_clock(at));
     }
 
     /// Tells every checker that a stage begins.
     pub fn on_stage(&mut self, stage: Stage) {
-        self.list.iter_mut().for_each(|(checker, _)| writable(checker).on_stage(stage));
+        self.list.iter_mut().for_each(|(checker, _)| checker.on_stage(stage));
     }
 
     /// Judges the store when everything should be done.
@@ -351,7 +353,7 @@ impl Checkers {
             if !heeds(&**checker) {
                 continue;
             }
-            match judge(writable(checker)) {
+            match judge(&mut **checker) {
                 Judgement::Silent => {}
                 Judgement::Holds => *count += 1,
                 Judgement::Broken(what) => return Err(Violation { property: checker.property(), what }),
