@@ -441,6 +441,10 @@ impl State {
         }
         self.realign(kind, uid);
         self.touch_neighbours(kind, uid);
+        // Its pool passes over a member that is being written.
+        if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
+            self.touch_owner(&sandbox);
+        }
     }
 
     /// Counts the creates that may still make a member of this pool.

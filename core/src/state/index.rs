@@ -311,7 +311,7 @@ impl State {
         let Some(entry) = self.sandboxes.get(&uid) else { return };
         let sandbox = entry.sandbox.clone();
         self.touch(Kind::Sandbox, uid);
-        self.touch_owner(&sandbox);
+        self.touch_claim_of(&sandbox);
         self.stand_anew(&sandbox);
     }
 
@@ -457,8 +457,10 @@ impl State {
         {
             members.remove(&before, order.clone());
             self.drop_members(before.pool);
+            self.touch(Kind::Pool, before.pool);
         }
         if let Some(standing) = standing {
+            self.touch(Kind::Pool, standing.pool);
             self.members.get_or_default(standing.pool).add(&standing, order);
         }
     }

@@ -61,8 +61,8 @@ impl State {
         }
         match kind {
             Kind::Claim => {
-                if let Some(entry) = self.claims.get(&uid) {
-                    let pool = entry.claim.meta.key.sibling(entry.claim.pool.clone());
+                // Of a claim that does not wait, its pool asks nothing.
+                if let Some(pool) = self.claims.get(&uid).and_then(|entry| entry.place.queue()).cloned() {
                     self.touch_name(Kind::Pool, &pool);
                 }
             }
@@ -81,7 +81,7 @@ impl State {
             }
             Kind::Sandbox => {
                 if let Some(entry) = self.sandboxes.get(&uid) {
-                    self.touched.extend(owner(&entry.sandbox));
+                    self.touched.extend(claim(&entry.sandbox));
                     let key = entry.sandbox.meta.key.clone();
                     self.touch_referrers(Kind::Sandbox, &key);
                 }
@@ -124,6 +124,10 @@ impl State {
         self.touched.extend(owner(sandbox));
     }
 
+    pub(super) fn touch_claim_of(&mut self, sandbox: &Sandbox) {
+        self.touched.extend(claim(sandbox));
+    }
+
     /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
     pub(crate) fn touch_name_wanters(&mut self, kind: Kind, key: &Key) {
         match kind {
@@ -163,11 +167,11 @@ impl State {
     /// Touches a sandbox, and those who read what its Pod is like.
     fn touch_sandbox(&mut self, uid: Uid) {
         let Some(entry) = self.sandboxes.get(&uid) else { return };
-        let owner = owner(&entry.sandbox);
+        let is_member = entry.sandbox.meta.owner_of_kind(Kind::Pool).is_some();
         let key = entry.sandbox.meta.key.clone();
-        self.touched.extend(owner);
+        self.touched.extend(claim(&entry.sandbox));
         self.touch(Kind::Sandbox, uid);
-        if owner.is_some_and(|(kind, _)| kind == Kind::Pool) {
+        if is_member {
             // Whether a member that was recorded changes hands depends on its Pod.
             self.touch_referrers(Kind::Sandbox, &key);
         }
@@ -252,6 +256,11 @@ impl State {
             Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
+}
+
+/// Returns the claim that owns a sandbox. A pool asks where its members stand, and is touched when that changes.
+fn claim(sandbox: &Sandbox) -> Option<(Kind, Uid)> {
+    sandbox.meta.owner_of_kind(Kind::Claim).map(|uid| (Kind::Claim, uid))
 }
 
 /// Returns the claim or the pool that owns a sandbox.
