@@ -159,7 +159,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept::default()),
+            Box::new(in_use_kept::InUseKept),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod::default()),
@@ -204,7 +204,7 @@ impl Checkers {
             Box::new(nothing_left::NothingLeft),
         ]);
         let remembering = Self::new(vec![
-            Box::new(in_use_kept::InUseKept::default()),
+            Box::new(in_use_kept::InUseKept),
             Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(identity_kept::IdentityKept::default()),
