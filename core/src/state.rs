@@ -594,7 +594,7 @@ impl State {
             if let Some(entry) = self.claims.get_mut(&uid) {
                 entry.promised = None;
             }
-            self.realign(kind, uid);
+            self.hold_changed(kind, uid);
         }
     }
 

@@ -307,13 +307,6 @@ impl<'a> View<'a> {
         self.state.members.get(&pool).map(|members| &**members)
     }
 
-    /// Returns every sandbox that a pool owns, whoever has recorded it.
-    pub(crate) fn members_of(&self, pool: Uid) -> impl Iterator<Item = &'a Sandbox> + use<'a> {
-        let state = self.state;
-        let members = state.children(pool);
-        members.filter_map(|uid| state.sandboxes.get(&uid)).map(|entry| &*entry.sandbox)
-    }
-
     /// Returns the name for the next member.
     pub(crate) fn next_member_name(&self, pool: &Pool) -> Key {
         let name = names::member_name(pool.meta.uid, &pool.meta.key.name, self.term, self.names_given);

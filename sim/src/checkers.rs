@@ -165,7 +165,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept::default()),
+            Box::new(in_use_kept::InUseKept),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod::default()),
@@ -202,6 +202,7 @@ impl Checkers {
         let forgetful = Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
+            Box::new(in_use_kept::InUseKept),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),
@@ -210,7 +211,6 @@ impl Checkers {
             Box::new(nothing_left::NothingLeft),
         ]);
         let remembering: Vec<Box<dyn Checker>> = vec![
-            Box::new(in_use_kept::InUseKept::default()),
             Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(identity_kept::IdentityKept::default()),

@@ -168,7 +168,8 @@ impl Machine {
                 }
             }
         }
-        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_))) {
+        // A conflict may be that of an earlier attempt: what was promised stays until somebody has looked.
+        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_) | Hold::Stale(_))) {
             self.state.promise(uid, None);
         }
         self.state.hold_changed(kind, uid);
@@ -252,6 +253,7 @@ impl Machine {
             // The server refused our version and shows the same one: it was busy, not newer. Decide again.
             Some((uid, version)) if uid == holder && version == *base => {
                 self.state.ledger.holds.remove(&holder);
+                self.state.promise(holder, None);
                 self.state.hold_changed(slot.0, holder);
             }
             // It was there when we wrote, and is not there now.
