@@ -261,14 +261,13 @@ mod tests {
     #[test]
     fn a_pod_on_its_way_is_told_step_by_step() {
         let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
-        check_status("sandbox s1 nopod", &[NOT_SUSPENDED, &not_ready("Pod does not exist".into())]);
-        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod exists with phase: Pending".into()), SELECTOR];
+        check_status("sandbox s1 nopod", &[NOT_SUSPENDED, &not_ready("Pod does not exist")]);
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod exists with phase: Pending"), SELECTOR];
         check_status("sandbox s1 starting", &told);
-        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Running but not Ready".into()), PLACE];
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Running but not Ready"), PLACE];
         check_status("sandbox s1 reachable", &told);
         let place = "node agents.x-k8s.io/sandbox-name-hash=0851b8c9";
-        let told =
-            [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Ready but has no podIPs yet".into()), place];
+        let told = [NOT_SUSPENDED, UNREPORTED, &not_ready("Pod is Ready but has no podIPs yet"), place];
         check_status("sandbox s1 ready untold noaddress", &told);
         let ready = "Ready=True DependenciesReady: Pod is Ready";
         check_status("sandbox s1 ready untold", &[NOT_SUSPENDED, UNREPORTED, ready, PLACE]);
@@ -431,12 +430,12 @@ mod tests {
     #[test]
     fn a_service_is_told_where_there_is_or_should_be_one() {
         let not_ready = |message: &str| format!("Ready=False DependenciesNotReady: {message}");
-        let lacks = not_ready("Pod does not exist; Service does not exist".into());
+        let lacks = not_ready("Pod does not exist; Service does not exist");
         check_status("sandbox s1 nopod service=true", &[NOT_SUSPENDED, &lacks]);
         let place = "s1 s1.ns.svc.cluster.local";
-        let exists = not_ready("Pod does not exist; Service Exists".into());
+        let exists = not_ready("Pod does not exist; Service Exists");
         check_status("sandbox s1 nopod\nservice s1 of=s1", &[NOT_SUSPENDED, &exists, place]);
-        let lacks = not_ready("Pod is Ready; Service does not exist".into());
+        let lacks = not_ready("Pod is Ready; Service does not exist");
         check_status("sandbox s1 ready untold service=true", &[NOT_SUSPENDED, UNREPORTED, &lacks, PLACE]);
         let ready = "Ready=True DependenciesReady: Pod is Ready; Service Exists";
         let place = format!("{PLACE} s1 s1.ns.svc.cluster.local");

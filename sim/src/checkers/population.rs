@@ -96,7 +96,12 @@ impl Checker for Population {
         match commit.object().kind() {
             Kind::Pool => commit.changes(|pool| as_pool(Some(pool)).map(|pool| pool.replicas)),
             Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
-            _ => false,
+            Kind::Claim
+            | Kind::Pod
+            | Kind::Template
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => false,
         }
     }
 

@@ -36,7 +36,12 @@ impl Checker for RecordedFirst {
         match commit.object().kind() {
             Kind::Claim => commit.changes(|claim| record(claim.meta()).cloned()),
             Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
-            _ => false,
+            Kind::Pool
+            | Kind::Pod
+            | Kind::Template
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => false,
         }
     }
 
