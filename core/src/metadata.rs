@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::id::Text;
 use crate::names;
@@ -13,12 +14,12 @@ const RESTRICTED: [&str; 3] = ["kubernetes.io", "k8s.io", "agents.x-k8s.io"];
 /// The domain of labels that is allowed where the operator names none (PMD-003).
 const DEFAULT_DOMAIN: &str = "sandbox.users.io";
 
-/// Most characters of the name in a key, and of a label's value.
+/// Most bytes of the name in a key, and of a label's value.
 ///
-/// Source: `k8s.io/apimachinery/pkg/util/validation`.
+/// Source: `k8s.io/apimachinery/pkg/api/validate/content`, as are the words below in which it is told.
 const PART_MAX: usize = 63;
 
-/// Most characters of the domain in a key. Source: likewise.
+/// Most bytes of the domain in a key. Source: likewise.
 const DOMAIN_MAX: usize = 253;
 
 /// Returns what is wrong with the metadata that a claim asks for (PMD-001 to PMD-004).
@@ -82,8 +83,8 @@ fn label_fault(key: &str, value: &str, domains: &[Text]) -> Option<String> {
     if !is_allowed {
         return Some(format!("label domain {domain:?} is not in the allowlist"));
     }
-    let fault = if value.is_empty() { None } else { part_fault(value) };
-    fault.map(|fault| format!("invalid label value: {value:?} does not match allowed pattern: {fault}"))
+    value_fault(value)
+        .map(|fault| format!("invalid label value: {value:?} does not match allowed pattern: {fault}"))
 }
 
 fn annotation_fault(key: &str) -> Option<String> {
@@ -101,39 +102,85 @@ fn is_within(domain: &str, parent: &str) -> bool {
     domain.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
-/// Returns why a key is no qualified name.
-fn key_fault(key: &str) -> Option<&'static str> {
+/// Returns why a key is no qualified name, in the API server's words, which the original takes from the same library.
+fn key_fault(key: &str) -> Option<String> {
+    let not_a_name = || pattern(NAME, NAME_PATTERN, ["MyName", "my.name", "123-abc"]);
     let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    if name.contains('/') {
+        let prefix = "with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+        return Some(format!("a valid label key {} {prefix}", not_a_name()));
+    }
+    let mut faults = domain.map_or_else(Vec::new, domain_faults);
     if name.is_empty() {
-        return Some("name part must be non-empty");
+        faults.push("name part must be non-empty".into());
+    } else if name.len() > PART_MAX {
+        faults.push(format!("name part must be no more than {PART_MAX} bytes"));
     }
-    let is_label = |label: &str| {
-        let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let ends = label.bytes().next().zip(label.bytes().next_back());
-        ends.is_some_and(|(first, last)| is_inner(first) && is_inner(last))
-            && label.bytes().all(|byte| is_inner(byte) || byte == b'-')
-    };
-    match domain {
-        Some("") => Some("prefix part must be non-empty"),
-        Some(domain) if domain.len() > DOMAIN_MAX => Some("prefix part must be no more than 253 characters"),
-        Some(domain) if !domain.split('.').all(is_label) => {
-            Some("prefix part must be a DNS subdomain in lower case, such as 'example.com'")
-        }
-        Some(_) | None => part_fault(name),
+    if !is_part(name) {
+        faults.push(format!("name part {}", not_a_name()));
     }
+    joined(&faults)
 }
 
-fn part_fault(part: &str) -> Option<&'static str> {
-    let is_inner = |byte: u8| byte.is_ascii_alphanumeric();
-    let ends = part.bytes().next().zip(part.bytes().next_back());
-    if part.len() > PART_MAX {
-        return Some("must be no more than 63 characters");
+/// Returns why what comes before the slash of a key is no domain.
+fn domain_faults(domain: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if domain.is_empty() {
+        faults.push("prefix part must be non-empty".into());
+        return faults;
     }
-    let is_valid = ends.is_some_and(|(first, last)| is_inner(first) && is_inner(last))
-        && part.bytes().all(|byte| is_inner(byte) || matches!(byte, b'-' | b'_' | b'.'));
-    (!is_valid).then_some(
-        "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
-    )
+    if domain.len() > DOMAIN_MAX {
+        faults.push(format!("prefix part must be no more than {DOMAIN_MAX} bytes"));
+    }
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_label = |label: &str| begins_and_ends(label, is_inner, |byte| byte == b'-');
+    if !domain.split('.').all(is_label) {
+        let what = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
+        let one = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+        let why = pattern(what, &format!("{one}(\\.{one})*"), ["example.com"]);
+        faults.push(format!("prefix part {why}"));
+    }
+    faults
+}
+
+/// Returns why a label cannot have a value, likewise.
+fn value_fault(value: &str) -> Option<String> {
+    let mut faults = Vec::new();
+    if value.len() > PART_MAX {
+        faults.push(format!("must be no more than {PART_MAX} bytes"));
+    }
+    if !value.is_empty() && !is_part(value) {
+        let what = format!("a valid label must be an empty string or {}", NAME.trim_start_matches("must "));
+        faults.push(pattern(&what, &format!("({NAME_PATTERN})?"), ["MyValue", "my_value", "12345"]));
+    }
+    joined(&faults)
+}
+
+const NAME: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character";
+
+/// What is told of [`is_part`], as a regular expression.
+const NAME_PATTERN: &str = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]";
+
+/// Says that a pattern is not met, with examples of what would meet it.
+fn pattern<const N: usize>(what: &str, regex: &str, examples: [&str; N]) -> String {
+    let examples = examples.map(|example| format!("'{example}', ")).join(" or ");
+    format!("{what} (e.g. {examples}regex used for validation is '{regex}')")
+}
+
+fn joined(faults: &[String]) -> Option<String> {
+    (!faults.is_empty()).then(|| faults.join("; "))
+}
+
+/// Returns whether a text could be the name in a key, or a label's value, but for its length.
+fn is_part(part: &str) -> bool {
+    begins_and_ends(part, |byte| byte.is_ascii_alphanumeric(), |byte| matches!(byte, b'-' | b'_' | b'.'))
+}
+
+/// Returns whether a text begins and ends with an inner byte and has only inner and joining bytes.
+fn begins_and_ends(text: &str, is_inner: impl Fn(u8) -> bool, is_joint: impl Fn(u8) -> bool) -> bool {
+    let ends = text.bytes().next().zip(text.bytes().next_back());
+    ends.is_some_and(|(first, last)| is_inner(first) && is_inner(last))
+        && text.bytes().all(|byte| is_inner(byte) || is_joint(byte))
 }
 
 #[cfg(test)]
@@ -193,6 +240,38 @@ mod tests {
             assert!(label(key, "a").unwrap().contains("invalid label key"), "{key}");
             assert!(annotation(key).unwrap().contains("invalid annotation key"), "{key}");
         }
+    }
+
+    /// ACC-018, ACC-020; PMD-002: a user who searches for the message finds what others have said about it.
+    #[test]
+    fn what_the_server_would_not_take_is_told_in_its_words() {
+        let name = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
+        let said = [
+            ("a b", format!("name part {name}")),
+            ("x/", format!("name part must be non-empty; name part {name}")),
+            ("/x", "prefix part must be non-empty".into()),
+            (
+                "a/b/c",
+                format!("a valid label key {name} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"),
+            ),
+            (
+                "A/x",
+                "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')".into(),
+            ),
+        ];
+        for (key, why) in said {
+            let told =
+                format!("failed to validate annotation {key:?}: invalid annotation key: {key:?}: {why}");
+            assert_eq!(annotation(key), Some(told));
+        }
+        let value = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+        let told = label("sandbox.users.io/x", "-").unwrap();
+        assert!(
+            told.ends_with(&format!("invalid label value: \"-\" does not match allowed pattern: {value}")),
+            "{told}"
+        );
+        let long = label("sandbox.users.io/x", &"x".repeat(64)).unwrap();
+        assert!(long.ends_with("does not match allowed pattern: must be no more than 63 bytes"), "{long}");
     }
 
     /// PMD-004.

@@ -311,13 +311,16 @@ impl fmt::Display for Branch {
 /// Writes on a claim which sandbox it will get, before anything else happens to either (ADP-020); and, unless that is
 /// switched off, when it was first seen (KEY-014, CFG-010, DEF-031).
 fn record(view: &View<'_>, entry: &ClaimEntry, intent: Intent, sandbox: Text) -> Verdict {
-    let meta = &entry.claim.meta;
+    patch(intent, Kind::Claim, &entry.claim.meta, Part::Main, record_changes(view, entry, sandbox))
+}
+
+fn record_changes(view: &View<'_>, entry: &ClaimEntry, sandbox: Text) -> Vec<Change> {
     let mut changes = Vec::from([Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox))]);
-    if view.config.claim_annotations && meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
+    if view.config.claim_annotations && entry.claim.meta.annotation(names::FIRST_OBSERVED_AT).is_none() {
         let seen = entry.seen.wall.rfc3339_micros().into();
         changes.push(Change::Annotation(names::FIRST_OBSERVED_AT.into(), Some(seen)));
     }
-    patch(intent, Kind::Claim, meta, Part::Main, changes)
+    changes
 }
 
 /// What only the mutant `transfer-first` does: a member changes hands before anything is recorded.

@@ -120,6 +120,26 @@ fn a_record_is_a_locked_patch_and_says_when_the_claim_was_first_seen() {
     );
 }
 
+/// RES-015, KEY-013, KEY-014, CLM-005: it is a record like any other.
+#[test]
+fn the_record_of_an_older_release_is_moved_and_says_when_the_claim_was_first_seen() {
+    let mut claim = claim("no-record");
+    claim["metadata"]["labels"] = json!({ "agents.x-k8s.io/sandbox-name": "pool-abc" });
+    let patch = body(&[template(), pool(1), claim, member(), pod()], Intent::RecordAssignment);
+    assert_eq!(
+        patch["metadata"],
+        json!({
+            "uid": CLAIM_UID,
+            "resourceVersion": "9",
+            "labels": { "agents.x-k8s.io/sandbox-name": null },
+            "annotations": {
+                "agents.x-k8s.io/sandbox-name": "pool-abc",
+                "agents.x-k8s.io/controller-first-observed-at": "2026-01-01T00:01:40.250000Z",
+            },
+        })
+    );
+}
+
 /// CON-044.
 /// DEF-031, CFG-010: the original's flag keeps out one write, and the record makes the same note.
 #[test]

@@ -357,9 +357,9 @@ impl Machine {
         if !self.config.claim_events || self.state.notices.len() >= NOTICES_MAX {
             return;
         }
-        let (claim, uid) = (purpose.subject, object.map_or(purpose.subject, Object::uid));
-        let version = object.map_or(0, |object| object.version().0);
-        let suffix = names::mix(claim.bits() as u64, uid.bits() as u64, version ^ purpose.intent as u64);
+        let claim = purpose.subject;
+        let (uid, version) = object.map_or((claim, Version(0)), |object| (object.uid(), object.version()));
+        let suffix = notice_suffix(claim, uid, version, purpose.intent);
         self.state.notices.push_back(Notice {
             name: format!("{}.{suffix:016x}", key.name).into(),
             regarding: Target { kind: Kind::Claim, key, uid: Some(claim) },
@@ -399,6 +399,13 @@ fn is_record(purpose: &Purpose) -> bool {
     purpose.rule == Some(RuleId::AssignWaiting)
 }
 
+/// Returns what tells one Kubernetes Event about a claim from another: a name that is taken already is an Event that was
+/// told. So each part is mixed in by itself: a version and an intent, combined first, are easily those of another Event.
+fn notice_suffix(claim: Uid, object: Uid, version: Version, intent: Intent) -> u64 {
+    let what = names::mix(object.bits() as u64, version.0, intent as u64);
+    names::mix(claim.bits() as u64, what, 0)
+}
+
 /// Returns the policy by which a claim was deleted.
 fn policy(purpose: &Purpose) -> &'static str {
     let policy = match &*purpose.operation {
@@ -412,4 +419,21 @@ fn policy(purpose: &Purpose) -> &'static str {
         | Operation::Notify(_) => ClaimShutdownPolicy::Delete,
     };
     policy.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// EVT-001, EVT-002: versions follow each other closely, and so do intents.
+    #[test]
+    fn no_two_events_about_a_claim_have_the_same_name() {
+        let claim = Uid::from_bits(1);
+        let name = |version: u64, intent| notice_suffix(claim, claim, Version(version), intent);
+        for told in 1..64 {
+            for deleted in told..told + 16 {
+                assert_ne!(name(told, Intent::MarkExpired), name(deleted, Intent::DeleteClaim));
+            }
+        }
+    }
 }

@@ -1,6 +1,4 @@
-use alloc::vec::Vec;
-
-use super::{Verdict, patch};
+use super::{Verdict, patch, record_changes};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::names;
@@ -11,20 +9,19 @@ use crate::view::View;
 /// Writes the record of an older release the way this one reads it: a label becomes an annotation, which holds longer names.
 ///
 /// Reads: the claim.
-/// Emits: [`Intent::RecordAssignment`], with the sandbox that the label names.
+/// Emits: [`Intent::RecordAssignment`], with the sandbox that the label names; with when the claim was first seen, as any
+/// record.
 /// Never: over a record that is there.
-/// Source: RES-002, RES-015, KEY-013; INV-33.
+/// Source: RES-002, RES-015, KEY-013, KEY-014; INV-33.
 pub(super) fn migrate_record(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
-    let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
-    let meta = &claim.meta;
+    let Some(entry) = view.claim(claim) else { return Verdict::Quiet };
+    let meta = &entry.claim.meta;
     let Some(name) = meta.label(names::LEGACY_SANDBOX_NAME) else { return Verdict::Quiet };
     if meta.annotation(names::SANDBOX_NAME).is_some() || meta.terminating || view.is_held(meta.uid) {
         return Verdict::Quiet;
     }
-    let changes = Vec::from([
-        Change::Annotation(names::SANDBOX_NAME.into(), Some(name.clone())),
-        Change::Label(names::LEGACY_SANDBOX_NAME.into(), None),
-    ]);
+    let mut changes = record_changes(view, entry, name.clone());
+    changes.push(Change::Label(names::LEGACY_SANDBOX_NAME.into(), None));
     patch(Intent::RecordAssignment, Kind::Claim, meta, Part::Main, changes)
 }
 
