@@ -4,6 +4,7 @@
 //! becomes the object's version and a line in its kind's history, from which watches are fed. What is
 //! modelled, and each point has a test below: names and identities, preconditions, generations, the two
 //! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, admission, quota, field managers.
+//! `tests/tests/apicheck.rs` asks it and a real server the same; docs/api-server-model.md says where they differ.
 
 mod numbering;
 
@@ -204,14 +205,19 @@ impl ApiServer {
         let meta = object.meta_mut();
         meta.uid = uid;
         meta.created = now.whole_seconds();
-        meta.generation = 1;
+        meta.generation = i64::from(counts_generations(draft.kind()));
         meta.terminating = false;
         let commit = self.write(None, object, by);
         (Outcome::Done(commit.object().clone()), Some(commit))
     }
 
     fn patch(&mut self, patch: &Patch, by: Writer) -> (Outcome, Option<Commit>) {
-        let old = match self.check(&patch.target, patch.version) {
+        let mut target = patch.target.clone();
+        if patch.part == Part::Status {
+            // The server puts the stored metadata in the place of the patch's, whose uid nobody looks at any more.
+            target.uid = None;
+        }
+        let old = match self.check(&target, patch.version) {
             Ok(object) => object.clone(),
             Err(outcome) => return (outcome, None),
         };
@@ -227,7 +233,7 @@ impl ApiServer {
                 .iter()
                 .filter(|change| change.is_spec())
                 .for_each(|change| change.apply(&mut object));
-            if object != before {
+            if object != before && counts_generations(object.kind()) {
                 object.meta_mut().generation += 1;
             }
         }
@@ -250,13 +256,33 @@ impl ApiServer {
             Err(outcome) => return (outcome, None),
         };
         let commit = match propagation {
+            // A request that names no policy leaves it at the one under way.
+            Propagation::Background if old.meta().terminating => None,
             Propagation::Background => self.delete_now(target.kind, &target.key, by),
             Propagation::Foreground => self.update(target.kind, &target.key, by, terminate),
         };
         match commit {
             None => (Outcome::Done(old), None),
-            Some(commit) => (commit.new.clone().map_or(Outcome::Accepted, Outcome::Done), Some(commit)),
+            Some(commit) => {
+                let left = commit.new.clone().or_else(|| self.last_words(target.kind));
+                (left.map_or(Outcome::Accepted, Outcome::Done), Some(commit))
+            }
         }
+    }
+
+    /// Returns what the answer to a delete shows of the object that was just removed; of most kinds nothing.
+    ///
+    /// Source: `ReturnDeletedObject` in the registries of Pods and Services.
+    fn last_words(&self, kind: Kind) -> Option<Object> {
+        if !matches!(kind, Kind::Pod | Kind::Service) {
+            return None;
+        }
+        let (_, Seen::Deleted(gone)) = self.histories[kind.index()].changes.back()? else { return None };
+        let mut gone = gone.clone();
+        if kind == Kind::Pod {
+            terminate(&mut gone);
+        }
+        Some(gone)
     }
 
     /// Deletes whatever holds a name: a Pod that runs is terminating first, everything else goes at once.
@@ -265,7 +291,7 @@ impl ApiServer {
         if !ends_gracefully(old) {
             return self.remove(kind, key, by);
         }
-        self.update(kind, key, by, |object| object.meta_mut().terminating = true)
+        self.update(kind, key, by, terminate)
     }
 
     /// Finds the object that a request names, or returns what the server says instead.
@@ -367,9 +393,17 @@ pub const fn uid_of_serial(serial: u64) -> Uid {
     Uid::from_bits(0x0000_0000_0000_4000_8000_0000_0000_0000 | serial as u128)
 }
 
-/// Marks an object that is there until what it owns is gone.
-fn terminate(object: &mut Object) {
-    object.meta_mut().terminating = true;
+/// Marks an object that is there until somebody has done what is left to do: the end counts as a change of the spec.
+pub(crate) fn terminate(object: &mut Object) {
+    let counts = counts_generations(object.kind());
+    let meta = object.meta_mut();
+    meta.generation += i64::from(counts && !meta.terminating);
+    meta.terminating = true;
+}
+
+/// Returns whether the server counts the states of the spec in `metadata.generation`.
+const fn counts_generations(kind: Kind) -> bool {
+    !matches!(kind, Kind::Service | Kind::VolumeClaim)
 }
 
 /// A create sets no status, except on Pods, whose first status the server writes itself.
@@ -409,12 +443,12 @@ const fn part_of(change: &Change) -> Part {
 fn ends_gracefully(object: &Object) -> bool {
     match object {
         Object::Pod(pod) => !pod.node.is_empty() && !pod.phase.is_terminal(),
+        Object::VolumeClaim(_) => true,
         Object::Claim(_)
         | Object::Pool(_)
         | Object::Template(_)
         | Object::Sandbox(_)
         | Object::Service(_)
-        | Object::VolumeClaim(_)
         | Object::NetworkPolicy(_) => false,
     }
 }

@@ -9,7 +9,7 @@ use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
 
-use crate::api_server::{ApiServer, Commit, Writer};
+use crate::api_server::{ApiServer, Commit, Writer, terminate};
 use crate::step::{PodStep, Step};
 use crate::store::Store;
 
@@ -40,6 +40,8 @@ pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
         (Kind::Sandbox | Kind::Claim, true) => {
             OWNED.iter().all(|kind| store.owned_by(*kind, object.uid()).next().is_none())
         }
+        // The controller that protects volumes in use lets it go.
+        (Kind::VolumeClaim, true) => true,
         (_, true) => false,
         (_, false) => store.is_orphan(object) || has_terminating_owner(store, object),
     }
@@ -156,7 +158,7 @@ pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Co
     }
     if kind == Kind::Sandbox && has_terminating_owner(server.store(), object) {
         // What blocks the end of its owner goes in the foreground, too.
-        return server.update(kind, &key, Writer::Collector, |object| object.meta_mut().terminating = true);
+        return server.update(kind, &key, Writer::Collector, terminate);
     }
     server.delete_now(kind, &key, Writer::Collector)
 }

@@ -7,7 +7,7 @@ use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
-use crate::api_server::{Commit, Writer};
+use crate::api_server::{Commit, Writer, terminate};
 use crate::controller::Controller;
 use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
@@ -109,9 +109,7 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             let all = world.server.store().list(Kind::Sandbox);
             let place = (*number as usize).checked_rem(all.len())?;
             let key = all[place].key().clone();
-            world
-                .server
-                .update(Kind::Sandbox, &key, Writer::User, |object| object.meta_mut().terminating = true)
+            world.server.update(Kind::Sandbox, &key, Writer::User, terminate)
         }
         Act::ResumeOwned | Act::Leave(..) => None,
         Act::Spoil(kind, number) => {

@@ -42,6 +42,8 @@ const PORT_TRIES_MAX: u32 = 3;
 pub struct Options {
     /// Nodes that kwok plays; each takes 990 Pods.
     pub nodes: u32,
+    /// Whether anybody but the API server acts: the garbage collector, the scheduler, the nodes.
+    pub actors: bool,
     /// Whether the API server records each request, see [`ControlPlane::audit_log`].
     pub audit: bool,
     /// The folder with the CRDs to install.
@@ -67,6 +69,7 @@ impl Options {
     pub fn for_tests() -> Self {
         Self {
             nodes: 4,
+            actors: true,
             audit: false,
             crds: repository().join("adapter-kube/crds"),
             port: None,
@@ -305,8 +308,10 @@ impl ControlPlane {
         plane.wait_until_ready(port)?;
         run(plane.kubectl().args(["apply", "--server-side", "--filename"]).arg(&options.crds), "")?;
         plane.wait_for("Established", "crd")?;
-        plane.start_controllers(assets)?;
-        plane.start_nodes(assets, options.nodes)?;
+        if options.actors {
+            plane.start_controllers(assets)?;
+            plane.start_nodes(assets, options.nodes)?;
+        }
         if let Some(processes) = &mut plane.processes {
             processes.finish_start()?;
         }

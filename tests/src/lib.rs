@@ -10,6 +10,7 @@
 //! so that it runs where the programs are at hand and says how to get them where they are not. It then works in a
 //! namespace of its own, see [`cluster::Namespace`].
 
+pub mod apicheck;
 pub mod cluster;
 pub mod control_plane;
 pub mod controller;

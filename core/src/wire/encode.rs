@@ -68,7 +68,9 @@ fn meta(meta: &Meta) -> Value {
     if meta.uid != Uid::UNSET {
         body.insert("uid".into(), meta.uid.to_string().into());
         body.insert("resourceVersion".into(), meta.version.to_string().into());
-        body.insert("generation".into(), meta.generation.into());
+        if meta.generation != 0 {
+            body.insert("generation".into(), meta.generation.into());
+        }
         body.insert("creationTimestamp".into(), meta.created.rfc3339().into());
     }
     if meta.terminating {

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::action::Notice;
 use agent_sandbox_core::id::Text;
-use agent_sandbox_core::object::{Meta, Pod, Sandbox};
+use agent_sandbox_core::object::{Json, Meta, Pod, Sandbox};
 
 use super::*;
 use crate::scene;
@@ -127,6 +127,60 @@ fn only_changes_of_the_spec_count_as_generations() {
 }
 
 #[test]
+fn services_and_volume_claims_have_no_generation() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::part(Kind::Service, "a", None, &[]));
+    assert_eq!(object.meta().generation, 0);
+    let merge = Change::Spec(Json::from(&serde_json::json!({ "selector": null })));
+    let changed = done(handle(&mut server, &patch(&object, None, Part::Main, vec![merge])));
+    assert!(changed.version() > object.version() && changed.meta().generation == 0);
+}
+
+#[test]
+fn a_patch_of_the_status_is_locked_to_the_version_alone() {
+    let mut server = ApiServer::default();
+    let mut other = created(&mut server, scene::pool("p", 1));
+    other.meta_mut().uid = Uid::from_bits(99);
+    let status = || vec![Change::PoolStatus(PoolStatus { ready: 7, ..PoolStatus::default() })];
+    let old = Some(Version(99));
+    assert_eq!(handle(&mut server, &patch(&other, old, Part::Status, status())), Outcome::Conflict);
+    let known = Some(other.version());
+    assert!(matches!(handle(&mut server, &patch(&other, known, Part::Status, status())), Outcome::Done(_)));
+}
+
+#[test]
+fn the_end_counts_as_a_generation_and_begins_once() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, sandbox("s"));
+    let foreground =
+        Operation::Delete { target: target(&object), version: None, propagation: Propagation::Foreground };
+    let going = done(handle(&mut server, &foreground));
+    assert!(going.meta().terminating && going.meta().generation == 2);
+    for again in [foreground, delete(&object, None)] {
+        assert_eq!(handle(&mut server, &again), Outcome::Done(going.clone()));
+    }
+}
+
+#[test]
+fn a_volume_claim_is_terminating_until_the_cluster_lets_it_go() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::part(Kind::VolumeClaim, "a", None, &[]));
+    assert!(done(handle(&mut server, &delete(&object, None))).meta().terminating);
+    assert!(server.store().get(Kind::VolumeClaim, object.key()).is_some());
+}
+
+#[test]
+fn a_delete_shows_the_last_of_a_service_and_of_a_pod() {
+    let mut server = ApiServer::default();
+    for (kind, is_marked) in [(Kind::Service, false), (Kind::Pod, true)] {
+        let object = created(&mut server, scene::part(kind, "a", None, &[]));
+        let last = done(handle(&mut server, &delete(&object, None)));
+        assert!(last.version() > object.version() && last.meta().terminating == is_marked);
+        assert!(server.store().get(kind, object.key()).is_none());
+    }
+}
+
+#[test]
 fn a_delete_names_the_state_that_it_means() {
     let mut server = ApiServer::default();
     let object = created(&mut server, scene::claim("a", "p"));
@@ -139,7 +193,8 @@ fn a_delete_names_the_state_that_it_means() {
 fn a_pod_that_was_never_scheduled_goes_at_once() {
     let mut server = ApiServer::default();
     let object = created(&mut server, pod("a"));
-    assert_eq!(handle(&mut server, &delete(&object, None)), Outcome::Accepted);
+    assert!(matches!(handle(&mut server, &delete(&object, None)), Outcome::Done(_)));
+    assert!(server.store().get(Kind::Pod, object.key()).is_none());
 }
 
 #[test]

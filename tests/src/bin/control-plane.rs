@@ -74,8 +74,14 @@ fn main() -> ExitCode {
 
 fn up(dir: PathBuf, port: Option<u16>, nodes: u32, audit: bool, crds: Option<PathBuf>) -> Result<(), Error> {
     let crds = crds.unwrap_or_else(|| Options::for_tests().crds);
-    let plane =
-        ControlPlane::start(&Options { nodes, audit, crds, port, lifetime: Lifetime::UntilDown(dir) })?;
+    let plane = ControlPlane::start(&Options {
+        nodes,
+        actors: true,
+        audit,
+        crds,
+        port,
+        lifetime: Lifetime::UntilDown(dir),
+    })?;
     println!("{}", plane.kubeconfig().display());
     Ok(())
 }

@@ -1,0 +1,107 @@
+//! The simulator's API server is like the real one: both are asked the same, and answer the same.
+//!
+//! `APICHECK_SEQUENCES` says how many sequences of requests, `APICHECK_SEED` which is the first. What a run finds is told as
+//! the shortest sequence that shows it. docs/api-server-model.md has the deviations that are accepted.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::env;
+
+use agent_sandbox_controller::connect::Clients;
+use agent_sandbox_tests::apicheck::deviations::{self, Deviation};
+use agent_sandbox_tests::apicheck::{Real, Verdict, run, sequence, shrink};
+use agent_sandbox_tests::cluster::{Namespace, block_on};
+use agent_sandbox_tests::control_plane::{self, Options};
+use agent_sandbox_tests::documents;
+use tokio::task::JoinSet;
+
+/// The table.
+const DOCUMENT: &str = "docs/api-server-model.md";
+
+/// How many sequences, unless told otherwise. Source: every line of the table occurs in half as many.
+const SEQUENCES: u64 = 600;
+
+/// How many sequences run at a time. Source: enough that the server, not the test, is what is waited for.
+const AT_A_TIME: usize = 16;
+
+/// How many mismatches are told, of those that differ from each other.
+const TOLD_MAX: usize = 8;
+
+#[test]
+fn the_model_answers_as_the_real_server_does() {
+    const NAME: &str = "the_model_answers_as_the_real_server_does";
+    let Some(plane) = control_plane::require_with(NAME, &Options { actors: false, ..Options::for_tests() })
+    else {
+        return;
+    };
+    if plane.is_existing() {
+        eprintln!("skipped: {NAME}: in an existing cluster others act on what the test creates");
+        return;
+    }
+    let table = deviations::read(&documents::read(DOCUMENT));
+    let (first, count) = (number("APICHECK_SEED", 1), number("APICHECK_SEQUENCES", SEQUENCES));
+    block_on(async {
+        let namespace = Namespace::new(&plane, "apicheck").await;
+        let clients = Clients::prepare(Some(plane.kubeconfig())).await.expect("a client");
+        let real = Real { client: clients.writes, namespace: namespace.name().to_owned() };
+        let mut accepted = BTreeMap::<usize, u32>::new();
+        let mut failed = BTreeMap::new();
+        for (seed, verdict) in ask_all(&real, first..first.saturating_add(count), &table).await {
+            for (line, times) in verdict.accepted {
+                *accepted.entry(line).or_default() += times;
+            }
+            if let Some((_, found)) = verdict.mismatch {
+                let key = (found[0].kind.name(), found[0].path.clone());
+                failed.entry(key).or_insert_with(|| (Vec::new(), found[0].clone())).0.push(seed);
+            }
+        }
+        for (seeds, difference) in failed.values().take(TOLD_MAX) {
+            let seed = seeds[0];
+            let (requests, verdict) =
+                shrink(&real, sequence::draw(seed), &seed.to_string(), &table, difference).await;
+            eprintln!(
+                "seed {seed} and {} more, {} requests are enough:\n{}",
+                seeds.len() - 1,
+                requests.len(),
+                verdict.story
+            );
+            for difference in verdict.mismatch.iter().flat_map(|(_, found)| found) {
+                eprintln!("    {difference}");
+            }
+            eprintln!();
+        }
+        assert!(
+            failed.is_empty(),
+            "the model differs from the server in what {DOCUMENT} does not have: {:#?}",
+            failed.keys()
+        );
+        let idle: Vec<_> =
+            table.iter().map(|line| line.line).filter(|line| !accepted.contains_key(line)).collect();
+        assert!(
+            count < SEQUENCES || idle.is_empty(),
+            "{DOCUMENT}: nothing is like this any more: lines {idle:?}"
+        );
+    });
+}
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    env::var(variable).map_or(otherwise, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}"))
+    })
+}
+
+/// Asks both servers every sequence, some at a time, and returns what became of each, in order.
+async fn ask_all(real: &Real, seeds: std::ops::Range<u64>, table: &[Deviation]) -> BTreeMap<u64, Verdict> {
+    let mut waiting: VecDeque<u64> = seeds.collect();
+    let (mut running, mut verdicts) = (JoinSet::new(), BTreeMap::new());
+    loop {
+        while let Some(seed) = if running.len() < AT_A_TIME { waiting.pop_front() } else { None } {
+            let (real, table) = (real.clone(), table.to_vec());
+            running.spawn(async move {
+                (seed, run(&real, &sequence::draw(seed), &seed.to_string(), &table).await)
+            });
+        }
+        let Some(done) = running.join_next().await else { return verdicts };
+        let (seed, verdict) = done.expect("a sequence ends");
+        verdicts.insert(seed, verdict);
+    }
+}
