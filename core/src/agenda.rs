@@ -3,10 +3,12 @@
 //! An entry names a subject, never a decision. What to do is decided when its turn comes, from the view of that moment.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 
 use crate::id::{Key, Kind, Uid};
 use crate::rules::{RuleId, RuleSet};
 use crate::shared::Shared;
+use crate::table::Table;
 use crate::time::Mono;
 
 /// Who waits for it.
@@ -20,21 +22,36 @@ pub(crate) enum Urgency {
     Background,
 }
 
+/// A name. Few items have one, so that it does not stand in them.
+pub(crate) type Slot = Arc<(Kind, Key)>;
+
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Item {
     /// Run this rule on this object.
     Rule(RuleId, Uid),
     /// Read this name from the server: a write was refused because our view of it is old.
-    Look(Kind, Key),
+    Look(Slot),
     /// Repeat the write to this object, whose answer was lost.
     RepeatWrite(Uid),
     /// Repeat the create of this name, whose answer was lost.
-    RepeatCreate(Kind, Key),
+    RepeatCreate(Slot),
     /// Let a claim, on which nothing could be recorded, stand in its queue again.
     Unbar(Uid),
     /// Write the oldest waiting Kubernetes Event.
     Notice,
+}
+
+impl Item {
+    /// Returns the item to read a name from the server.
+    pub(crate) fn look(kind: Kind, key: Key) -> Self {
+        Self::Look((kind, key).into())
+    }
+
+    /// Returns the item to repeat the create of a name.
+    pub(crate) fn repeat_create(kind: Kind, key: Key) -> Self {
+        Self::RepeatCreate((kind, key).into())
+    }
 }
 
 /// Why a machine wants to be woken.
@@ -67,6 +84,8 @@ impl Urgency {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Agenda {
     waiting: Shared<Waiting>,
+    /// What `waiting` is when all is done, shared by all copies.
+    nothing: Shared<Waiting>,
     timers: Shared<Timers>,
     turns: u32,
 }
@@ -81,13 +100,13 @@ struct Waiting {
     /// the one that `rules` and `others` name.
     queues: [VecDeque<Turn>; 3],
     /// Shape: object → its rules that wait, by urgency. Never without any.
-    rules: BTreeMap<Uid, [RuleSet; 3]>,
+    rules: Table<Uid, [RuleSet; 3]>,
     others: BTreeMap<Item, Urgency>,
 }
 
 /// A place in a queue: some rules of one object, or something else.
-#[derive(Clone, Debug)]
-enum Turn {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
     Rules(Uid, RuleSet),
     Other(Item),
 }
@@ -95,6 +114,8 @@ enum Turn {
 #[derive(Clone, Debug, Default)]
 struct Timers {
     by_item: BTreeMap<Item, (Mono, TimeoutReason)>,
+    /// Rules that wait on any object: most never do, and every run of a rule asks.
+    rules: RuleSet,
     due: BTreeSet<(Mono, Item)>,
 }
 
@@ -126,7 +147,7 @@ impl Agenda {
     /// Adds rules of one object, or makes them more urgent.
     pub(crate) fn add_rules(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
         let waiting = &mut *self.waiting;
-        let known = waiting.rules.entry(uid).or_default();
+        let known = waiting.rules.get_or_default(uid);
         let (as_urgent, less_urgent) = known.split_at_mut(urgency as usize + 1);
         let new = as_urgent.iter().fold(rules, |new, known| new.without(*known));
         if new.is_empty() {
@@ -137,8 +158,8 @@ impl Agenda {
         waiting.queues[urgency as usize].push_back(Turn::Rules(uid, new));
     }
 
-    /// Takes the next item.
-    pub(crate) fn next(&mut self) -> Option<(Item, Urgency)> {
+    /// Takes what comes next.
+    pub(crate) fn next(&mut self) -> Option<(Turn, Urgency)> {
         if self.waiting.is_empty() {
             if self.waiting.queues.iter().any(|queue| queue.capacity() > ROOM_KEPT) {
                 self.waiting = Shared::default();
@@ -151,6 +172,17 @@ impl Agenda {
         owed.or_else(|| Urgency::ALL.into_iter().find_map(|urgency| self.waiting.take(urgency)))
     }
 
+    /// Gives rules of an object back the turn that was taken for them.
+    pub(crate) fn put_back(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
+        if rules.is_empty() {
+            return;
+        }
+        let waiting = &mut *self.waiting;
+        let known = &mut waiting.rules.get_or_default(uid)[urgency as usize];
+        *known = known.with(rules);
+        waiting.queues[urgency as usize].push_front(Turn::Rules(uid, rules));
+    }
+
     /// Notes that an action of this urgency was handed out.
     pub(crate) fn took(&mut self, urgency: Urgency) {
         self.turns = if urgency == Urgency::Background { 0 } else { self.turns.saturating_add(1) };
@@ -159,16 +191,27 @@ impl Agenda {
     /// Wakes an item at a time; replaces its earlier timer.
     pub(crate) fn arm(&mut self, item: Item, at: Mono, reason: TimeoutReason) {
         self.disarm(&item);
+        if let Item::Rule(rule, _) = item {
+            self.timers.rules = self.timers.rules.with(RuleSet::of(rule));
+        }
         self.timers.due.insert((at, item.clone()));
         self.timers.by_item.insert(item, (at, reason));
     }
 
     /// Takes an item's timer away.
     pub(crate) fn disarm(&mut self, item: &Item) {
-        if self.timers.by_item.contains_key(item)
-            && let Some((at, _)) = self.timers.by_item.remove(item)
+        let rule = if let Item::Rule(rule, _) = item { RuleSet::of(*rule) } else { RuleSet::default() };
+        if rule.without(self.timers.rules) != RuleSet::default() || !self.timers.by_item.contains_key(item) {
+            return;
+        }
+        let timers = &mut *self.timers;
+        if let Some((at, _)) = timers.by_item.remove(item) {
+            timers.due.remove(&(at, item.clone()));
+        }
+        if let Item::Rule(rule, _) = item
+            && !timers.wait_for(*rule)
         {
-            self.timers.due.remove(&(at, item.clone()));
+            timers.rules = timers.rules.without(RuleSet::of(*rule));
         }
     }
 
@@ -195,9 +238,24 @@ impl Agenda {
         Urgency::ALL.into_iter().flat_map(|urgency| self.waiting.of(urgency))
     }
 
+    /// Gives back the room that is kept for what comes next.
+    pub(crate) fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting = self.nothing.clone();
+        }
+    }
+
     /// Forgets what is to be looked at, and all timers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
+    }
+}
+
+impl Timers {
+    /// Returns whether a rule waits on any object.
+    fn wait_for(&self, rule: RuleId) -> bool {
+        let next = self.by_item.range(Item::Rule(rule, Uid::UNSET)..).next();
+        matches!(next, Some((Item::Rule(next, _), _)) if *next == rule)
     }
 }
 
@@ -206,30 +264,26 @@ impl Waiting {
         self.rules.is_empty() && self.others.is_empty()
     }
 
-    /// Takes the item that waits longest with this urgency.
-    fn take(&mut self, urgency: Urgency) -> Option<(Item, Urgency)> {
-        let queue = &mut self.queues[urgency as usize];
-        while let Some(turn) = queue.front_mut() {
-            if let Turn::Rules(uid, rules) = turn
-                && let Some(waiting) = self.rules.get_mut(uid)
-                && let Some(rule) = waiting[urgency as usize].and(*rules).first()
-            {
-                let (uid, taken) = (*uid, RuleSet::of(rule));
-                *rules = rules.without(taken);
-                waiting[urgency as usize] = waiting[urgency as usize].without(taken);
-                if waiting.iter().all(|rules| rules.is_empty()) {
-                    self.rules.remove(&uid);
+    /// Takes what waits longest with this urgency.
+    fn take(&mut self, urgency: Urgency) -> Option<(Turn, Urgency)> {
+        while let Some(turn) = self.queues[urgency as usize].pop_front() {
+            match turn {
+                Turn::Rules(uid, rules) => {
+                    let Some(waiting) = self.rules.get_mut(&uid) else { continue };
+                    let rules = waiting[urgency as usize].and(rules);
+                    waiting[urgency as usize] = waiting[urgency as usize].without(rules);
+                    if waiting.iter().all(|rules| rules.is_empty()) {
+                        self.rules.remove(&uid);
+                    }
+                    if !rules.is_empty() {
+                        return Some((Turn::Rules(uid, rules), urgency));
+                    }
                 }
-                if rules.is_empty() {
-                    queue.pop_front();
+                Turn::Other(item) if self.others.get(&item) == Some(&urgency) => {
+                    self.others.remove(&item);
+                    return Some((Turn::Other(item), urgency));
                 }
-                return Some((Item::Rule(rule, uid), urgency));
-            }
-            if let Some(Turn::Other(item)) = queue.pop_front()
-                && self.others.get(&item) == Some(&urgency)
-            {
-                self.others.remove(&item);
-                return Some((item, urgency));
+                Turn::Other(_) => {}
             }
         }
         None
@@ -262,32 +316,43 @@ mod tests {
     const A: Uid = Uid::from_bits(1);
     const B: Uid = Uid::from_bits(2);
 
+    fn taken(agenda: &mut Agenda) -> Vec<Turn> {
+        core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect()
+    }
+
     #[test]
     fn the_rules_of_an_object_run_one_after_the_other_and_again_behind_those_who_wait() {
         let mut agenda = Agenda::default();
-        agenda.add_rules(A, RuleSet::of(RuleId::Replenish).with(RuleSet::of(RuleId::Trim)), Urgency::Refill);
+        let trim = RuleSet::of(RuleId::Trim);
+        let both = RuleSet::of(RuleId::Replenish).with(trim);
+        agenda.add_rules(A, both, Urgency::Refill);
         agenda.add(Item::RepeatWrite(B), Urgency::Refill);
-        assert_eq!(agenda.next(), Some((Item::Rule(RuleId::Replenish, A), Urgency::Refill)));
+        assert_eq!(agenda.next(), Some((Turn::Rules(A, both), Urgency::Refill)));
+        agenda.put_back(A, trim, Urgency::Refill);
         agenda.add(Item::Rule(RuleId::Replenish, A), Urgency::Refill);
+        agenda.add(Item::Rule(RuleId::Trim, A), Urgency::Refill);
         let rest: Vec<Item> = agenda.waiting().collect();
-        let expected = [Item::Rule(RuleId::Trim, A), Item::RepeatWrite(B), Item::Rule(RuleId::Replenish, A)];
-        assert_eq!(rest, expected);
-        let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
-        assert_eq!(taken, expected);
+        assert_eq!(
+            rest,
+            [Item::Rule(RuleId::Trim, A), Item::RepeatWrite(B), Item::Rule(RuleId::Replenish, A)]
+        );
+        let again = Turn::Rules(A, RuleSet::of(RuleId::Replenish));
+        assert_eq!(taken(&mut agenda), [Turn::Rules(A, trim), Turn::Other(Item::RepeatWrite(B)), again]);
     }
 
     #[test]
     fn what_becomes_more_urgent_comes_earlier_and_once() {
-        for item in [Item::Rule(RuleId::StartPod, A), Item::Look(Kind::Pod, Key::new("n", "a"))] {
+        let rule = Turn::Rules(A, RuleSet::of(RuleId::StartPod));
+        let look = Item::look(Kind::Pod, Key::new("n", "a"));
+        for (item, turn) in [(Item::Rule(RuleId::StartPod, A), rule), (look.clone(), Turn::Other(look))] {
             let mut agenda = Agenda::default();
             agenda.add(Item::Rule(RuleId::StartPod, B), Urgency::Refill);
             agenda.add(item.clone(), Urgency::Background);
             agenda.add(item.clone(), Urgency::Claim);
             agenda.add(item.clone(), Urgency::Background);
-            let expected = [item, Item::Rule(RuleId::StartPod, B)];
-            assert_eq!(agenda.waiting().collect::<Vec<_>>(), expected);
-            let taken: Vec<Item> = core::iter::from_fn(|| agenda.next().map(|next| next.0)).collect();
-            assert_eq!(taken, expected);
+            assert_eq!(agenda.waiting().collect::<Vec<_>>(), [item, Item::Rule(RuleId::StartPod, B)]);
+            let other = Turn::Rules(B, RuleSet::of(RuleId::StartPod));
+            assert_eq!(taken(&mut agenda), [turn, other]);
         }
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 use crate::action::{Operation, Part};
 use crate::agenda::Item;
 use crate::event::{Event, Outcome, Refusal};
-use crate::id::{Key, Kind, Text, Uid, Version};
+use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
 use crate::ledger::{Hold, Purpose, Stage};
 use crate::machine::Machine;
 use crate::names;
@@ -28,6 +28,20 @@ pub struct Walk {
     sight: Sight,
     canonical: u64,
     exact: u64,
+}
+
+/// What a walk has come to: it stands for all that was visited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    canonical: u64,
+    exact: u64,
+}
+
+impl Digest {
+    /// Returns what stands for what matters.
+    pub const fn canonical(self) -> u64 {
+        self.canonical
+    }
 }
 
 /// What a walk tells apart.
@@ -59,6 +73,16 @@ impl Walk {
     /// Returns the fingerprint of everything as it is.
     pub const fn exact_fingerprint(&self) -> u64 {
         self.exact
+    }
+
+    /// Returns what stands for all that was visited.
+    pub const fn digest(&self) -> Digest {
+        Digest { canonical: self.canonical, exact: self.exact }
+    }
+
+    /// Visits what another walk has visited.
+    pub const fn digested(&mut self, digest: Digest) {
+        self.two_numbers(digest.canonical, digest.exact);
     }
 
     /// Visits a plain number.
@@ -103,11 +127,7 @@ impl Walk {
     /// Visits a text.
     pub fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        for chunk in text.as_bytes().chunks(8) {
-            let mut bytes = [0; 8];
-            bytes[..chunk.len()].copy_from_slice(chunk);
-            self.number(u64::from_le_bytes(bytes));
-        }
+        names::words(text).for_each(|word| self.number(word));
     }
 
     /// Visits things whose order means nothing.
@@ -434,17 +454,17 @@ impl Walk {
                 self.number(1 | (*rule as u64) << 8);
                 self.uid(*uid);
             }
-            Item::Look(kind, key) => {
+            Item::Look(slot) => {
                 self.number(2);
-                self.key(*kind, key);
+                self.key(slot.0, &slot.1);
             }
             Item::RepeatWrite(uid) => {
                 self.number(3);
                 self.uid(*uid);
             }
-            Item::RepeatCreate(kind, key) => {
+            Item::RepeatCreate(slot) => {
                 self.number(4);
-                self.key(*kind, key);
+                self.key(slot.0, &slot.1);
             }
             Item::Unbar(uid) => {
                 self.number(6);
@@ -472,10 +492,13 @@ pub fn digest(object: &Object) -> u64 {
 
 impl Machine {
     /// Visits everything that decides what this machine will do. Indexes follow from it, so they are left out.
-    pub fn visit(&self, walk: &mut Walk) {
+    ///
+    /// `sent` says what a walk over each action under way comes to: whoever asks has seen it go, so it need not be made
+    /// of the same operation again and again.
+    pub fn visit(&self, walk: &mut Walk, sent: impl Fn(ActionId) -> Digest) {
         self.visit_role(walk);
         self.visit_objects(walk);
-        self.visit_ledger(walk);
+        self.visit_ledger(walk, sent);
         walk.set(self.agenda().timers(), |walk, (at, item)| {
             walk.deadline(*at);
             walk.item(item);
@@ -509,19 +532,17 @@ impl Machine {
     fn visit_objects(&self, walk: &mut Walk) {
         let state = self.state();
         let config = self.config();
-        walk.number(state.claims.len() as u64);
-        for (uid, entry) in state.claims.iter() {
+        walk.set(state.claims.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.claim.meta.version);
             walk.deadline(entry.seen.mono + config.adopt_grace);
             walk.text(entry.promised.as_deref().unwrap_or_default());
-        }
+        });
         // Who came first, where the calendar tells it.
         for queue in state.waiting.values() {
             queue.iter().for_each(|order| walk.uid(order.2));
         }
-        walk.number(state.pools.len() as u64);
-        for (uid, entry) in state.pools.iter() {
+        walk.set(state.pools.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.pool.meta.version);
             let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
@@ -532,38 +553,34 @@ impl Machine {
                 walk.number((left >> 64) as u64);
                 walk.number(left as u64);
             }
-        }
-        for (uid, template) in state.templates.iter() {
+        });
+        walk.set(state.templates.unordered(), |walk, (uid, template)| {
             walk.uid(*uid);
             walk.version(template.meta.version);
-        }
-        walk.number(state.sandboxes.len() as u64);
-        for (uid, entry) in state.sandboxes.iter() {
+        });
+        walk.set(state.sandboxes.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.sandbox.meta.version);
             walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
-        }
-        for members in state.members.values() {
+        });
+        walk.set(state.members.unordered(), |walk, (_, members)| {
             members.victims.iter().for_each(|victim| walk.uid(victim.4));
-        }
-        walk.number(state.pods.len() as u64);
-        for (uid, pod) in state.pods.iter() {
+        });
+        walk.set(state.pods.unordered(), |walk, (uid, pod)| {
             walk.uid(*uid);
             walk.version(pod.meta.version);
-        }
-        walk.number(state.dependents.len() as u64);
-        for (uid, object) in state.dependents.iter() {
+        });
+        walk.set(state.dependents.unordered(), |walk, (uid, object)| {
             walk.uid(*uid);
             walk.version(object.version());
-        }
-        walk.number(state.tombstones.len() as u64);
-        for (uid, tombstone) in state.tombstones.iter() {
+        });
+        walk.set(state.tombstones.unordered(), |walk, (uid, tombstone)| {
             walk.uid(*uid);
             let (known, deleted) = tombstone.versions();
             walk.order(known);
             walk.option(deleted.is_some());
             walk.order(deleted.unwrap_or_default());
-        }
+        });
         for (kind, key) in state.absent.iter() {
             walk.key(*kind, key);
         }
@@ -579,13 +596,15 @@ impl Machine {
     }
 
     /// Actions have no order: each is answered for itself.
-    fn visit_ledger(&self, walk: &mut Walk) {
+    fn visit_ledger(&self, walk: &mut Walk, digest: impl Fn(ActionId) -> Digest) {
         let ledger = &self.state().ledger;
-        walk.set(ledger.sent.values(), |walk, sent| {
+        walk.set(ledger.sent.unordered(), |walk, (id, sent)| {
             walk.number(u64::from(sent.lost));
-            walk.purpose(&sent.purpose);
+            walk.number(sent.purpose.intent as u64);
+            walk.uid(sent.purpose.subject);
+            walk.digested(digest(*id));
         });
-        for (uid, hold) in ledger.holds.iter() {
+        walk.set(ledger.holds.unordered(), |walk, (uid, hold)| {
             walk.uid(*uid);
             match hold {
                 Hold::Sent(_) => walk.number(1),
@@ -599,10 +618,14 @@ impl Machine {
                     walk.version(*version);
                 }
             }
-        }
+        });
         for ((kind, key), draft) in ledger.drafts.iter() {
             walk.key(*kind, key);
-            walk.purpose(&draft.purpose);
+            match draft.stage {
+                // It is among those that were sent.
+                Stage::Sent(id) => walk.digested(digest(id)),
+                Stage::Unsettled(_) | Stage::Taken | Stage::Ghost => walk.purpose(&draft.purpose),
+            }
             walk.number(match draft.stage {
                 Stage::Sent(_) => 1,
                 Stage::Unsettled(_) => 2,
@@ -636,7 +659,7 @@ impl Machine {
 
     /// Visits what a list as of `at` is too old to tell: what it lacks and is not newer is gone.
     pub fn visit_list(&self, kind: Kind, at: Version, walk: &mut Walk) {
-        self.state().versions(kind).for_each(|version| walk.option(version <= at));
+        walk.set(self.state().versions(kind), |walk, version| walk.option(version <= at));
     }
 
     /// Returns whether this machine takes an object to be there.

@@ -16,6 +16,9 @@ use crate::id::Text;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Labels(Arc<[(Text, Text)]>);
 
+/// Up to so many are looked through one by one: most have another length, so that no text need be read.
+const FEW: usize = 16;
+
 /// The pairs of [`Labels`], in key order.
 pub(crate) type Iter<'a> =
     core::iter::Map<core::slice::Iter<'a, (Text, Text)>, fn(&'a (Text, Text)) -> (&'a Text, &'a Text)>;
@@ -38,12 +41,20 @@ impl Labels {
 
     /// Returns the value of a key.
     pub fn get(&self, key: &str) -> Option<&Text> {
-        self.place(key).ok().map(|place| &self.0[place].1)
+        if self.len() > FEW {
+            return self.place(key).ok().map(|place| &self.0[place].1);
+        }
+        self.0.iter().find(|(other, _)| **other == *key).map(|(_, value)| value)
+    }
+
+    /// Returns a key's text: the one that is there, where there is one.
+    pub(crate) fn key(&self, key: &str) -> Text {
+        self.place(key).map_or_else(|_| key.into(), |place| self.0[place].0.clone())
     }
 
     /// Returns whether a key is there.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.place(key).is_ok()
+        self.get(key).is_some()
     }
 
     /// Returns the pairs, in key order.

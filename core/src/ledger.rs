@@ -13,6 +13,7 @@ use crate::agenda::Urgency;
 use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
 use crate::rules::RuleId;
 use crate::shared::Shared;
+use crate::table::Table;
 use crate::time::Mono;
 
 /// What an action was for: enough to send it again.
@@ -116,9 +117,9 @@ const WHY_MAX: usize = 1024;
 /// All of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
-    pub(crate) sent: Shared<BTreeMap<ActionId, Sent>>,
-    pub(crate) holds: Shared<BTreeMap<Uid, Hold>>,
-    pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Draft>>,
+    pub(crate) sent: Shared<Table<ActionId, Sent>>,
+    pub(crate) holds: Shared<Table<Uid, Hold>>,
+    pub(crate) drafts: Shared<BTreeMap<(Kind, Key), Shared<Draft>>>,
     pub(crate) looks: Shared<BTreeMap<(Kind, Key), Look>>,
     /// Shape: (the object for which it was to be made, kind) → the latest of its creates that was refused.
     pub(crate) refused: Shared<BTreeMap<(Uid, Kind), Refused>>,
@@ -143,7 +144,7 @@ impl Ledger {
                     lost,
                     landed: false,
                 };
-                self.drafts.insert(slot, draft);
+                self.drafts.insert(slot, draft.into());
             }
             Operation::Patch(patch) => {
                 self.holds.insert(patch.target.uid.unwrap_or(purpose.subject), Hold::Sent(id));

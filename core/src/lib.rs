@@ -63,6 +63,7 @@ mod same;
 mod make;
 mod parts;
 mod status;
+mod table;
 mod outfit;
 mod metadata;
 pub mod names;

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 
 use crate::action::{Action, Intent, Operation, Patch};
-use crate::agenda::{Agenda, Item, Urgency};
+use crate::agenda::{Agenda, Item, Turn, Urgency};
 use crate::config::Config;
 use crate::event::Event;
 use crate::id::{Kind, Text, Uid};
@@ -117,9 +117,8 @@ impl Machine {
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
         while self.is_active() && self.state.ledger.sent.len() < self.config.in_flight_max {
-            let (item, urgency) = self.agenda.next()?;
-            self.agenda.disarm(&item);
-            if let Some(action) = self.consider(item, urgency) {
+            let (turn, urgency) = self.agenda.next()?;
+            if let Some(action) = self.consider(turn, urgency) {
                 self.agenda.took(urgency);
                 return Some(action);
             }
@@ -158,6 +157,12 @@ impl Machine {
     /// Returns how many actions are unanswered.
     pub fn in_flight(&self) -> usize {
         self.state.ledger.sent.len()
+    }
+
+    /// Gives back the room that is kept for what comes next: for those who keep many machines.
+    pub fn shrink(&mut self) {
+        self.agenda.shrink();
+        self.state.shrink();
     }
 
     /// Returns what a pass over everything known would ask for beyond what is under way: nothing, after each drain
@@ -206,7 +211,7 @@ impl Machine {
     fn schedule_touched(&mut self) {
         for slot in core::mem::take(&mut self.state.settled) {
             if let Some(until) = self.state.ledger.drafts.get(&slot).and_then(|draft| draft.ghost_until) {
-                self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), until, TimeoutReason::Repeat);
+                self.agenda.arm(Item::repeat_create(slot.0, slot.1), until, TimeoutReason::Repeat);
             }
         }
         let mut touched = self.state.take_touched();
@@ -251,17 +256,22 @@ impl Machine {
         }
     }
 
-    /// Decides about one item. Decided this late, nothing grows stale in a queue.
-    fn consider(&mut self, item: Item, urgency: Urgency) -> Option<Action> {
+    /// Decides about one turn. Decided this late, nothing grows stale in a queue.
+    fn consider(&mut self, turn: Turn, urgency: Urgency) -> Option<Action> {
+        let item = match turn {
+            Turn::Rules(uid, rules) => return self.run(uid, rules, urgency),
+            Turn::Other(item) => item,
+        };
+        self.agenda.disarm(&item);
         match item {
-            Item::Rule(rule, uid) => self.run(rule, uid, urgency),
-            Item::Look(kind, key) => self.look(kind, key, urgency),
+            Item::Rule(rule, uid) => self.run(uid, RuleSet::of(rule), urgency),
+            Item::Look(slot) => self.look(slot.0, slot.1.clone(), urgency),
             Item::RepeatWrite(uid) => self.repeat_write(uid),
+            Item::RepeatCreate(slot) => self.repeat_create(&slot),
             Item::Unbar(claim) => {
                 self.unbar(claim);
                 None
             }
-            Item::RepeatCreate(kind, key) => self.repeat_create(&(kind, key)),
             Item::Notice => {
                 let notice = self.state.notices.pop_front()?;
                 if !self.state.notices.is_empty() {
@@ -275,8 +285,29 @@ impl Machine {
         }
     }
 
-    fn run(&mut self, rule: RuleId, uid: Uid, urgency: Urgency) -> Option<Action> {
+    /// Runs rules of one object until one of them acts; the others keep their turn.
+    fn run(&mut self, uid: Uid, mut rules: RuleSet, urgency: Urgency) -> Option<Action> {
+        while let Some(rule) = rules.first() {
+            rules = rules.without(RuleSet::of(rule));
+            if let Some((intent, operation)) = self.judge(rule, uid) {
+                self.agenda.put_back(uid, rules, urgency);
+                self.agenda.add(Item::Rule(rule, uid), urgency);
+                if intent == Intent::CreateMember {
+                    self.names_given += 1;
+                    self.spend(uid);
+                }
+                let operation = operation.into();
+                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
+                return Some(self.hand_out(purpose, 0));
+            }
+        }
+        None
+    }
+
+    /// Asks one rule what to do.
+    fn judge(&mut self, rule: RuleId, uid: Uid) -> Option<(Intent, Operation)> {
         let item = Item::Rule(rule, uid);
+        self.agenda.disarm(&item);
         if self.is_skipped(rule) {
             return None;
         }
@@ -312,16 +343,7 @@ impl Machine {
                 self.agenda.arm(item, at, reason);
                 None
             }
-            Verdict::Act(intent, operation) => {
-                self.agenda.add(item, urgency);
-                if intent == Intent::CreateMember {
-                    self.names_given += 1;
-                    self.spend(uid);
-                }
-                let operation = operation.into();
-                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
-                Some(self.hand_out(purpose, 0))
-            }
+            Verdict::Act(intent, operation) => Some((intent, operation)),
         }
     }
 
@@ -339,12 +361,11 @@ impl Machine {
             Operation::Create(object) => {
                 self.state.draft_changed(&(object.kind(), object.key().clone()), subject)
             }
+            // The object's own rules wait for the answer, and nobody else asks whether it is being changed.
             Operation::Patch(patch) => {
                 let uid = patch.target.uid.unwrap_or(subject);
                 if patch.target.kind == Kind::Claim {
                     self.state.promise(uid, recorded(patch));
-                } else {
-                    self.state.hold_changed(patch.target.kind, uid);
                 }
                 self.note_status_sent(intent, uid);
             }

@@ -1,10 +1,11 @@
 //! What the core makes: sandboxes from templates, and Pods from sandboxes.
 
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
 
 use crate::config::Config;
-use crate::id::{Key, Kind, Text};
+use crate::id::{Key, Kind, Text, Uid};
 use crate::metadata;
 use crate::names;
 use crate::object::{
@@ -13,6 +14,7 @@ use crate::object::{
 };
 use crate::outfit::{self, Objection};
 use crate::parts::pod_spec;
+use crate::patch::Change;
 use crate::time::Wall;
 
 // ----- Sandboxes -----
@@ -130,24 +132,32 @@ pub(crate) fn adopted_pod_metadata(
     {
         pod.annotations.remove(names::SAFE_TO_EVICT);
     }
+    let created_by = claim.meta.label(names::CREATED_BY);
+    if created_by.is_none() {
+        pod.labels.remove(names::CREATED_BY);
+    }
     let hash = sandbox
         .meta
         .label(names::TEMPLATE_REF_HASH)
         .cloned()
         .or_else(|| template.map(|template| names::name_hash(&template.meta.key.name)));
-    if let Some(hash) = hash {
-        put(&mut pod.labels, &[(names::TEMPLATE_REF_HASH, hash)]);
-    }
-    put(&mut pod.labels, &[(names::CLAIM_UID, format!("{}", claim.meta.uid).into())]);
-    match claim.meta.label(names::CREATED_BY) {
-        Some(created_by) => put(&mut pod.labels, &[(names::CREATED_BY, created_by.clone())]),
-        None => {
-            pod.labels.remove(names::CREATED_BY);
-        }
-    }
+    let uid = claim_uid(claim, sandbox.pod.labels.get(names::CLAIM_UID));
+    let pairs = [
+        (names::TEMPLATE_REF_HASH, hash),
+        (names::CLAIM_UID, Some(uid)),
+        (names::CREATED_BY, created_by.cloned()),
+    ];
+    pod.labels
+        .extend(pairs.into_iter().filter_map(|(key, value)| Some((sandbox.pod.labels.key(key), value?))));
     let objection = invalid_metadata(claim, domains).or_else(|| join_metadata(&mut pod, claim).err());
     // What is there without a template may be what the claim asked for before.
     (pod, objection.filter(|objection| template.is_some() || objection.is_of_metadata()))
+}
+
+/// Returns a claim's uid as a label value; the one that is there, where it says that.
+fn claim_uid(claim: &Claim, known: Option<&Text>) -> Text {
+    let known = known.filter(|known| Uid::parse(known) == claim.meta.uid);
+    known.cloned().unwrap_or_else(|| format!("{}", claim.meta.uid).into())
 }
 
 fn put(labels: &mut Labels, pairs: &[(&str, Text)]) {
@@ -163,66 +173,87 @@ fn put(labels: &mut Labels, pairs: &[(&str, Text)]) {
 pub(crate) fn pod(sandbox: &Sandbox) -> Pod {
     let mut meta = Meta::draft(sandbox.meta.key.clone());
     meta.owner = Some(Owner::new(Kind::Sandbox, &sandbox.meta));
-    (meta.labels, meta.annotations) = pod_metadata(sandbox, &Labels::new(), &Labels::new());
-    meta.annotations.retain(|key, value| !is_tracking(key) || !value.is_empty());
+    let drift = pod_drift(sandbox, &meta);
+    [meta.labels, meta.annotations] =
+        drift.map(|drift| drift.into_iter().filter_map(|(key, value)| Some((key, value?))).collect());
     let spec = Some(pod_spec(sandbox));
     Pod { meta, spec, phase: Phase::Pending, ready: false, scheduled: None, ips: Vec::new(), node: "".into() }
 }
 
-fn is_tracking(key: &str) -> bool {
-    key == names::PROPAGATED_LABELS || key == names::PROPAGATED_ANNOTATIONS
+/// Returns what must change about a Pod's labels and annotations: what goes first, then by key.
+pub(crate) fn pod_changes(sandbox: &Sandbox, pod: &Meta) -> Vec<Change> {
+    let [labels, annotations] = pod_drift(sandbox, pod);
+    let labels = labels.into_iter().map(|(key, value)| Change::Label(key, value));
+    labels.chain(annotations.into_iter().map(|(key, value)| Change::Annotation(key, value))).collect()
 }
 
-/// Returns the labels and annotations that a sandbox's Pod must have, given those it has (SBX-074, META-020 to META-034).
-///
-/// Keys that others put there stay.
-pub(crate) fn pod_metadata(sandbox: &Sandbox, labels: &Labels, annotations: &Labels) -> (Labels, Labels) {
-    let (mut labels, mut annotations) = (labels.clone(), annotations.clone());
-    let tracked_labels =
-        propagate(&mut labels, &sandbox.pod.labels, annotations.get(names::PROPAGATED_LABELS));
-    let tracked_annotations = {
-        let recorded = annotations.get(names::PROPAGATED_ANNOTATIONS).cloned();
-        propagate(&mut annotations, &sandbox.pod.annotations, recorded.as_ref())
-    };
-    put(&mut labels, &[(names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name))]);
+/// Returns what must change about a Pod's labels, and about its annotations (SBX-074, META-020 to META-034). Keys that
+/// others put there stay.
+fn pod_drift(sandbox: &Sandbox, pod: &Meta) -> [Vec<(Text, Option<Text>)>; 2] {
+    let mut labels = Drift { present: &pod.labels, all: Vec::new() };
+    let mut annotations = Drift { present: &pod.annotations, all: Vec::new() };
+    labels.propagate(&sandbox.pod.labels, pod.annotations.get(names::PROPAGATED_LABELS));
+    annotations.propagate(&sandbox.pod.annotations, pod.annotations.get(names::PROPAGATED_ANNOTATIONS));
+    let name = &*sandbox.meta.key.name;
+    if pod.labels.get(names::SANDBOX_NAME_HASH).is_none_or(|hash| !names::is_name_hash(hash, name)) {
+        labels.set(names::SANDBOX_NAME_HASH, Some(&names::name_hash(name)));
+    }
     for (key, value) in system_labels(sandbox) {
-        match value {
-            Some(value) => put(&mut labels, &[(key, value)]),
-            None => {
-                labels.remove(key);
+        labels.set(key, value.as_ref());
+    }
+    annotations.record(names::PROPAGATED_LABELS, &sandbox.pod.labels);
+    annotations.record(names::PROPAGATED_ANNOTATIONS, &sandbox.pod.annotations);
+    [labels, annotations].map(|mut drift| {
+        drift.all.sort_by(|(a, old), (b, new)| (old.is_some(), a).cmp(&(new.is_some(), b)));
+        drift.all
+    })
+}
+
+/// What must change about labels or annotations.
+struct Drift<'a> {
+    present: &'a Labels,
+    all: Vec<(Text, Option<Text>)>,
+}
+
+impl Drift<'_> {
+    /// Sets or removes a key, whatever was said of it before.
+    fn set(&mut self, key: &str, value: Option<&Text>) {
+        self.all.retain(|(known, _)| &**known != key);
+        if self.present.get(key) != value {
+            self.all.push((key.into(), value.cloned()));
+        }
+    }
+
+    /// Sets what the template wants, and removes what it once set and wants no more.
+    fn propagate(&mut self, wanted: &Labels, recorded: Option<&Text>) {
+        for key in recorded.map_or("", |record| record).split(',') {
+            let is_own = key == names::PROPAGATED_LABELS
+                || key == names::PROPAGATED_ANNOTATIONS
+                || key == names::SANDBOX_NAME_HASH;
+            let is_kept = wanted.contains_key(key) && !names::is_reserved(key);
+            if !is_own && !is_kept {
+                self.set(key, None);
             }
         }
-    }
-    for (key, value) in
-        [(names::PROPAGATED_LABELS, tracked_labels), (names::PROPAGATED_ANNOTATIONS, tracked_annotations)]
-    {
-        // Absent equals empty, but what was once recorded stays, empty.
-        if annotations.get(key).map_or("", |value| value) != &*value {
-            put(&mut annotations, &[(key, value)]);
+        for (key, value) in propagated(wanted) {
+            self.set(key, Some(value));
         }
     }
-    (labels, annotations)
+
+    /// Records what the template wants. Absent equals empty, but what was once recorded stays, empty.
+    fn record(&mut self, key: &str, wanted: &Labels) {
+        let recorded = self.present.get(key).map_or("", |record| record);
+        let wanted = propagated(wanted).map(|(key, _)| &**key);
+        if !wanted.clone().eq(recorded.split(',').filter(|_| !recorded.is_empty())) {
+            let record: Vec<&str> = wanted.collect();
+            self.set(key, Some(&record.join(",").into()));
+        }
+    }
 }
 
-/// Sets what the template wants, removes what it once set and wants no more, and returns the record of what it set.
-fn propagate(present: &mut Labels, wanted: &Labels, recorded: Option<&Text>) -> Text {
-    for key in recorded.map_or("", |text| text).split(',') {
-        let is_kept = wanted.contains_key(key) && !names::is_reserved(key);
-        if !is_tracking(key) && key != names::SANDBOX_NAME_HASH && !is_kept {
-            present.remove(key);
-        }
-    }
-    let wanted = wanted.iter().filter(|(key, _)| !names::is_reserved(key));
-    let length: usize = wanted.clone().map(|(key, _)| key.len() + 1).sum();
-    present.extend(wanted.clone().map(|(key, value)| (key.clone(), value.clone())));
-    let mut record = alloc::string::String::with_capacity(length);
-    for (key, _) in wanted {
-        if !record.is_empty() {
-            record.push(',');
-        }
-        record.push_str(key);
-    }
-    record.into()
+/// Returns what travels from a pod template to the Pod.
+fn propagated(wanted: &Labels) -> impl Iterator<Item = (&Text, &Text)> + Clone {
+    wanted.iter().filter(|(key, _)| !names::is_reserved(key))
 }
 
 /// Labels that a Pod takes from its sandbox while the owner is the right one; `None` removes them.
@@ -245,11 +276,23 @@ fn system_labels(sandbox: &Sandbox) -> [(&'static str, Option<Text>); 3] {
 // ----- Conditions -----
 
 /// Status, reason and message of a condition.
-pub(crate) type Told = (Truth, Text, Text);
+pub(crate) type Told<'a> = (Truth, Cow<'a, str>, Cow<'a, str>);
+
+/// Returns whether a condition already says this, of this generation.
+pub(crate) fn says(list: &[Condition], kind: &str, told: &Told<'_>, observed: i64) -> bool {
+    list.iter().find(|condition| &*condition.kind == kind).is_some_and(|known| {
+        (known.status, &*known.reason, &*known.message, known.observed)
+            == (told.0, &*told.1, &*told.2, observed)
+    })
+}
 
 /// Sets a condition; the transition time moves only when the status does (SCND-002, CND-003).
-pub(crate) fn set_condition(list: &mut Vec<Condition>, kind: &str, told: Told, observed: i64, now: Wall) {
+pub(crate) fn set_condition(list: &mut Vec<Condition>, kind: &str, told: Told<'_>, observed: i64, now: Wall) {
+    if says(list, kind, &told, observed) {
+        return;
+    }
     let (status, reason, message) = told;
+    let (reason, message) = (reason.into(), message.into());
     match list.iter_mut().find(|condition| &*condition.kind == kind) {
         Some(condition) => {
             let changed = if condition.status == status { condition.changed } else { now.whole_seconds() };

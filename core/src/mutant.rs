@@ -167,8 +167,6 @@ mutants! {
         "a pool is content with one member too few (BUG-47)";
     NeverTrims = "never-trims",
         "a pool that was made smaller keeps its members (BUG-125)";
-    TrimsReserved = "trims-reserved",
-        "a pool that was made smaller deletes a member that a claim has recorded (BUG-23)";
     NeverReplacesStale = "never-replaces-stale",
         "members of an older template stay (BUG-21)";
     NeverReplacesEnded = "never-replaces-ended",

@@ -82,11 +82,33 @@ pub fn is_reserved(key: &str) -> bool {
 
 /// Returns the hash that stands for a name in label values: FNV-1a, 32 bits, 8 hex digits (HSH-001).
 pub fn name_hash(name: &str) -> Text {
+    digits(&hash_digits(name)).into()
+}
+
+/// Returns whether a label value is the hash of a name.
+pub(crate) fn is_name_hash(value: &str, name: &str) -> bool {
+    value.as_bytes() == hash_digits(name)
+}
+
+fn hash_digits(name: &str) -> [u8; 8] {
     let hash =
         name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    let digit = |place: usize| b"0123456789abcdef"[(hash >> (28 - 4 * place) & 0xf) as usize];
-    let digits: [u8; 8] = core::array::from_fn(digit);
-    core::str::from_utf8(&digits).expect("digits are ASCII").into()
+    core::array::from_fn(|place| b"0123456789abcdef"[(hash >> (28 - 4 * place) & 0xf) as usize])
+}
+
+fn digits(digits: &[u8; 8]) -> &str {
+    core::str::from_utf8(digits).expect("digits are ASCII")
+}
+
+/// Returns the label selector of what bears the hash of a name.
+pub(crate) fn hash_selector(label: &str, name: &str) -> Text {
+    format!("{label}={}", digits(&hash_digits(name))).into()
+}
+
+/// Returns whether a label selector is that of what bears the hash of a name.
+pub(crate) fn is_hash_selector(selector: &str, label: &str, name: &str) -> bool {
+    let hash = selector.strip_prefix(label).and_then(|rest| rest.strip_prefix('='));
+    hash.is_some_and(|hash| is_name_hash(hash, name))
 }
 
 /// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process
@@ -110,11 +132,15 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
 
 /// Returns a number that stands for what was read so far and a text, the same in every process.
 pub(crate) fn hash(so_far: u64, text: &str) -> u64 {
-    text.as_bytes().chunks(8).fold(so_far ^ text.len() as u64, |hash, chunk| {
-        let mut bytes = [0; 8];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        scramble(hash ^ u64::from_le_bytes(bytes))
-    })
+    words(text).fold(so_far ^ text.len() as u64, |hash, word| scramble(hash ^ word))
+}
+
+/// Returns the bytes of a text, eight at a time, the last ones filled up with zeros.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = u64> {
+    let (words, rest) = text.as_bytes().as_chunks();
+    let rest =
+        (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest)
 }
 
 /// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

@@ -34,7 +34,7 @@ impl<T: Clone> DerefMut for Shared<T> {
 
 impl<T> Shared<T> {
     /// Returns whether a write would copy the value.
-    fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
 }

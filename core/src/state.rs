@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::mem::replace;
 
 use self::holders::Holders;
-use self::name_map::Referrers;
+use self::name_map::{Referrers, Uids};
 use crate::action::Notice;
 use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid, Version};
@@ -20,6 +20,7 @@ use crate::names;
 use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
 use crate::pace::Pace;
 use crate::shared::Shared;
+use crate::table::Table;
 use crate::time::Now;
 
 mod holders;
@@ -121,15 +122,15 @@ type Waiting = BTreeMap<Key, BTreeSet<Order>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) feeds: [Feed; Kind::ALL.len()],
-    pub(crate) claims: Shared<BTreeMap<Uid, Shared<ClaimEntry>>>,
-    pub(crate) pools: Shared<BTreeMap<Uid, PoolEntry>>,
-    pub(crate) templates: Shared<BTreeMap<Uid, Arc<Template>>>,
-    pub(crate) sandboxes: Shared<BTreeMap<Uid, Shared<SandboxEntry>>>,
-    pub(crate) pods: Shared<BTreeMap<Uid, Arc<Pod>>>,
+    pub(crate) claims: Shared<Table<Uid, Shared<ClaimEntry>>>,
+    pub(crate) pools: Shared<Table<Uid, PoolEntry>>,
+    pub(crate) templates: Shared<Table<Uid, Arc<Template>>>,
+    pub(crate) sandboxes: Shared<Table<Uid, Shared<SandboxEntry>>>,
+    pub(crate) pods: Shared<Table<Uid, Arc<Pod>>>,
     /// Services, volume claims and network policies.
-    pub(crate) dependents: Shared<BTreeMap<Uid, Object>>,
+    pub(crate) dependents: Shared<Table<Uid, Object>>,
     pub(crate) names: Holders,
-    pub(crate) tombstones: Shared<BTreeMap<Uid, Tombstone>>,
+    pub(crate) tombstones: Shared<Table<Uid, Tombstone>>,
     /// Names that the server itself said nobody holds. Only for those that somebody refers to.
     pub(crate) absent: Shared<BTreeSet<(Kind, Key)>>,
     /// Sandbox names with the holder that the server itself named. Likewise.
@@ -140,10 +141,10 @@ pub(crate) struct State {
     /// Shape: (claim, sandbox) → whether the server was asked after the sandbox was seen.
     pub(crate) condemned: Shared<BTreeMap<(Uid, Uid), bool>>,
     pub(crate) ledger: Ledger,
-    pub(crate) members: Shared<BTreeMap<Uid, Shared<Members>>>,
+    pub(crate) members: Shared<Table<Uid, Shared<Members>>>,
     pub(crate) waiting: Shared<Waiting>,
-    /// Shape: (owner, kind of the child, child).
-    pub(crate) children: Shared<BTreeSet<(Uid, Kind, Uid)>>,
+    /// Shape: claim or pool → its sandboxes; sandbox → its Pods.
+    children: Shared<Table<Uid, Uids>>,
     /// Shape: sandbox → the claims that have recorded it.
     pub(crate) reserved: Shared<Referrers>,
     pub(crate) claims_by_pool: Shared<Referrers>,
@@ -320,7 +321,7 @@ impl State {
         for uid in gone {
             self.bury(kind, uid, Some(at));
         }
-        for (uid, tombstone) in self.tombstones.iter_mut() {
+        for (uid, tombstone) in self.tombstones.unordered_mut() {
             if tombstone.kind == kind && tombstone.known <= at && listed.binary_search(uid).is_err() {
                 tombstone.deleted = tombstone.deleted.or(Some(at));
             }
@@ -339,15 +340,18 @@ impl State {
     pub(crate) fn progress(&mut self, kind: Kind, at: Version) {
         let feed = &mut self.feeds[kind.index()];
         feed.at = feed.at.max(at);
-        let holds = &self.ledger.holds;
-        self.tombstones.retain(|uid, tombstone| holds.contains_key(uid) || !tombstone.is_passed(kind, at));
+        if self.is_progress(kind, at) {
+            let holds = &self.ledger.holds;
+            self.tombstones
+                .retain(|uid, tombstone| holds.contains_key(uid) || !tombstone.is_passed(kind, at));
+        }
     }
 
     /// Returns whether that would change anything.
     pub(crate) fn is_progress(&self, kind: Kind, at: Version) -> bool {
         let holds = &self.ledger.holds;
         self.tombstones
-            .iter()
+            .unordered()
             .any(|(uid, tombstone)| !holds.contains_key(uid) && tombstone.is_passed(kind, at))
     }
 
@@ -391,7 +395,7 @@ impl State {
         }
         let recorded = assignment(&claim).map(|name| key.sibling(name.clone()));
         let recorded = recorded.and_then(|key| self.names.get(Kind::Sandbox, &key));
-        for sandbox in self.child(uid, Kind::Sandbox).into_iter().chain(recorded) {
+        for sandbox in self.child(uid).into_iter().chain(recorded) {
             self.condemned.entry((uid, sandbox)).or_insert(false);
         }
     }
@@ -412,12 +416,17 @@ impl State {
         }
     }
 
-    /// Notes what a claim is about to record.
+    /// Notes what a claim is about to record, and that it is being written.
     pub(crate) fn promise(&mut self, claim: Uid, sandbox: Option<Text>) {
-        let Some(entry) = self.claims.get_mut(&claim) else { return };
-        entry.promised = sandbox;
+        let Some(entry) = self.claims.get(&claim) else { return };
+        let is_news = entry.promised != sandbox;
+        if is_news && let Some(entry) = self.claims.get_mut(&claim) {
+            entry.promised = sandbox;
+        }
         self.realign(Kind::Claim, claim);
-        self.touch_neighbours(Kind::Claim, claim);
+        if is_news {
+            self.touch_neighbours(Kind::Claim, claim);
+        }
     }
 
     /// Brings the indexes in line after a change of the ledger's holds or drafts.
@@ -432,6 +441,10 @@ impl State {
         }
         self.realign(kind, uid);
         self.touch_neighbours(kind, uid);
+        // Its pool passes over a member that is being written.
+        if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
+            self.touch_owner(&sandbox);
+        }
     }
 
     /// Counts the creates that may still make a member of this pool.
@@ -449,7 +462,7 @@ impl State {
             is_under_way && !is_member(slot)
         });
         let creating = u32::try_from(may_land.count()).unwrap_or(u32::MAX);
-        self.members.entry(pool).or_default().creating = creating;
+        self.members.get_or_default(pool).creating = creating;
         self.drop_members(pool);
         self.touch(Kind::Pool, pool);
     }
@@ -473,10 +486,11 @@ impl State {
         }
     }
 
-    /// Returns the newest known version of each object of a kind, and of those that are gone.
+    /// Returns the newest known version of each object of a kind, and of those that are gone, in no order.
     pub(crate) fn versions(&self, kind: Kind) -> impl Iterator<Item = Version> {
         let known = self.uids(kind).into_iter().filter_map(move |uid| self.version(kind, uid));
-        let gone = self.tombstones.values().filter(move |tombstone| tombstone.kind == kind);
+        let gone = self.tombstones.unordered().map(|(_, tombstone)| tombstone);
+        let gone = gone.filter(move |tombstone| tombstone.kind == kind);
         known.chain(gone.map(|tombstone| tombstone.known))
     }
 
@@ -486,13 +500,15 @@ impl State {
 
     fn uids(&self, kind: Kind) -> Vec<Uid> {
         match kind {
-            Kind::Claim => self.claims.keys().copied().collect(),
-            Kind::Pool => self.pools.keys().copied().collect(),
-            Kind::Template => self.templates.keys().copied().collect(),
-            Kind::Sandbox => self.sandboxes.keys().copied().collect(),
-            Kind::Pod => self.pods.keys().copied().collect(),
+            Kind::Claim => self.claims.sorted_keys(),
+            Kind::Pool => self.pools.sorted_keys(),
+            Kind::Template => self.templates.sorted_keys(),
+            Kind::Sandbox => self.sandboxes.sorted_keys(),
+            Kind::Pod => self.pods.sorted_keys(),
             Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
-                self.dependents.iter().filter(|(_, it)| it.kind() == kind).map(|(uid, _)| *uid).collect()
+                let mut uids = self.dependents.sorted_keys();
+                uids.retain(|uid| self.dependents[uid].kind() == kind);
+                uids
             }
         }
     }
@@ -578,7 +594,7 @@ impl State {
             if let Some(entry) = self.claims.get_mut(&uid) {
                 entry.promised = None;
             }
-            self.realign(kind, uid);
+            self.hold_changed(kind, uid);
         }
     }
 

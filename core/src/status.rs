@@ -1,12 +1,12 @@
 //! What a sandbox's status says, given what stands where its Pod should be.
 
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::make::{Told, set_condition};
+use crate::make::{Told, says, set_condition};
 use crate::names;
 use crate::object::{Dependent, Phase, Pod, Sandbox, SandboxStatus, Truth};
 use crate::parts::{Serving, Volumes, Whose, refusal};
@@ -32,47 +32,63 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Returns the status that a sandbox should show (SCND-001 to SCND-050, SBX-032).
+/// Returns the status that a sandbox should show (SCND-001 to SCND-050, SBX-032): borrowed while that is what it shows.
 ///
 /// `expired` says whether its time is over, which is a matter of whose clock counts.
-pub(crate) fn sandbox_status(
-    sandbox: &Sandbox,
+pub(crate) fn sandbox_status<'a>(
+    sandbox: &'a Sandbox,
     parts: &Parts<'_>,
     expired: bool,
     now: Wall,
-) -> SandboxStatus {
-    let backing = &parts.backing;
-    let mut status = sandbox.status.clone();
+) -> Cow<'a, SandboxStatus> {
+    let (backing, shown) = (&parts.backing, &sandbox.status);
+    let mut status = Cow::Borrowed(shown);
     let told = [
         (names::SUSPENDED, suspended(sandbox, backing, expired)),
         (names::FINISHED, finished(sandbox, backing, expired)),
         (names::POD_SCHEDULED, if expired { None } else { scheduled(sandbox, parts) }),
         (names::READY, Some(readiness(sandbox, parts, expired))),
     ];
+    let generation = sandbox.meta.generation;
     for (kind, told) in told {
         match told {
-            Some(told) => {
-                set_condition(&mut status.conditions, kind, told, sandbox.meta.generation, now);
+            Some(told) if !says(&shown.conditions, kind, &told, generation) => {
+                set_condition(&mut status.to_mut().conditions, kind, told, generation, now);
             }
-            None => status.conditions.retain(|condition| &*condition.kind != kind),
+            None if shown.condition(kind).is_some() => {
+                status.to_mut().conditions.retain(|condition| &*condition.kind != kind);
+            }
+            Some(_) | None => {}
         }
     }
     let pod = backing.own().filter(|_| !expired);
-    status.pod_ips = pod.map(|pod| pod.ips.clone()).unwrap_or_default();
-    status.node = pod.map_or_else(|| "".into(), |pod| pod.node.clone());
+    let pod_ips = pod.map_or(&[][..], |pod| &pod.ips);
+    if shown.pod_ips != pod_ips {
+        status.to_mut().pod_ips = pod_ips.to_vec();
+    }
+    if pod.map_or("", |pod| &pod.node) != &*shown.node {
+        status.to_mut().node = pod.map_or_else(|| "".into(), |pod| pod.node.clone());
+    }
     if expired {
-        status.selector = "".into();
-    } else if pod.is_some() || (sandbox.suspended && is_seen(backing)) {
+        if !shown.selector.is_empty() {
+            status.to_mut().selector = "".into();
+        }
+    } else if (pod.is_some() || (sandbox.suspended && is_seen(backing)))
         // It names whatever Pod there will be, so it stays when one is gone (GAP-025).
-        status.selector =
-            format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name)).into();
+        && !names::is_hash_selector(&shown.selector, names::SANDBOX_NAME_HASH, &sandbox.meta.key.name)
+    {
+        status.to_mut().selector = names::hash_selector(names::SANDBOX_NAME_HASH, &sandbox.meta.key.name);
     }
     let service = parts.service(sandbox).filter(|_| !expired).map(|service| &service.meta.key);
-    status.service = service.map_or_else(|| "".into(), |key| key.name.clone());
-    status.service_fqdn = service.map_or_else(
-        || "".into(),
+    let name = service.map_or("", |key| &key.name);
+    let fqdn = service.map_or_else(
+        || Cow::Borrowed(""),
         |key| format!("{}.{}.svc.{}", key.name, key.namespace, parts.domain).into(),
     );
+    if (&*shown.service, &*shown.service_fqdn) != (name, &*fqdn) {
+        let status = status.to_mut();
+        (status.service, status.service_fqdn) = (name.into(), fqdn.into());
+    }
     status
 }
 
@@ -81,7 +97,7 @@ const fn is_seen(backing: &Backing<'_>) -> bool {
     matches!(backing, Backing::Own(_) | Backing::Many(_) | Backing::Other(..))
 }
 
-fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<Told> {
+fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<Told<'static>> {
     if expired && sandbox.status.condition(names::SUSPENDED).is_none() {
         return None;
     }
@@ -100,7 +116,7 @@ fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<
     Some((status, reason.into(), message.into()))
 }
 
-fn finished(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<Told> {
+fn finished<'a>(sandbox: &'a Sandbox, backing: &Backing<'a>, expired: bool) -> Option<Told<'a>> {
     let pod = backing.own();
     let kept = match pod {
         // A Pod that is being deleted ends on the way, which says nothing about its work (GAP-009).
@@ -109,12 +125,12 @@ fn finished(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<T
     };
     if kept {
         let known = sandbox.status.condition(names::FINISHED)?;
-        return Some((known.status, known.reason.clone(), known.message.clone()));
+        return Some((known.status, (*known.reason).into(), (*known.message).into()));
     }
     ending(pod?)
 }
 
-fn ending(pod: &Pod) -> Option<Told> {
+fn ending(pod: &Pod) -> Option<Told<'static>> {
     match pod.phase {
         Phase::Succeeded => Some((Truth::True, "PodSucceeded".into(), "Pod completed successfully".into())),
         Phase::Failed => Some((Truth::True, "PodFailed".into(), "Pod failed".into())),
@@ -122,9 +138,10 @@ fn ending(pod: &Pod) -> Option<Told> {
     }
 }
 
-fn scheduled(sandbox: &Sandbox, parts: &Parts<'_>) -> Option<Told> {
+fn scheduled<'a>(sandbox: &Sandbox, parts: &Parts<'a>) -> Option<Told<'a>> {
     let backing = &parts.backing;
-    let unknown = |message: &str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
+    let unknown =
+        |message: &'static str| Some((Truth::Unknown, "PodSchedulingUnknown".into(), message.into()));
     let Some(pod) = backing.own() else {
         let is_unclear = matches!(backing, Backing::Many(_)) && !sandbox.suspended;
         let is_refused = is_unclear || pod_trouble(sandbox, parts).is_some();
@@ -134,14 +151,14 @@ fn scheduled(sandbox: &Sandbox, parts: &Parts<'_>) -> Option<Told> {
         return unknown("Pod has not reported a PodScheduled condition yet");
     };
     let reason = match (reason.is_empty(), status) {
-        (false, _) => reason.clone(),
+        (false, _) => (**reason).into(),
         (true, Truth::True) => "PodScheduled".into(),
         (true, Truth::False | Truth::Unknown) => "PodSchedulingUnknown".into(),
     };
-    Some((*status, reason, message.clone()))
+    Some((*status, reason, (**message).into()))
 }
 
-fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told {
+fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told<'static> {
     let backing = &parts.backing;
     if expired {
         return (Truth::False, names::EXPIRED.into(), "Sandbox has expired".into());
@@ -193,7 +210,7 @@ fn service_trouble(parts: &Parts<'_>) -> Option<String> {
 }
 
 /// Adds to what is said of the Pod whether the Service is there, where there should be one (SCND-045).
-fn with_service(told: Told, sandbox: &Sandbox, parts: &Parts<'_>) -> Told {
+fn with_service(told: Told<'static>, sandbox: &Sandbox, parts: &Parts<'_>) -> Told<'static> {
     let (status, reason, message) = told;
     let has_ended = reason.starts_with("Pod");
     let exists = parts.service(sandbox).is_some();
@@ -207,21 +224,21 @@ fn with_service(told: Told, sandbox: &Sandbox, parts: &Parts<'_>) -> Told {
     (Truth::False, "DependenciesNotReady".into(), message.into())
 }
 
-fn pod_readiness(pod: Option<&Arc<Pod>>) -> Told {
-    let not_ready = |message: &str| (Truth::False, "DependenciesNotReady".into(), message.into());
-    let Some(pod) = pod else { return not_ready("Pod does not exist") };
+fn pod_readiness(pod: Option<&Arc<Pod>>) -> Told<'static> {
+    let not_ready = |message: Cow<'static, str>| (Truth::False, "DependenciesNotReady".into(), message);
+    let Some(pod) = pod else { return not_ready("Pod does not exist".into()) };
     if pod.meta.terminating {
         // A Pod that is going may still report Ready, but nobody should begin to use it (GAP-010).
-        return not_ready("Pod is terminating");
+        return not_ready("Pod is terminating".into());
     }
     if let Some((_, reason, message)) = ending(pod) {
         return (Truth::False, reason, message);
     }
     match (pod.phase, pod.ready, pod.ips.is_empty()) {
         (Phase::Running, true, false) => (Truth::True, "DependenciesReady".into(), "Pod is Ready".into()),
-        (Phase::Running, true, true) => not_ready("Pod is Ready but has no podIPs yet"),
-        (Phase::Running, false, _) => not_ready("Pod is Running but not Ready"),
-        (phase, _, _) => not_ready(&format!("Pod exists with phase: {}", phase.as_str())),
+        (Phase::Running, true, true) => not_ready("Pod is Ready but has no podIPs yet".into()),
+        (Phase::Running, false, _) => not_ready("Pod is Running but not Ready".into()),
+        (phase, _, _) => not_ready(format!("Pod exists with phase: {}", phase.as_str()).into()),
     }
 }
 

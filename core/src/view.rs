@@ -1,5 +1,6 @@
 //! What a rule may ask. Answers are ordered and read-only.
 
+use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -106,7 +107,7 @@ impl<'a> View<'a> {
     /// Returns a sandbox's own Pods, going or not: one, save where somebody gave it more.
     pub(crate) fn pods_of(&self, sandbox: Uid) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
         let state = self.state;
-        state.children(sandbox, Kind::Pod).filter_map(|pod| state.pods.get(&pod))
+        state.children(sandbox).filter_map(|pod| state.pods.get(&pod))
     }
 
     /// Returns whether the Pod of a sandbox has run to its end.
@@ -146,7 +147,12 @@ impl<'a> View<'a> {
     }
 
     /// Returns the status that a sandbox should show. `expired` says whether its time is over.
-    pub(crate) fn sandbox_status(&self, sandbox: &Sandbox, expired: bool, now: Wall) -> SandboxStatus {
+    pub(crate) fn sandbox_status<'s>(
+        &self,
+        sandbox: &'s Sandbox,
+        expired: bool,
+        now: Wall,
+    ) -> Cow<'s, SandboxStatus> {
         let parts = Parts {
             backing: self.backing(sandbox),
             serving: self.serving(sandbox),
@@ -156,10 +162,13 @@ impl<'a> View<'a> {
         };
         let mut status = sandbox_status(sandbox, &parts, expired, now);
         if self.config.has(Mutant::StatusOutlivesPod) && expired {
-            status.pod_ips = sandbox.status.pod_ips.clone();
+            status.to_mut().pod_ips = sandbox.status.pod_ips.clone();
+            if *status == sandbox.status {
+                status = Cow::Borrowed(&sandbox.status);
+            }
         }
         if self.config.has(Mutant::SandboxStatusOnce) && crate::state::is_ready(sandbox) && !expired {
-            status = sandbox.status.clone();
+            status = Cow::Borrowed(&sandbox.status);
         }
         status
     }
@@ -181,12 +190,12 @@ impl<'a> View<'a> {
 
     /// Returns whether a claim owns a sandbox, as far as is known.
     pub(crate) fn has_sandbox(&self, claim: Uid) -> bool {
-        self.state.child(claim, Kind::Sandbox).is_some()
+        self.state.child(claim).is_some()
     }
 
     /// Returns the sandbox that a claim owns, recorded or not.
     pub(crate) fn owned_sandbox(&self, claim: Uid) -> Option<&'a Sandbox> {
-        let uid = self.state.child(claim, Kind::Sandbox)?;
+        let uid = self.state.child(claim)?;
         self.sandbox(uid).map(|entry| &*entry.sandbox)
     }
 
@@ -197,7 +206,7 @@ impl<'a> View<'a> {
             Some(recorded) => {
                 self.holder(Kind::Sandbox, &claim.meta.key.sibling(recorded.clone())).known()?
             }
-            None => self.state.child(claim.meta.uid, Kind::Sandbox)?,
+            None => self.state.child(claim.meta.uid)?,
         };
         let is_shown = self.config.has(Mutant::PublishesRecorded);
         self.sandbox(uid).filter(|entry| is_shown || entry.sandbox.meta.is_owned_by(claim.meta.uid))
@@ -296,13 +305,6 @@ impl<'a> View<'a> {
     /// Returns a pool's members.
     pub(crate) fn members(&self, pool: Uid) -> Option<&'a Members> {
         self.state.members.get(&pool).map(|members| &**members)
-    }
-
-    /// Returns every sandbox that a pool owns, whoever has recorded it.
-    pub(crate) fn members_of(&self, pool: Uid) -> impl Iterator<Item = &'a Sandbox> + use<'a> {
-        let state = self.state;
-        let members = state.children(pool, Kind::Sandbox);
-        members.filter_map(|uid| state.sandboxes.get(&uid)).map(|entry| &*entry.sandbox)
     }
 
     /// Returns the name for the next member.

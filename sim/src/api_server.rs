@@ -115,6 +115,14 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// Returns whether it changes something about the object; to come and to go changes everything.
+    pub fn changes<T: PartialEq>(&self, what: impl Fn(&Object) -> T) -> bool {
+        match (&self.old, &self.new) {
+            (Some(old), Some(new)) => what(old) != what(new),
+            (old, new) => old.is_some() || new.is_some(),
+        }
+    }
+
     /// Returns the object after the change, or before it where nothing is left.
     ///
     /// # Panics

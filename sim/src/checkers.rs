@@ -101,6 +101,12 @@ pub trait Checker: Debug + Send + Sync {
     /// Returns which property it is.
     fn property(&self) -> Property;
 
+    /// Returns whether a change can matter to it: one that does not is not shown to it, which spares a search the copy
+    /// of what the checker remembers.
+    fn heeds(&self, _commit: &Commit) -> bool {
+        true
+    }
+
     /// Judges a change of the store, which `store` already shows.
     fn on_commit(&mut self, _commit: &Commit, _store: &Store) -> Judgement {
         Judgement::Silent
@@ -159,7 +165,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept::default()),
+            Box::new(in_use_kept::InUseKept),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod::default()),
@@ -189,13 +195,14 @@ impl Checkers {
     }
 
     /// Returns the checkers of a search: those that look at one occasion only, and those that remember, which are part
-    /// of a situation.
+    /// of a situation, each for itself, so that a copy of one does not copy the others.
     ///
     /// A search knows by itself whether anybody does anything in the end, so the checker of silence is not among them.
-    pub fn of_search() -> (Self, Self) {
+    pub fn of_search() -> (Self, Vec<Self>) {
         let forgetful = Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
+            Box::new(in_use_kept::InUseKept),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),
@@ -203,16 +210,15 @@ impl Checkers {
             Box::new(pools_full::PoolsFull),
             Box::new(nothing_left::NothingLeft),
         ]);
-        let remembering = Self::new(vec![
-            Box::new(in_use_kept::InUseKept::default()),
+        let remembering: Vec<Box<dyn Checker>> = vec![
             Box::new(one_pod::OnePod::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(identity_kept::IdentityKept::default()),
             Box::new(population::Population::exact()),
             Box::new(truthful_ready::TruthfulReady::default()),
             Box::new(no_shared_sandbox::NoSharedSandbox::default()),
-        ]);
-        (forgetful, remembering)
+        ];
+        (forgetful, remembering.into_iter().map(|checker| Self::new(vec![checker])).collect())
     }
 
     /// Returns the set with the checker of form, that writes carry preconditions: see [`Checkers::all`].
@@ -283,14 +289,22 @@ impl Checkers {
         self
     }
 
+    /// Returns whether a fact matters to any of them.
+    pub fn heed(&self, fact: &Fact) -> bool {
+        let Fact::Committed(commit) = fact else { return true };
+        self.list.iter().any(|(checker, _)| checker.heeds(commit))
+    }
+
     /// Shows a fact to every checker.
     ///
     /// # Errors
     /// The first violation.
     pub fn on_fact(&mut self, fact: &Fact, store: &Store) -> Result<(), Violation> {
         match fact {
-            Fact::Committed(commit) => self.judge(|checker| checker.on_commit(commit, store)),
-            Fact::Sent(sent) => self.judge(|checker| checker.on_action(sent, store)),
+            Fact::Committed(commit) => {
+                self.judge(|checker| checker.heeds(commit), |checker| checker.on_commit(commit, store))
+            }
+            Fact::Sent(sent) => self.judge(|_| true, |checker| checker.on_action(sent, store)),
             Fact::Handled(_)
             | Fact::Answered { .. }
             | Fact::Listed(..)
@@ -322,7 +336,7 @@ impl Checkers {
     /// # Errors
     /// The first violation.
     pub fn at_rest(&mut self, store: &Store) -> Result<(), Violation> {
-        self.judge(|checker| checker.at_rest(store))
+        self.judge(|_| true, |checker| checker.at_rest(store))
     }
 
     /// Returns each property with the number of occasions on which it was at stake.
@@ -330,8 +344,15 @@ impl Checkers {
         self.list.iter().map(|(checker, count)| (checker.property(), *count))
     }
 
-    fn judge(&mut self, judge: impl Fn(&mut dyn Checker) -> Judgement) -> Result<(), Violation> {
+    fn judge(
+        &mut self,
+        heeds: impl Fn(&dyn Checker) -> bool,
+        judge: impl Fn(&mut dyn Checker) -> Judgement,
+    ) -> Result<(), Violation> {
         for (checker, count) in &mut self.list {
+            if !heeds(&**checker) {
+                continue;
+            }
             match judge(&mut **checker) {
                 Judgement::Silent => {}
                 Judgement::Holds => *count += 1,

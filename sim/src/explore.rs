@@ -10,6 +10,7 @@ mod shortcut;
 mod state;
 mod visit;
 
+use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
@@ -117,22 +118,23 @@ const WAITING_MAX: usize = 1_000_000;
 /// After how many situations the clock is read.
 const LOOK_AT_THE_CLOCK_EVERY: u32 = 64;
 
-/// Most situations of the machine that are remembered.
+/// After so many situations of the machine a new generation of the memory begins, or with the next depth, if that is
+/// earlier: two are kept.
 ///
 /// Source: one takes some ten kilobytes, and a search must leave room for others.
-const MACHINES_MAX: usize = 150_000;
+const GENERATION_MAX: usize = 75_000;
 
 /// Searches a small world until everything was visited, something is broken, or the time is up.
 ///
 /// # Panics
 /// When the world is broken before anything can happen in it, or too large for the numbers of its API server.
 pub fn explore(scope: &Scope, budget: Duration) -> Report {
-    search(scope, budget, MACHINES_MAX)
+    search(scope, budget, GENERATION_MAX)
 }
 
-fn search(scope: &Scope, budget: Duration, machines_max: usize) -> Report {
+fn search(scope: &Scope, budget: Duration, generation_max: usize) -> Report {
     let begin = Instant::now();
-    let machines = Machines::new(scope, Numbering::ByState.version_mask(), machines_max);
+    let machines = Machines::new(scope, Numbering::ByState.version_mask(), generation_max);
     let mut search = Search {
         scope,
         court: Court::new(forgetful(scope), None),
@@ -153,7 +155,7 @@ fn search(scope: &Scope, budget: Duration, machines_max: usize) -> Report {
     search.visited.insert(first.fingerprint(scope), 0);
     search.ways.push(Way { from: 0, by: 0 });
     search.next.push((0, first));
-    let end = search.run(|| begin.elapsed() > budget);
+    let end = search.run(&machines, || begin.elapsed() > budget);
     let elapsed = begin.elapsed();
     let (closed, is_too_large) = (matches!(end, End::Closed), matches!(end, End::OutOfSpace));
     let found = match end {
@@ -183,7 +185,7 @@ fn search(scope: &Scope, budget: Duration, machines_max: usize) -> Report {
 
 impl Search<'_> {
     /// Looks at one situation after the other, the nearest first.
-    fn run(&mut self, is_over: impl Fn() -> bool) -> End {
+    fn run(&mut self, machines: &RefCell<Machines>, is_over: impl Fn() -> bool) -> End {
         let mut looked_at = 0_u32;
         while !self.next.is_empty() {
             self.frontier = std::mem::take(&mut self.next);
@@ -207,6 +209,7 @@ impl Search<'_> {
                 }
             }
             self.depth += u32::from(!self.next.is_empty());
+            machines.borrow_mut().age();
         }
         End::Closed
     }
@@ -276,10 +279,10 @@ mod tests {
     #[test]
     fn a_search_with_a_short_memory_finds_the_same_space() {
         let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
-        let figures = |machines_max| {
-            let report = search(&scope, Duration::MAX, machines_max);
+        let figures = |generation_max| {
+            let report = search(&scope, Duration::MAX, generation_max);
             (report.closed, report.states, report.transitions, report.depth, report.rests, report.reached)
         };
-        assert_eq!(figures(MACHINES_MAX), figures(500));
+        assert_eq!(figures(GENERATION_MAX), figures(100));
     }
 }

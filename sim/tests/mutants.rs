@@ -38,7 +38,7 @@ const SAMPLE: [Mutant; 20] = [
 const CAUGHT: [(&str, Mutant, Faults); 23] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
-    ("in-use-kept", Mutant::TrimsReserved, Faults::ALL),
+    ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
     ("recorded-first", Mutant::ColdUnrecorded, Faults::ALL),
     ("population", Mutant::CreatesUncounted, Faults::ALL),
     ("one-pod", Mutant::SecondPod, Faults::ALL),

@@ -14,6 +14,7 @@ use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Object, Sandbox};
 use crate::rules::RuleId;
+use crate::shared::Shared;
 use crate::wishes::ClaimShutdownPolicy;
 
 impl Machine {
@@ -64,7 +65,7 @@ impl Machine {
                 draft.stage = Stage::Taken;
                 let urgency = sent.purpose.urgency;
                 self.state.ledger.drafts.insert(slot.clone(), draft);
-                self.agenda.add(Item::Look(slot.0, slot.1), urgency);
+                self.agenda.add(Item::look(slot.0, slot.1), urgency);
             }
             Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => {
                 draft.lost += 1;
@@ -109,14 +110,14 @@ impl Machine {
     }
 
     /// Keeps a create for as long as an attempt may still land, and arms what must happen next.
-    pub(super) fn keep_draft(&mut self, slot: (Kind, Key), draft: Draft) {
+    pub(super) fn keep_draft(&mut self, slot: (Kind, Key), draft: Shared<Draft>) {
         let retry = match draft.stage {
             Stage::Unsettled(at) => Some(at),
             Stage::Sent(_) | Stage::Taken | Stage::Ghost => draft.ghost_until,
         };
         let Some(at) = retry else { return };
         if !self.is_untimed(TimeoutReason::Repeat) {
-            self.agenda.arm(Item::RepeatCreate(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
+            self.agenda.arm(Item::repeat_create(slot.0, slot.1.clone()), at, TimeoutReason::Repeat);
         }
         self.state.ledger.drafts.insert(slot, draft);
     }
@@ -148,7 +149,7 @@ impl Machine {
                 if let Some(base) = base.filter(|base| known.is_some_and(|known| known <= *base)) {
                     self.state.ledger.holds.insert(uid, Hold::Stale(base));
                     let key = sent.purpose.operation.key().clone();
-                    self.agenda.add(Item::Look(kind, key), sent.purpose.urgency);
+                    self.agenda.add(Item::look(kind, key), sent.purpose.urgency);
                 }
             }
             Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => self.lose(uid, sent, None),
@@ -167,7 +168,8 @@ impl Machine {
                 }
             }
         }
-        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_))) {
+        // A conflict may be that of an earlier attempt: what was promised stays until somebody has looked.
+        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_) | Hold::Stale(_))) {
             self.state.promise(uid, None);
         }
         self.state.hold_changed(kind, uid);
@@ -227,7 +229,7 @@ impl Machine {
     /// All who wait for a look wait on: the ledger asks again.
     fn look_again(&mut self, slot: (Kind, Key), look: Look, delay: Duration) {
         let at = self.now.mono + delay;
-        self.agenda.arm(Item::Look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
+        self.agenda.arm(Item::look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
         self.state.ledger.looks.insert(slot, Look { is_sent: false, failures: look.failures + 1, ..look });
     }
 
@@ -251,6 +253,7 @@ impl Machine {
             // The server refused our version and shows the same one: it was busy, not newer. Decide again.
             Some((uid, version)) if uid == holder && version == *base => {
                 self.state.ledger.holds.remove(&holder);
+                self.state.promise(holder, None);
                 self.state.hold_changed(slot.0, holder);
             }
             // It was there when we wrote, and is not there now.

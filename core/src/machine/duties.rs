@@ -15,19 +15,19 @@ impl Machine {
                 Stage::Unsettled(at) => Some(at),
                 Stage::Ghost => draft.ghost_until,
                 Stage::Taken => {
-                    self.agenda.add(Item::Look(*kind, key.clone()), draft.purpose.urgency);
+                    self.agenda.add(Item::look(*kind, key.clone()), draft.purpose.urgency);
                     None
                 }
                 // Its answer is still to come.
                 Stage::Sent(_) => None,
             };
             if let Some(at) = at {
-                self.agenda.arm(Item::RepeatCreate(*kind, key.clone()), at, TimeoutReason::Repeat);
+                self.agenda.arm(Item::repeat_create(*kind, key.clone()), at, TimeoutReason::Repeat);
             }
         }
         for ((kind, key), look) in self.state.ledger.looks.iter() {
             if !look.is_sent {
-                self.agenda.add(Item::Look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
+                self.agenda.add(Item::look(*kind, key.clone()), look.urgency.unwrap_or(Urgency::Claim));
             }
         }
         for (uid, bar) in self.state.ledger.barred.iter() {
@@ -35,15 +35,15 @@ impl Machine {
                 self.agenda.arm(Item::Unbar(*uid), until, TimeoutReason::Backoff);
             }
         }
-        for (uid, hold) in self.state.ledger.holds.iter() {
-            match hold {
+        for uid in &self.state.ledger.holds.sorted_keys() {
+            match &self.state.ledger.holds[uid] {
                 Hold::Unsettled(lost) => {
                     self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
                 }
                 Hold::Stale(_) => {
                     let Some(kind) = self.state.kind_of(*uid) else { continue };
                     if let Some(meta) = self.state.meta(kind, *uid) {
-                        self.agenda.add(Item::Look(kind, meta.key.clone()), Urgency::Claim);
+                        self.agenda.add(Item::look(kind, meta.key.clone()), Urgency::Claim);
                     }
                 }
                 Hold::Sent(_) => {}
@@ -115,20 +115,20 @@ impl Machine {
     }
 
     pub(super) fn repeat_create(&mut self, slot: &(Kind, Key)) -> Option<Action> {
-        let draft = self.state.ledger.drafts.get(slot)?.clone();
-        let item = Item::RepeatCreate(slot.0, slot.1.clone());
+        let mut draft = self.state.ledger.drafts.get(slot)?.clone();
+        let item = Item::repeat_create(slot.0, slot.1.clone());
         match draft.stage {
             Stage::Unsettled(at) if at > self.now.mono => {
                 self.agenda.arm(item, at, TimeoutReason::Repeat);
                 None
             }
             Stage::Unsettled(_) if self.is_wanted(&draft.purpose) => {
-                Some(self.hand_out(draft.purpose, draft.lost))
+                Some(self.hand_out(draft.purpose.clone(), draft.lost))
             }
             Stage::Unsettled(_) => {
                 // Nobody wants it any more; what may still land is counted until it cannot.
                 let subject = draft.purpose.subject;
-                let draft = Draft { stage: Stage::Ghost, ..draft };
+                draft.stage = Stage::Ghost;
                 self.state.ledger.drafts.remove(slot);
                 self.keep_draft(slot.clone(), draft);
                 self.state.draft_changed(slot, subject);
@@ -159,7 +159,7 @@ impl Machine {
         if let Some(entry) = self.state.sandboxes.get(&subject) {
             let sandbox = &entry.sandbox;
             let is_missing = match purpose.operation.kind() {
-                Kind::Pod => self.state.child(subject, Kind::Pod).is_none() && !sandbox.suspended,
+                Kind::Pod => self.state.child(subject).is_none() && !sandbox.suspended,
                 Kind::Service => sandbox.service == Some(true),
                 Kind::VolumeClaim => true,
                 Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => false,
@@ -188,11 +188,11 @@ impl Machine {
                 Some(draft) if is_counted && is_looked_up => {
                     let later = now + self.config.write_timeout;
                     draft.ghost_until = Some(later);
-                    self.agenda.arm(Item::RepeatCreate(slot.0, slot.1), later, TimeoutReason::Repeat);
+                    self.agenda.arm(Item::repeat_create(slot.0, slot.1), later, TimeoutReason::Repeat);
                 }
                 Some(draft) if is_counted => {
                     (draft.stage, draft.ghost_until) = (Stage::Taken, None);
-                    self.agenda.add(Item::Look(slot.0, slot.1), Urgency::Refill);
+                    self.agenda.add(Item::look(slot.0, slot.1), Urgency::Refill);
                 }
                 _ => {
                     self.state.ledger.drafts.remove(&slot);

@@ -12,7 +12,7 @@ impl Machine {
     pub(super) fn begin_paces(&mut self) {
         self.state.bereft.clear();
         if self.is_paced() {
-            self.state.pools.values_mut().for_each(|entry| entry.pace = Pace::default());
+            self.state.pools.unordered_mut().for_each(|(_, entry)| entry.pace = Pace::default());
         }
     }
 

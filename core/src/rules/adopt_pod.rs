@@ -1,7 +1,7 @@
-use super::{Verdict, differences, patch};
+use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
-use crate::make::pod_metadata;
+use crate::make::pod_changes;
 use crate::mutant::Mutant;
 use crate::object::Owner;
 use crate::parts::Whose;
@@ -31,9 +31,7 @@ pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }
-    let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
-    let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
-    changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
+    let mut changes = pod_changes(sandbox, &pod.meta);
     changes.extend(Change::owned(&pod.meta, Owner::new(Kind::Sandbox, &sandbox.meta)));
     patch(Intent::AdoptPod, Kind::Pod, &pod.meta, Part::Main, changes)
 }

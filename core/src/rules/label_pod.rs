@@ -1,7 +1,7 @@
-use super::{Verdict, differences, patch};
+use super::{Verdict, patch};
 use crate::action::{Intent, Part};
-use crate::id::{Kind, Uid};
-use crate::make::pod_metadata;
+use crate::id::{Kind, Text, Uid};
+use crate::make::pod_changes;
 use crate::mutant::Mutant;
 use crate::names;
 use crate::patch::Change;
@@ -23,13 +23,11 @@ pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if pod.meta.terminating || view.is_held(pod.meta.uid) {
         return Verdict::Quiet;
     }
-    let (labels, annotations) = pod_metadata(sandbox, &pod.meta.labels, &pod.meta.annotations);
-    let mut labels = labels;
+    let mut changes = pod_changes(sandbox, &pod.meta);
     if view.config.has(Mutant::ForeignLabelsDropped) {
-        labels.retain(|key, _| names::is_reserved(key) || sandbox.pod.labels.contains_key(key));
+        let is_foreign = |key: &&Text| !names::is_reserved(key) && !sandbox.pod.labels.contains_key(key);
+        changes.extend(pod.meta.labels.keys().filter(is_foreign).map(|key| Change::Label(key.clone(), None)));
     }
-    let mut changes = differences(&pod.meta.labels, &labels, Change::Label);
-    changes.extend(differences(&pod.meta.annotations, &annotations, Change::Annotation));
     if changes.is_empty() {
         return Verdict::Quiet;
     }

@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -66,7 +67,7 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     match mirrored.condition(names::FINISHED).filter(|_| !view.config.has(Mutant::FinishNotTold)) {
         Some(it) => {
             // Before the sandbox itself says so, it would have ended at this very moment, whenever one looks.
-            let told = (it.status, it.reason.clone(), it.message.clone());
+            let told = (it.status, (*it.reason).into(), (*it.message).into());
             // A rival may have seen a later generation of the sandbox than we have.
             let known = claim.status.condition(names::FINISHED).map_or(0, |known| known.observed);
             let observed = it.observed.max(known);
@@ -76,7 +77,7 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     }
     let told = match mirrored.condition(names::READY) {
         Some(ready) if !sandbox.meta.terminating => {
-            (ready.status, ready.reason.clone(), ready.message.clone(), ready.changed)
+            (ready.status, Cow::Borrowed(&*ready.reason), Cow::Borrowed(&*ready.message), ready.changed)
         }
         _ => (Truth::False, "SandboxNotReady".into(), "Sandbox is not ready".into(), now.wall),
     };
@@ -86,8 +87,9 @@ fn publish_bound(view: &View<'_>, claim: &Claim, entry: &SandboxEntry, now: Now)
     } else {
         told
     };
-    let told = match bound_objection(view, claim, sandbox) {
-        Some(objection) => (Truth::False, objection.reason.into(), objection.message, now.wall),
+    let objection = bound_objection(view, claim, sandbox);
+    let told = match &objection {
+        Some(objection) => (Truth::False, objection.reason.into(), (*objection.message).into(), now.wall),
         None => told,
     };
     let is_mixed_up = view.config.has(Mutant::GenerationOfAnother);
@@ -301,7 +303,7 @@ fn look(view: &View<'_>, kind: Kind, key: Key) -> Verdict {
 
 fn publish_not_ready(claim: &Claim, reason: &str, message: Text, now: Now) -> Verdict {
     let mut status = claim.status.clone();
-    let told = (Truth::False, reason.into(), message);
+    let told = (Truth::False, reason.into(), (*message).into());
     set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
     publish(claim, status)
 }

@@ -1,4 +1,3 @@
-use alloc::format;
 use alloc::vec::Vec;
 
 use super::{Verdict, patch};
@@ -26,10 +25,15 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         return Verdict::Quiet;
     }
     let members = view.members(pool.meta.uid);
+    let shown = &pool.status.selector;
+    let is_right = names::is_hash_selector(shown, names::WARM_POOL, &pool.meta.key.name);
     let mut status = PoolStatus {
         replicas: members.map_or(0, |members| members.live),
         ready: members.map_or(0, |members| members.live_ready),
-        selector: format!("{}={}", names::WARM_POOL, names::name_hash(&pool.meta.key.name)).into(),
+        selector: match is_right {
+            true => shown.clone(),
+            false => names::hash_selector(names::WARM_POOL, &pool.meta.key.name),
+        },
         observed: pool.meta.generation,
     };
     if view.config.has(Mutant::ZeroUntold) && status.replicas == 0 {

@@ -1,3 +1,4 @@
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::{Verdict, patch};
@@ -28,9 +29,9 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
     let is_over = sandbox.is_over(now.wall);
     let over_at = sandbox.shutdown.filter(|_| !is_over).map(|shutdown| now.mono_at(shutdown.at));
     let status = view.sandbox_status(sandbox, is_over, now.wall);
-    if status == sandbox.status {
+    let Cow::Owned(status) = status else {
         return over_at.map_or(Verdict::Quiet, |at| Verdict::Until(at, TimeoutReason::Expiry));
-    }
+    };
     let is_news = is_ready(&status) || is_ready(&sandbox.status) || status.is_expired();
     let settled = entry.status_sent.unwrap_or(entry.seen).mono + view.config.settle;
     if !is_news && now.mono < settled {

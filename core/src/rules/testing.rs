@@ -214,7 +214,7 @@ impl World {
                 refused: [None; 3],
                 domain: "cluster.local",
             };
-            sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default());
+            sandbox.status = sandbox_status(&sandbox, &parts, is_expired, Wall::default()).into_owned();
         }
         if let Some(created) = value(words, "created") {
             sandbox.meta.created = ago(created).wall;

@@ -1,7 +1,6 @@
 use super::{Verdict, delete};
 use crate::action::Intent;
 use crate::id::{Kind, Uid};
-use crate::mutant::Mutant;
 use crate::time::Now;
 use crate::view::View;
 
@@ -19,11 +18,6 @@ pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let Some(members) = view.members(pool.meta.uid).filter(|members| members.live > pool.replicas) else {
         return Verdict::Quiet;
     };
-    if view.config.has(Mutant::TrimsReserved) {
-        let all =
-            view.members_of(pool.meta.uid).filter(|it| !it.meta.terminating && !view.is_held(it.meta.uid));
-        return all.last().map_or(Verdict::Quiet, |it| delete(Intent::DeleteMember, Kind::Sandbox, &it.meta));
-    }
     let victim = members.victims.iter().map(|victim| victim.4).find(|uid| !view.is_held(*uid));
     let Some(victim) = victim.and_then(|uid| view.sandbox(uid)) else { return Verdict::Quiet };
     let meta = &victim.sandbox.meta;

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::replace;
 
+use super::name_map::Uids;
 use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
@@ -20,7 +21,7 @@ impl State {
     pub(super) fn relink(&mut self, kind: Kind, uid: Uid, former: Option<&Object>) {
         let from = former.and_then(|former| parent(kind, former.meta()));
         let to = self.meta(kind, uid).and_then(|meta| parent(kind, meta));
-        self.move_child(kind, uid, from, to);
+        self.move_child(uid, from, to);
         match kind {
             Kind::Claim => self.relink_claim(uid),
             Kind::Pool => {
@@ -57,7 +58,7 @@ impl State {
     /// Takes an object out of the indexes.
     pub(super) fn unlink(&mut self, kind: Kind, uid: Uid) {
         let from = self.meta(kind, uid).and_then(|meta| parent(kind, meta));
-        self.move_child(kind, uid, from, None);
+        self.move_child(uid, from, None);
         match kind {
             Kind::Claim => self.move_claim(uid, ClaimPlace::default()),
             Kind::Pool => {
@@ -98,15 +99,23 @@ impl State {
         }
     }
 
-    fn move_child(&mut self, kind: Kind, uid: Uid, from: Option<Uid>, to: Option<Uid>) {
+    fn move_child(&mut self, uid: Uid, from: Option<Uid>, to: Option<Uid>) {
         if from == to {
             return;
         }
-        if let Some(parent) = from {
-            self.children.remove(&(parent, kind, uid));
+        if let Some(parent) = from
+            && let Some(children) = self.children.get_mut(&parent)
+            && children.remove(uid)
+        {
+            self.children.remove(&parent);
         }
         if let Some(parent) = to {
-            self.children.insert((parent, kind, uid));
+            match self.children.get_mut(&parent) {
+                Some(children) => children.insert(uid),
+                None => {
+                    self.children.insert(parent, Uids::One(uid));
+                }
+            }
         }
     }
 
@@ -155,7 +164,7 @@ impl State {
         let reserves = recorded.map(|name| claim.meta.key.sibling(name.clone()));
         let waits = reserves.is_none()
             && !claim.meta.terminating
-            && self.child(uid, Kind::Sandbox).is_none()
+            && self.child(uid).is_none()
             && !self.ledger.holds.contains_key(&uid)
             && !self.ledger.is_barred(uid)
             && !self.stands_apart(claim);
@@ -302,7 +311,7 @@ impl State {
         let Some(entry) = self.sandboxes.get(&uid) else { return };
         let sandbox = entry.sandbox.clone();
         self.touch(Kind::Sandbox, uid);
-        self.touch_owner(&sandbox);
+        self.touch_claim_of(&sandbox);
         self.stand_anew(&sandbox);
     }
 
@@ -321,7 +330,7 @@ impl State {
     /// process, or else since this process knows it. The calendar of the server, which dates its creation, may be
     /// another: a controller whose own runs ahead would find every new member stuck.
     fn trouble(&self, sandbox: &Sandbox) -> Trouble {
-        let mut pods = self.children(sandbox.meta.uid, Kind::Pod).filter_map(|pod| self.pods.get(&pod));
+        let mut pods = self.children(sandbox.meta.uid).filter_map(|pod| self.pods.get(&pod));
         // Of several Pods none counts.
         let pod = pods.next().filter(|_| pods.next().is_none());
         let told = sandbox.status.condition(names::READY);
@@ -372,7 +381,7 @@ impl State {
         if !replace(&mut entry.judges, judges) && !judges {
             return;
         }
-        let sandboxes: Vec<Uid> = self.children(pool, Kind::Sandbox).collect();
+        let sandboxes: Vec<Uid> = self.children(pool).collect();
         for uid in sandboxes {
             if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
                 self.stand_anew(&sandbox);
@@ -419,7 +428,7 @@ impl State {
         if sandbox.suspended || sandbox.status.is_expired() {
             return Place::Unusable;
         }
-        let mut pods = self.children(uid, Kind::Pod).filter_map(|pod| self.pods.get(&pod));
+        let mut pods = self.children(uid).filter_map(|pod| self.pods.get(&pod));
         let Some(pod) = pods.next() else { return Place::Starting };
         if pods.next().is_some() || pod.meta.terminating || pod.phase.is_terminal() {
             Place::Unusable
@@ -448,9 +457,11 @@ impl State {
         {
             members.remove(&before, order.clone());
             self.drop_members(before.pool);
+            self.touch(Kind::Pool, before.pool);
         }
         if let Some(standing) = standing {
-            self.members.entry(standing.pool).or_default().add(&standing, order);
+            self.touch(Kind::Pool, standing.pool);
+            self.members.get_or_default(standing.pool).add(&standing, order);
         }
     }
 
@@ -460,24 +471,29 @@ impl State {
         }
     }
 
-    /// Returns the first child of a kind: a claim has one sandbox.
-    pub(crate) fn child(&self, owner: Uid, kind: Kind) -> Option<Uid> {
-        self.children(owner, kind).next()
+    /// Returns the sandbox of a claim or pool, or the Pod of a sandbox: the first, where there are several.
+    pub(crate) fn child(&self, owner: Uid) -> Option<Uid> {
+        self.children(owner).next()
     }
 
-    /// Returns the children of a kind.
-    pub(crate) fn children(&self, owner: Uid, kind: Kind) -> impl Iterator<Item = Uid> + use<'_> {
-        let range = (owner, kind, Uid::UNSET)..=(owner, kind, Uid::from_bits(u128::MAX));
-        self.children.range(range).map(|(_, _, child)| *child)
+    /// Returns the sandboxes of a claim or pool, or the Pods of a sandbox.
+    pub(crate) fn children(&self, owner: Uid) -> impl Iterator<Item = Uid> + use<'_> {
+        self.children.get(&owner).into_iter().flat_map(Uids::iter)
     }
 }
 
-/// Returns the object that owns another, where that matters: a sandbox has one Pod, a claim one sandbox.
+/// Returns the claim or pool of a sandbox, or the sandbox of a Pod.
 fn parent(kind: Kind, meta: &Meta) -> Option<Uid> {
-    if kind == Kind::Pod {
-        return meta.owner_of_kind(Kind::Sandbox);
+    match kind {
+        Kind::Sandbox => meta.owner.as_ref().map(|owner| owner.uid),
+        Kind::Pod => meta.owner_of_kind(Kind::Sandbox),
+        Kind::Claim
+        | Kind::Pool
+        | Kind::Template
+        | Kind::Service
+        | Kind::VolumeClaim
+        | Kind::NetworkPolicy => None,
     }
-    meta.owner.as_ref().map(|owner| owner.uid)
 }
 
 fn template(pool: &Pool) -> Key {

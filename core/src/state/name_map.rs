@@ -1,10 +1,10 @@
 //! What belongs to a name, and who refers to it.
 
-use alloc::collections::btree_map::Entry;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{Key, Uid};
 use crate::names;
+use crate::table::Table;
 
 /// Values by name.
 ///
@@ -12,14 +12,14 @@ use crate::names;
 /// same in every process, and nobody sees the order.
 #[derive(Clone, Debug)]
 pub(crate) struct NameMap<V> {
-    by_hash: BTreeMap<u64, (Key, V)>,
+    by_hash: Table<u64, (Key, V)>,
     /// Names whose hash another name has in `by_hash`.
     clashes: BTreeMap<(u64, Key), V>,
 }
 
 impl<V> Default for NameMap<V> {
     fn default() -> Self {
-        Self { by_hash: BTreeMap::new(), clashes: BTreeMap::new() }
+        Self { by_hash: Table::default(), clashes: BTreeMap::new() }
     }
 }
 
@@ -49,7 +49,7 @@ impl<V> NameMap<V> {
     /// Returns all values.
     #[cfg(test)]
     pub(crate) fn values(&self) -> impl Iterator<Item = &V> {
-        self.by_hash.values().map(|(_, value)| value).chain(self.clashes.values())
+        self.by_hash.unordered().map(|(_, (_, value))| value).chain(self.clashes.values())
     }
 
     fn get_at(&self, hash: u64, key: &Key) -> Option<&V> {
@@ -58,12 +58,12 @@ impl<V> NameMap<V> {
     }
 
     fn insert_at(&mut self, hash: u64, key: Key, value: V) {
-        match self.by_hash.entry(hash) {
-            Entry::Vacant(place) => {
-                place.insert((key, value));
+        match self.by_hash.get_mut(&hash) {
+            None => {
+                self.by_hash.insert(hash, (key, value));
             }
-            Entry::Occupied(mut place) if place.get().0 == key => place.get_mut().1 = value,
-            Entry::Occupied(_) => {
+            Some((known, known_value)) if *known == key => *known_value = value,
+            Some(_) => {
                 self.clashes.insert((hash, key), value);
             }
         }
@@ -93,22 +93,50 @@ fn hash(key: &Key) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Referrers(NameMap<Uids>);
 
-/// Most names have one.
+/// Some objects, in order: mostly one.
 #[derive(Clone, Debug)]
-enum Uids {
+pub(crate) enum Uids {
     One(Uid),
     Many(BTreeSet<Uid>),
+}
+
+impl Uids {
+    /// Returns them, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Uid> + use<'_> {
+        let (one, many) = match self {
+            Self::One(uid) => (Some(*uid), None),
+            Self::Many(uids) => (None, Some(uids)),
+        };
+        one.into_iter().chain(many.into_iter().flatten().copied())
+    }
+
+    /// Adds one.
+    pub(super) fn insert(&mut self, uid: Uid) {
+        match self {
+            Self::One(other) if *other == uid => {}
+            Self::One(other) => *self = Self::Many([*other, uid].into()),
+            Self::Many(uids) => {
+                uids.insert(uid);
+            }
+        }
+    }
+
+    /// Takes one away, and returns whether none is left.
+    pub(super) fn remove(&mut self, uid: Uid) -> bool {
+        match self {
+            Self::One(only) => *only == uid,
+            Self::Many(uids) => {
+                uids.remove(&uid);
+                uids.is_empty()
+            }
+        }
+    }
 }
 
 impl Referrers {
     /// Returns those who refer to a name.
     pub(crate) fn of(&self, key: &Key) -> impl Iterator<Item = Uid> + use<'_> {
-        let (one, many) = match self.0.get(key) {
-            None => (None, None),
-            Some(Uids::One(uid)) => (Some(*uid), None),
-            Some(Uids::Many(uids)) => (None, Some(uids)),
-        };
-        one.into_iter().chain(many.into_iter().flatten().copied())
+        self.0.get(key).into_iter().flat_map(Uids::iter)
     }
 
     /// Returns whether anybody refers to a name.
@@ -119,28 +147,13 @@ impl Referrers {
     pub(super) fn insert(&mut self, key: Key, uid: Uid) {
         match self.0.get_mut(&key) {
             None => self.0.insert(key, Uids::One(uid)),
-            Some(Uids::Many(uids)) => {
-                uids.insert(uid);
-            }
-            Some(uids @ Uids::One(_)) => {
-                let Uids::One(other) = *uids else { return };
-                if other != uid {
-                    *uids = Uids::Many([other, uid].into());
-                }
-            }
+            Some(uids) => uids.insert(uid),
         }
     }
 
     pub(super) fn remove(&mut self, key: &Key, uid: Uid) {
-        match self.0.get_mut(key) {
-            Some(Uids::One(only)) if *only == uid => self.0.remove(key),
-            Some(Uids::Many(uids)) => {
-                uids.remove(&uid);
-                if uids.is_empty() {
-                    self.0.remove(key);
-                }
-            }
-            Some(Uids::One(_)) | None => {}
+        if self.0.get_mut(key).is_some_and(|uids| uids.remove(uid)) {
+            self.0.remove(key);
         }
     }
 }

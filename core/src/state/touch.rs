@@ -11,6 +11,9 @@ use crate::object::Sandbox;
 /// Room for this many touched subjects is kept.
 const TOUCHED_KEPT: usize = 1024;
 
+/// What one event touches.
+const TOUCHED_BY_ONE: usize = 24;
+
 impl State {
     pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
         self.sweep();
@@ -24,7 +27,16 @@ impl State {
         }
     }
 
+    /// Gives the room back that is kept for what comes next.
+    pub(crate) fn shrink(&mut self) {
+        self.touched.shrink_to_fit();
+        self.unsure.shrink_to_fit();
+    }
+
     pub(crate) fn touch(&mut self, kind: Kind, uid: Uid) {
+        if self.touched.capacity() == 0 {
+            self.touched.reserve(TOUCHED_BY_ONE);
+        }
         self.touched.push((kind, uid));
     }
 
@@ -49,8 +61,8 @@ impl State {
         }
         match kind {
             Kind::Claim => {
-                if let Some(entry) = self.claims.get(&uid) {
-                    let pool = entry.claim.meta.key.sibling(entry.claim.pool.clone());
+                // Of a claim that does not wait, its pool asks nothing.
+                if let Some(pool) = self.claims.get(&uid).and_then(|entry| entry.place.queue()).cloned() {
                     self.touch_name(Kind::Pool, &pool);
                 }
             }
@@ -69,7 +81,7 @@ impl State {
             }
             Kind::Sandbox => {
                 if let Some(entry) = self.sandboxes.get(&uid) {
-                    self.touched.extend(owner(&entry.sandbox));
+                    self.touched.extend(claim(&entry.sandbox));
                     let key = entry.sandbox.meta.key.clone();
                     self.touch_referrers(Kind::Sandbox, &key);
                 }
@@ -112,6 +124,10 @@ impl State {
         self.touched.extend(owner(sandbox));
     }
 
+    pub(super) fn touch_claim_of(&mut self, sandbox: &Sandbox) {
+        self.touched.extend(claim(sandbox));
+    }
+
     /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
     pub(crate) fn touch_name_wanters(&mut self, kind: Kind, key: &Key) {
         match kind {
@@ -151,11 +167,11 @@ impl State {
     /// Touches a sandbox, and those who read what its Pod is like.
     fn touch_sandbox(&mut self, uid: Uid) {
         let Some(entry) = self.sandboxes.get(&uid) else { return };
-        let owner = owner(&entry.sandbox);
+        let is_member = entry.sandbox.meta.owner_of_kind(Kind::Pool).is_some();
         let key = entry.sandbox.meta.key.clone();
-        self.touched.extend(owner);
+        self.touched.extend(claim(&entry.sandbox));
         self.touch(Kind::Sandbox, uid);
-        if owner.is_some_and(|(kind, _)| kind == Kind::Pool) {
+        if is_member {
             // Whether a member that was recorded changes hands depends on its Pod.
             self.touch_referrers(Kind::Sandbox, &key);
         }
@@ -190,7 +206,7 @@ impl State {
 
     /// Touches the claims that have recorded a member of a pool: by then they may refer to another one.
     fn touch_recorders(&mut self, pool: Uid) {
-        let members: Vec<Uid> = self.children(pool, Kind::Sandbox).collect();
+        let members: Vec<Uid> = self.children(pool).collect();
         for uid in members {
             if let Some(key) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.meta.key.clone()) {
                 self.touch_referrers(Kind::Sandbox, &key);
@@ -200,16 +216,17 @@ impl State {
 
     /// Touches the claims that have recorded a member of a pool of this name that was never seen, or is gone.
     pub(super) fn touch_recorders_of_unknown(&mut self, pool: &Key) {
-        let unknown = self.members.keys().filter(|uid| !self.pools.contains_key(uid)).copied();
+        let mut unknown = self.members.sorted_keys();
+        unknown.retain(|uid| !self.pools.contains_key(uid));
         let is_named = |uid: &Uid| {
-            let member = self.child(*uid, Kind::Sandbox).and_then(|member| self.sandboxes.get(&member));
+            let member = self.child(*uid).and_then(|member| self.sandboxes.get(&member));
             let owner =
                 member.and_then(|entry| entry.sandbox.meta.owner.as_ref().map(|owner| (entry, owner)));
             owner.is_some_and(|(entry, owner)| {
                 owner.name == pool.name && entry.sandbox.meta.key.namespace == pool.namespace
             })
         };
-        let pools: Vec<Uid> = unknown.filter(is_named).collect();
+        let pools: Vec<Uid> = unknown.into_iter().filter(is_named).collect();
         pools.into_iter().for_each(|pool| self.touch_recorders(pool));
     }
 
@@ -239,6 +256,11 @@ impl State {
             Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
     }
+}
+
+/// Returns the claim that owns a sandbox. A pool asks where its members stand, and is touched when that changes.
+fn claim(sandbox: &Sandbox) -> Option<(Kind, Uid)> {
+    sandbox.meta.owner_of_kind(Kind::Claim).map(|uid| (Kind::Claim, uid))
 }
 
 /// Returns the claim or the pool that owns a sandbox.

@@ -286,6 +286,30 @@ fn a_claim_that_has_changed_since_is_decided_anew() {
     assert_eq!(claim.meta.annotation(names::SANDBOX_NAME), None);
 }
 
+/// A record whose answer was lost conflicts with itself. Until somebody has looked, the member is not free.
+#[test]
+fn a_member_stays_while_the_record_of_it_may_have_landed() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.lose_next = Some((Intent::RecordAssignment, true));
+    world.drain();
+    world.replicas(0);
+    world.drain();
+    world.time += 1_000_000;
+    world.machine.handle_timeout(world.now());
+    let repeated = world.machine.poll_action().unwrap();
+    assert_eq!(repeated.intent, Intent::RecordAssignment);
+    let outcome = world.answer(&repeated);
+    assert_eq!(outcome, Outcome::Conflict);
+    world.machine.handle_event(Event::ActionDone { id: repeated.id, outcome }, world.now());
+    let mut asked = Vec::new();
+    while let Some(action) = world.machine.poll_action() {
+        asked.push(action.intent);
+    }
+    assert!(asked.contains(&Intent::Look) && !asked.contains(&Intent::DeleteMember), "{asked:?}");
+}
+
 /// Claims that have recorded members of a pool wait to know what has become of it, whichever pool they name by then.
 #[test]
 fn claims_that_were_moved_learn_that_the_pool_of_their_members_is_gone() {

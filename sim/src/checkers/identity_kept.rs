@@ -32,6 +32,10 @@ impl Checker for IdentityKept {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        matches!(commit.object().kind(), Kind::Claim | Kind::Sandbox | Kind::Pool)
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.note_births(commit);
         let since = self.note_claims(commit);

@@ -25,6 +25,11 @@ impl Checker for NoSharedSandbox {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        commit.changes(|object| as_claim(Some(object)).and_then(published))
+            && as_claim(Some(commit.object())).is_some()
+    }
+
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let before = as_claim(commit.old.as_ref()).and_then(published);
         let after = as_claim(commit.new.as_ref()).and_then(published);

@@ -26,6 +26,10 @@ impl Checker for OnePod {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        commit.object().kind() == Kind::Pod && commit.changes(|pod| pod.meta().owner.clone())
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         let pod = commit.object();
         if pod.kind() != Kind::Pod {

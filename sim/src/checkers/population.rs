@@ -92,6 +92,19 @@ impl Checker for Population {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        match commit.object().kind() {
+            Kind::Pool => commit.changes(|pool| as_pool(Some(pool)).map(|pool| pool.replicas)),
+            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            Kind::Claim
+            | Kind::Pod
+            | Kind::Template
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => false,
+        }
+    }
+
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         match commit.object().kind() {
             Kind::Pool => self.note_pool(commit),

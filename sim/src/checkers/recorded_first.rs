@@ -32,6 +32,19 @@ impl Checker for RecordedFirst {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        match commit.object().kind() {
+            Kind::Claim => commit.changes(|claim| record(claim.meta()).cloned()),
+            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            Kind::Pool
+            | Kind::Pod
+            | Kind::Template
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => false,
+        }
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.remember(commit);
         if let Some(sandbox) = as_sandbox(commit.new.as_ref()) {

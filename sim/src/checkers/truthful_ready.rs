@@ -29,6 +29,11 @@ impl Checker for TruthfulReady {
         }
     }
 
+    fn heeds(&self, commit: &Commit) -> bool {
+        let status = |object: &Object| as_claim(Some(object)).map(|claim| claim.status.clone());
+        commit.new.is_none() || (commit.object().kind() == Kind::Claim && commit.changes(status))
+    }
+
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.remember(commit);
         let Some(claim) = as_claim(commit.new.as_ref()) else { return Judgement::Silent };

@@ -12,12 +12,12 @@ use std::time::Duration;
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
-use agent_sandbox_core::fingerprint::{Sight, Walk};
+use agent_sandbox_core::fingerprint::{Digest, Sight, Walk};
 use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
 use agent_sandbox_core::time::{Mono, Now};
 
-use super::fingerprints::{Entry, Fingerprints};
+use super::fingerprints::Fingerprints;
 use super::scope::{FAR, Scope};
 use crate::controller::Controller;
 
@@ -27,18 +27,46 @@ pub(super) struct Machines {
     config: Config,
     far: Duration,
     version_mask: u64,
-    /// Those that are remembered, in the order in which they were met.
+    generation_max: usize,
+    young: Generation,
+    /// What was not asked for since is forgotten with the next generation.
+    old: Generation,
+    met: u64,
+    worked: u64,
+    reached: u64,
+    nothing: Rc<[Action]>,
+}
+
+/// What is remembered of one stretch of a search.
+#[derive(Debug, Default)]
+struct Generation {
+    /// In the order in which they were met.
     known: Vec<Rc<Known>>,
     /// Fingerprint of a machine → its place in `known`.
     machines: Fingerprints,
     /// Fingerprint of a machine and an event → place in `reactions`.
     asked: Fingerprints,
     reactions: Vec<Reaction>,
-    known_max: usize,
-    met: u64,
-    worked: u64,
-    reached: u64,
-    nothing: Rc<[Action]>,
+}
+
+impl Generation {
+    fn machine(&self, fingerprint: u64) -> Option<&Rc<Known>> {
+        self.machines.get(fingerprint).map(|place| &self.known[place as usize])
+    }
+
+    fn reaction(&self, asked: u64) -> Option<&Reaction> {
+        self.asked.get(asked).map(|place| &self.reactions[place as usize])
+    }
+
+    fn add_machine(&mut self, fingerprint: u64, known: Rc<Known>) {
+        self.machines.insert(fingerprint, self.known.len() as u32);
+        self.known.push(known);
+    }
+
+    fn add_reaction(&mut self, asked: u64, reaction: Reaction) {
+        self.asked.insert(asked, self.reactions.len() as u32);
+        self.reactions.push(reaction);
+    }
 }
 
 /// One situation of a machine.
@@ -50,8 +78,8 @@ struct Known {
     now: Now,
     /// The canonical fingerprint.
     fingerprint: u64,
-    /// Actions under way: the name that the world knows, and the machine's own.
-    sent: Vec<(ActionId, ActionId)>,
+    /// Actions under way: the machine's own name, and what each asks for. The world knows it by that.
+    sent: Vec<(ActionId, Digest)>,
     timeout: Option<(Mono, TimeoutReason)>,
 }
 
@@ -90,18 +118,16 @@ enum Input {
 impl Machines {
     /// Returns an empty memory for machines with one configuration.
     ///
-    /// `version_mask` says which bits of a version stand for a state; when `known_max` machines are remembered, all are
-    /// forgotten but those in use, and the memory begins anew.
-    pub(super) fn new(scope: &Scope, version_mask: u64, known_max: usize) -> Rc<RefCell<Self>> {
+    /// `version_mask` says which bits of a version stand for a state; after `generation_max` machines a new generation
+    /// begins.
+    pub(super) fn new(scope: &Scope, version_mask: u64, generation_max: usize) -> Rc<RefCell<Self>> {
         Rc::new(RefCell::new(Self {
             config: scope.config(),
             far: FAR,
             version_mask,
-            known_max,
-            known: Vec::new(),
-            machines: Fingerprints::default(),
-            asked: Fingerprints::default(),
-            reactions: Vec::new(),
+            generation_max,
+            young: Generation::default(),
+            old: Generation::default(),
             met: 0,
             worked: 0,
             reached: 0,
@@ -124,36 +150,47 @@ impl Machines {
         self.reached
     }
 
-    fn keep(&mut self, machine: Machine, now: Now, sent: Vec<(ActionId, ActionId)>) -> Rc<Known> {
+    /// Begins a new generation: what nobody asked for since the last one began is forgotten, unless it is in use.
+    ///
+    /// A search that goes breadth first asks for a machine within a few moves, or never again.
+    pub(super) fn age(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+
+    fn keep(&mut self, mut machine: Machine, now: Now, sent: Vec<(ActionId, Digest)>) -> Rc<Known> {
         self.reached |= machine.reached();
-        if self.known.len() >= self.known_max {
-            self.known.clear();
-            self.reactions.clear();
-            (self.machines, self.asked) = Default::default();
-        }
         let mut walk = Walk::new(Sight { now: now.mono, far: self.far, version_mask: self.version_mask });
-        machine.visit(&mut walk);
-        match self.machines.insert(walk.exact_fingerprint(), self.known.len() as u32) {
-            Entry::Known(place) => self.known[place as usize].clone(),
-            Entry::New => {
-                let timeout = machine.poll_timeout();
-                let number = self.met;
-                self.met += 1;
-                let known =
-                    Rc::new(Known { number, machine, now, fingerprint: walk.fingerprint(), sent, timeout });
-                self.known.push(known.clone());
-                known
-            }
+        machine.visit(&mut walk, |id| {
+            let sent = sent.iter().find(|(own, _)| *own == id);
+            sent.map_or_else(|| unreachable!("an action that was never sent"), |(_, digest)| *digest)
+        });
+        let exact = walk.exact_fingerprint();
+        if let Some(known) = self.young.machine(exact) {
+            return known.clone();
         }
+        let known = if let Some(known) = self.old.machine(exact) {
+            known.clone()
+        } else {
+            machine.shrink();
+            let timeout = machine.poll_timeout();
+            let number = self.met;
+            self.met += 1;
+            Rc::new(Known { number, machine, now, fingerprint: walk.fingerprint(), sent, timeout })
+        };
+        if self.young.known.len() >= self.generation_max {
+            self.age();
+        }
+        self.young.add_machine(exact, known.clone());
+        known
     }
 
     /// Names an action after what it asks for: the machine never has the same under way twice.
-    fn name_of(&self, action: &Action) -> ActionId {
+    fn digest_of(&self, action: &Action) -> Digest {
         let sight = Sight { now: Mono::default(), far: Duration::ZERO, version_mask: self.version_mask };
         let mut walk = Walk::new(sight);
         walk.number(action.intent as u64);
         walk.operation(&action.operation);
-        ActionId(walk.fingerprint())
+        walk.digest()
     }
 
     fn react(&mut self, known: &Known, elapsed: Duration, input: Input) -> Reaction {
@@ -166,12 +203,14 @@ impl Machines {
             Input::Passed => walk.number(101),
         }
         let asked = walk.exact_fingerprint();
-        if let Some(place) = self.asked.get(asked) {
-            return self.reactions[place as usize].clone();
+        if let Some(reaction) = self.young.reaction(asked) {
+            return reaction.clone();
         }
-        let reaction = self.work_out(known, elapsed, input);
-        self.asked.insert(asked, self.reactions.len() as u32);
-        self.reactions.push(reaction.clone());
+        let reaction = match self.old.reaction(asked) {
+            Some(reaction) => reaction.clone(),
+            None => self.work_out(known, elapsed, input),
+        };
+        self.young.add_reaction(asked, reaction.clone());
         reaction
     }
 
@@ -183,10 +222,10 @@ impl Machines {
         let now = Now { mono: known.now.mono + elapsed, wall };
         match input {
             Input::Event(Event::ActionDone { id, outcome }) => {
-                let Some(place) = sent.iter().position(|entry| entry.0 == id) else {
+                let Some(place) = sent.iter().position(|(_, digest)| digest.canonical() == id.0) else {
                     unreachable!("an answer to an action that was never sent")
                 };
-                let id = sent.swap_remove(place).1;
+                let id = sent.swap_remove(place).0;
                 machine.handle_event(Event::ActionDone { id, outcome }, now);
             }
             Input::Event(event) => machine.handle_event(event, now),
@@ -195,9 +234,9 @@ impl Machines {
         }
         let mut actions = Vec::new();
         while let Some(mut action) = machine.poll_action() {
-            let own = action.id;
-            action.id = self.name_of(&action);
-            sent.push((action.id, own));
+            let digest = self.digest_of(&action);
+            sent.push((action.id, digest));
+            action.id = ActionId(digest.canonical());
             actions.push(action);
         }
         let next = self.keep(machine, now, sent);

@@ -25,7 +25,7 @@ use crate::world::World;
 pub(super) struct State<C: Searchable> {
     pub(super) world: World<C>,
     /// What the checkers remember.
-    pub(super) memory: Rc<Checkers>,
+    pub(super) memory: Rc<[Rc<Checkers>]>,
     pub(super) left: Left,
     /// Answers that something must overtake: the request, and the revision before it was handled.
     pub(super) late: Vec<(RequestId, Version)>,
@@ -91,7 +91,7 @@ impl<C: Searchable> State<C> {
             Scene { controller, processes: scope.leaders, script: scope.script(), epoch: scene::epoch() };
         let mut state = Self {
             world: World::numbered(Arc::new(scene), numbering),
-            memory: Rc::new(Checkers::of_search().1),
+            memory: Checkers::of_search().1.into_iter().map(Rc::new).collect(),
             left: Left { crashes: scope.crashes, lost_answers: scope.lost_answers, relists: scope.relists },
             late: Vec::new(),
             rules: Rules {
@@ -183,8 +183,10 @@ impl<C: Searchable> State<C> {
         let mut judged = Ok(());
         for fact in &facts {
             judged = court.forgetful.on_fact(fact, store);
-            if judged.is_ok() && is_memorable(fact) {
-                judged = Rc::make_mut(&mut self.memory).on_fact(fact, store);
+            let is_remembered = |checkers: &Rc<Checkers>| checkers.heed(fact);
+            if judged.is_ok() && is_memorable(fact) && self.memory.iter().any(is_remembered) {
+                let mut heeding = Rc::make_mut(&mut self.memory).iter_mut().filter(|it| is_remembered(it));
+                judged = heeding.try_for_each(|checkers| Rc::make_mut(checkers).on_fact(fact, store));
             }
             if judged.is_err() {
                 break;

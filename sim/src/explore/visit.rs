@@ -29,7 +29,7 @@ impl State<Memo> {
         walk.number(
             u64::from(left.crashes) | u64::from(left.lost_answers) << 8 | u64::from(left.relists) << 16,
         );
-        self.memory.remembered(&mut walk);
+        self.memory.iter().for_each(|checkers| checkers.remembered(&mut walk));
         walk.fingerprint()
     }
 
