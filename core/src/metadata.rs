@@ -132,9 +132,7 @@ fn domain_faults(domain: &str) -> Vec<String> {
     if domain.len() > DOMAIN_MAX {
         faults.push(format!("prefix part must be no more than {DOMAIN_MAX} bytes"));
     }
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_label = |label: &str| begins_and_ends(label, is_inner, |byte| byte == b'-');
-    if !domain.split('.').all(is_label) {
+    if !names::is_subdomain(domain) {
         let what = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character";
         let one = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
         let why = pattern(what, &format!("{one}(\\.{one})*"), ["example.com"]);
@@ -173,14 +171,11 @@ fn joined(faults: &[String]) -> Option<String> {
 
 /// Returns whether a text could be the name in a key, or a label's value, but for its length.
 fn is_part(part: &str) -> bool {
-    begins_and_ends(part, |byte| byte.is_ascii_alphanumeric(), |byte| matches!(byte, b'-' | b'_' | b'.'))
-}
-
-/// Returns whether a text begins and ends with an inner byte and has only inner and joining bytes.
-fn begins_and_ends(text: &str, is_inner: impl Fn(u8) -> bool, is_joint: impl Fn(u8) -> bool) -> bool {
-    let ends = text.bytes().next().zip(text.bytes().next_back());
-    ends.is_some_and(|(first, last)| is_inner(first) && is_inner(last))
-        && text.bytes().all(|byte| is_inner(byte) || is_joint(byte))
+    names::begins_and_ends(
+        part,
+        |byte| byte.is_ascii_alphanumeric(),
+        |byte| matches!(byte, b'-' | b'_' | b'.'),
+    )
 }
 
 #[cfg(test)]

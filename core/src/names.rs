@@ -111,6 +111,28 @@ pub(crate) fn is_hash_selector(selector: &str, label: &str, name: &str) -> bool 
     hash.is_some_and(|hash| is_name_hash(hash, name))
 }
 
+/// Returns whether an object can have this name, as far as its characters go: a DNS subdomain in lower case.
+///
+/// What users refer to by name may be any text. One with a slash or a question mark would ask the server for something
+/// else than was meant, and an empty one for all there is.
+///
+/// Source: `k8s.io/apimachinery/pkg/api/validate/content`.
+pub(crate) fn is_subdomain(name: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    name.split('.').all(|label| begins_and_ends(label, is_inner, |byte| byte == b'-'))
+}
+
+/// Returns whether a text begins and ends with an inner byte and has only inner and joining bytes.
+pub(crate) fn begins_and_ends(
+    text: &str,
+    is_inner: impl Fn(u8) -> bool,
+    is_joint: impl Fn(u8) -> bool,
+) -> bool {
+    let ends = text.bytes().next().zip(text.bytes().next_back());
+    ends.is_some_and(|(first, last)| is_inner(first) && is_inner(last))
+        && text.bytes().all(|byte| is_inner(byte) || is_joint(byte))
+}
+
 /// Returns the name of a pool's next member: the pool's name, cut to fit, and ten letters that no other process
 /// and no other call will choose.
 ///

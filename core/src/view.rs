@@ -215,6 +215,7 @@ impl<'a> View<'a> {
     fn holder(&self, kind: Kind, key: &Key) -> Holder<Uid> {
         match self.state.names.get(kind, key) {
             Some(uid) => Holder::Is(uid),
+            None if !names::is_subdomain(&key.name) => Holder::Nobody,
             None if self.state.absent.contains(&(kind, key.clone())) => Holder::Nobody,
             None => Holder::Unseen,
         }

@@ -13,6 +13,12 @@ use agent_sandbox_tests::documents::{Shown, citations, defined, read, repository
 const KNOWN: [(&str, u32, &str); 2] =
     [("DEF", 37, "Claims, pools and templates"), ("GAP", 27, "Sandboxes and the process")];
 
+/// Requirements that are met in another way than the original's, for what is no defect of it: where they are.
+const OTHERWISE: [&str; 5] = ["claims", "pools", "sandboxes", "keys", "process"];
+
+/// What comes before what the original does.
+const ORIGINAL: &str = "*Original:*";
+
 /// What comes before the reason why no test shows an entry.
 const NO_TEST: &str = "*No test:*";
 
@@ -20,10 +26,12 @@ const HEAD: &str = "\
 # Differences from the original
 
 For whoever switches over. The first two tables have what the original gets wrong, found by reading its source, and what
-this controller does instead; the last has what a comparison of both on the same stories still shows.
+this controller does instead; the third has what is no defect there and done in another way here; the last has what a
+comparison of both on the same stories still shows.
 
 Made by `just fix` from [spec/defects.md](spec/defects.md), from the tests that cite its numbers, from
-[undecided.md](undecided.md), and from [accept.txt](../tests/differential/accept.txt), so edit those.
+[undecided.md](undecided.md), from what the [requirements](spec/README.md) say of the original, and from
+[accept.txt](../tests/differential/accept.txt), so edit those.
 ";
 
 /// One entry of `defects.md`.
@@ -71,6 +79,16 @@ fn entries(path: &str) -> Vec<Entry> {
     lines.map(|(id, line)| entry(id, line)).collect()
 }
 
+/// What a page of requirements says of the original. What is a defect has its own line.
+fn otherwise(page: &str) -> Vec<Entry> {
+    let text = read(format!("docs/spec/{page}.md"));
+    let lines = text.lines().filter_map(|line| Some((defined(line)?, line)));
+    let is_known =
+        |line: &str| citations(line).any(|id| KNOWN.iter().any(|(family, ..)| id.starts_with(family)));
+    let others = lines.filter(|(_, line)| line.contains(ORIGINAL) && !is_known(line));
+    others.map(|(id, line)| entry(id, line)).collect()
+}
+
 fn entry(id: &str, line: &str) -> Entry {
     let (_, said) = line.split_once("** ").unwrap_or_else(|| panic!("{id} says nothing"));
     let (said, no_test) = match said.split_once(NO_TEST) {
@@ -78,7 +96,7 @@ fn entry(id: &str, line: &str) -> Entry {
         None => (said, None),
     };
     let (here, original) =
-        said.split_once("*Original:*").unwrap_or_else(|| panic!("{id} does not say what the original does"));
+        said.split_once(ORIGINAL).unwrap_or_else(|| panic!("{id} does not say what the original does"));
     let [here, original] = [here, original].map(|text| text.trim().to_owned());
     assert!(here.ends_with('.') && original.ends_with('.'), "{id}: both parts are sentences");
     Entry { id: id.to_owned(), here, original, no_test }
@@ -99,6 +117,10 @@ fn page() -> String {
         {
             let _ = writeln!(page, "| {id} | {} | {} | not decided yet |", cell(original), cell(here));
         }
+    }
+    page += "\n## Done in another way\n\n| | the original | here |\n|---|---|---|\n";
+    for Entry { id, here, original, .. } in OTHERWISE.into_iter().flat_map(otherwise) {
+        let _ = writeln!(page, "| {id} | {} | {} |", cell(&original), cell(&here));
     }
     page += "\n## What a comparison shows\n\n| stories | value | why |\n|---|---|---|\n";
     for line in read("tests/differential/accept.txt").lines() {

@@ -40,7 +40,7 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     match view.owning_pool(sandbox) {
-        // It is deleted, and the claim gets another.
+        // It is deleted, and the claim gets another (give_up_assignment).
         Holder::Is(_) if view.has_ended(sandbox.meta.uid) => Verdict::Quiet,
         Holder::Is(_) => {
             view.mark(Branch::AdoptTransfer);
@@ -50,6 +50,7 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
             let changes = transfer(claim, sandbox, &pod);
             patch(Intent::AdoptSandbox, Kind::Sandbox, &sandbox.meta, Part::Main, changes)
         }
+        // What a dead pool has left is deleted too (give_up_assignment).
         Holder::Nobody => Verdict::Quiet,
         Holder::Unseen => {
             let key = key.sibling(owner.name.clone());

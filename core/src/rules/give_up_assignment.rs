@@ -15,11 +15,12 @@ use crate::view::{Holder, View};
 /// Reads: the claim's record, the member and its owner.
 /// Emits: [`Intent::ClearAssignment`]; [`Intent::DeleteMember`] for one whose pool is dead or whose Pod has ended (DEF-028);
 /// [`Intent::Look`] where the watch has not shown the member.
-/// Never: on suspicion. The member must be gone, going, or another claim's; and the claim's user must have been told
-/// first, if the sandbox was ever shown to be ready (INV-35).
-/// Source: RES-006, RES-008, ADP-056, DEF-010; INV-03.
+/// Never: on suspicion. The member must be gone, going, or owned by no pool: by another claim, by nobody, by a stranger. And
+/// first the claim's user must have been told, where the status shows a sandbox (INV-35).
+/// Source: RES-006 to RES-008, ADP-056, DEF-010, DEF-027, DEF-028; INV-03.
 pub(super) fn give_up_assignment(view: &View<'_>, claim: Uid, _now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
+    // The claim's own name stands for a cold start, whose sandbox is no member and need not exist yet.
     let recorded = claim.meta.annotation(names::SANDBOX_NAME).filter(|name| **name != claim.meta.key.name);
     let Some(name) = recorded else { return Verdict::Quiet };
     if claim.meta.terminating || view.is_held(claim.meta.uid) {
@@ -56,7 +57,9 @@ fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict 
         return clear(claim);
     }
     match view.owning_pool(sandbox) {
+        // adopt_recorded asks for the pool.
         Holder::Unseen => Verdict::Quiet,
+        // It can be had: adopt_recorded transfers it.
         Holder::Is(_) if !view.has_ended(sandbox.meta.uid) => Verdict::Quiet,
         Holder::Is(_) | Holder::Nobody if view.is_held(sandbox.meta.uid) => Verdict::Quiet,
         Holder::Is(_) => delete(Intent::DeleteMember, Kind::Sandbox, &sandbox.meta),

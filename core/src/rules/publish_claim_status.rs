@@ -446,6 +446,27 @@ mod tests {
         );
     }
 
+    /// API-009, CND-010, CND-011: no object has such a name, and to ask for it is to ask for something else.
+    #[test]
+    fn a_name_that_nothing_can_have_is_not_looked_up() {
+        for name in ["p/status", "p?watch=true", "P", "..", "-p"] {
+            let world = format!("claim c1 pool={name}");
+            check(
+                publish_claim_status,
+                Kind::Claim,
+                &world,
+                &["SetClaimStatus c1 Ready=False WarmPoolNotFound"],
+            );
+            let world = format!("pool p template={name}\nclaim c1");
+            check(
+                publish_claim_status,
+                Kind::Claim,
+                &world,
+                &["SetClaimStatus c1 Ready=False TemplateNotFound"],
+            );
+        }
+    }
+
     /// CND-015, CND-017, CND-018, CON-018, INV-26: told before anything is recorded.
     #[test]
     fn a_claim_that_asks_for_what_it_cannot_have_is_told_so() {

@@ -25,6 +25,7 @@ pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     }
     let Some(members) = view.members(pool.meta.uid) else { return Verdict::Quiet };
     let may_lose_ready = members.live_ready > pool.replicas / 2;
+    // A member that a claim has recorded is not among them.
     let mut stale = members.stale().filter(|victim| !view.is_held(victim.4));
     let victim = stale.find(|victim| may_lose_ready || !victim.1);
     let Some(victim) = victim.and_then(|victim| view.sandbox(victim.4)) else { return Verdict::Quiet };

@@ -23,7 +23,9 @@ pub(super) fn replace_stuck(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     let Some(members) = view.members(pool.meta.uid) else { return Verdict::Quiet };
-    let ended = first(view, &members.ended, view.config.ended_grace, now);
+    // Neither queue has members that a claim has recorded. One whose Pod ended is not ready either.
+    let ended_grace = view.config.ended_grace.min(view.config.readiness_grace);
+    let ended = first(view, &members.ended, ended_grace, now);
     let unready = first(view, &members.unready, view.config.readiness_grace, now);
     let Some((left, uid)) = ended.into_iter().chain(unready).min() else { return Verdict::Quiet };
     if !left.is_zero() {

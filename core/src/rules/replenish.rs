@@ -21,11 +21,10 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     let pool = &entry.pool;
-    let (uncreated, unleft) =
-        (view.config.has(Mutant::CreatesUncounted), view.config.has(Mutant::LeavingUncounted));
     let count = view.members(pool.meta.uid).map_or(0, |members| {
-        let creating = if uncreated { 0 } else { members.creating };
-        members.live + creating + if unleft { 0 } else { members.leaving }
+        let creating = if view.config.has(Mutant::CreatesUncounted) { 0 } else { members.creating };
+        let leaving = if view.config.has(Mutant::LeavingUncounted) { 0 } else { members.leaving };
+        members.live + creating + leaving
     });
     let wanted = if view.config.has(Mutant::OneTooMany) {
         pool.replicas + 1

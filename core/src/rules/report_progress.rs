@@ -1,10 +1,12 @@
 use alloc::format;
+use alloc::string::String;
 use core::time::Duration;
 
 use super::{Verdict, target};
 use crate::action::{Intent, Notice, Operation};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::members::Order;
 use crate::names;
 use crate::time::Now;
 use crate::view::View;
@@ -32,12 +34,10 @@ pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
             return left.map_or(Verdict::Quiet, until);
         }
         (true, false) => {
-            let waiting = members.map_or(0, |members| members.no_room.len());
-            let (of, grace) = (pool.replicas, grace.as_secs());
-            let note = format!(
-                "{waiting} of {of} sandboxes cannot be scheduled, one of them for more than {grace}s"
-            );
-            ("WarmPoolNotProgressing", note)
+            // Those that wait for that long, the longest first: counted once an episode.
+            let is_due = |order: &&Order| now.wall.since(order.0) >= grace;
+            let due = members.map_or(0, |members| members.no_room.iter().take_while(is_due).count());
+            ("WarmPoolNotProgressing", why(due, pool.replicas, grace))
         }
         (false, true) => ("WarmPoolProgressing", "Warm pool is progressing again".into()),
     };
@@ -54,6 +54,18 @@ pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
             action: "Reconciling".into(),
             note: note.into(),
         }),
+    )
+}
+
+/// Says it in the original's words, which scripts may look for.
+fn why(due: usize, replicas: u32, grace: Duration) -> String {
+    let grace = match (grace.as_secs() / 3600, grace.as_secs() / 60 % 60, grace.as_secs() % 60) {
+        (0, 0, _) => format!("{grace:?}"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
+    };
+    format!(
+        "{due}/{replicas} sandboxes are unschedulable past the {grace} readiness grace period; holding them instead of replacing (replacements would be equally unschedulable)"
     )
 }
 
@@ -74,6 +86,17 @@ mod tests {
     fn a_pool_whose_members_find_no_room_for_too_long_says_so() {
         said("", "unschedulable unready=299s", &["until 1s Stuck"]);
         said("", "unschedulable unready=300s", &["Notify Warning WarmPoolNotProgressing about p"]);
+    }
+
+    /// EVT-005: those that wait for a shorter time are not counted, and a time is written as Go does.
+    #[test]
+    fn what_is_said_is_what_the_original_says() {
+        let held = "holding them instead of replacing (replacements would be equally unschedulable)";
+        for (seconds, grace) in [(4, "4s"), (300, "5m0s"), (3723, "1h2m3s")] {
+            let told =
+                format!("2/3 sandboxes are unschedulable past the {grace} readiness grace period; {held}");
+            assert_eq!(why(2, 3, Duration::from_secs(seconds)), told);
+        }
     }
 
     /// ACC-184: one Event, however long it lasts.

@@ -39,10 +39,9 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     // What the claim cannot have is told by its status.
-    let Ok(sandbox) = make::cold_sandbox(claim, template, &view.config.label_domains) else {
+    let Ok(mut sandbox) = make::cold_sandbox(claim, template, &view.config.label_domains) else {
         return Verdict::Quiet;
     };
-    let mut sandbox = sandbox;
     if view.config.has(Mutant::ColdWithoutWishes) {
         sandbox.pod_spec = template.blueprint.pod_spec.clone();
     }

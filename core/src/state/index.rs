@@ -336,11 +336,15 @@ impl State {
         let told = sandbox.status.condition(names::READY);
         let seen = self.sandboxes.get(&sandbox.meta.uid).map_or(Wall::default(), |entry| entry.seen.wall);
         let since = told.map_or(seen, |condition| condition.changed);
+        let says_ready = told.is_some_and(|condition| condition.status == Truth::True);
+        if says_ready {
+            // Whatever its Pod does: since when it is not ready is known once it says so.
+            return Trouble::None;
+        }
         if pod.is_some_and(|pod| pod.phase.is_terminal()) {
             return Trouble::Ended(since);
         }
-        let says_ready = told.is_some_and(|condition| condition.status == Truth::True);
-        if says_ready || pod.is_some_and(|pod| pod.ready) {
+        if pod.is_some_and(|pod| pod.ready) {
             return Trouble::None;
         }
         let waits_for_room = pod.is_some_and(|pod| {

@@ -8,7 +8,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object, PoolStatus, Sandbox, Update};
+use agent_sandbox_core::object::{Json, Object, Phase, PoolStatus, Sandbox, Update};
 
 use crate::world::World;
 
@@ -194,4 +194,25 @@ fn a_template_that_changes_wakes_its_pools_and_one_that_goes_takes_nobody_along(
     world.make_template(&edited);
     world.drain();
     assert_eq!(world.members(), 2);
+}
+
+/// DEF-016, CFG-004, WPL-020: a member whose Pod ended is not ready either, so it goes when that grace is over, where that
+/// is the shorter one. It counts from when the member was not ready any more, not from when it got ready.
+#[test]
+fn a_member_whose_pod_ended_is_given_no_more_time_than_one_that_is_not_ready() {
+    let mut world = World::of(Config { readiness_grace: Duration::from_secs(4), ..Config::default() }, 1);
+    world.settle();
+    world.kubelet = false;
+    let pod = world.objects.values().find(|object| object.kind() == Kind::Pod).cloned();
+    let Some(Object::Pod(mut pod)) = pod else { unreachable!() };
+    (Arc::make_mut(&mut pod).phase, Arc::make_mut(&mut pod).ready) = (Phase::Succeeded, false);
+    let pod = world.put(Object::Pod(pod));
+    world.show(pod);
+    world.drain();
+    world.pass(Duration::from_secs(2));
+    world.drain();
+    assert_eq!(world.count(Intent::DeleteMember), 0);
+    world.pass(Duration::from_secs(3));
+    world.drain();
+    assert_eq!(world.count(Intent::DeleteMember), 1);
 }
