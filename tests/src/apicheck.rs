@@ -16,11 +16,11 @@ use agent_sandbox_controller::apply::classify;
 use agent_sandbox_controller::connect;
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::event::Outcome;
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::{Key, Kind, Version};
 use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
-use agent_sandbox_sim::api_server::{ApiServer, Writer};
+use agent_sandbox_sim::api_server::{ApiServer, Seen, Writer};
 use http::Method;
 use kube::Client;
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ pub struct Verdict {
     pub mismatch: Option<(usize, Vec<Difference>)>,
     /// Each request with both answers.
     pub story: String,
+    /// What the model's watches have shown.
+    pub watched: Vec<Seen>,
 }
 
 /// One of the two servers, as a client knows it.
@@ -73,6 +75,15 @@ impl Side {
         }
         let mut answer = json!({ "(answer)": name(outcome) });
         let Some(mut body) = body.filter(|_| matches!(outcome, Outcome::Done(_))) else { return answer };
+        self.number(&mut body);
+        if let (Value::Object(answer), Value::Object(body)) = (&mut answer, body) {
+            answer.extend(body);
+        }
+        answer
+    }
+
+    /// Puts numbers in the place of what each server chooses for itself.
+    fn number(&mut self, body: &mut Value) {
         let meta = &mut body["metadata"];
         for (field, known) in [("uid", &mut self.uids), ("resourceVersion", &mut self.versions)] {
             if let Some(text) = meta[field].as_str().map(str::to_owned) {
@@ -91,10 +102,21 @@ impl Side {
         if let Value::Object(meta) = meta {
             meta.retain(|field, value| field != "managedFields" && !value.is_null());
         }
-        if let (Value::Object(answer), Value::Object(body)) = (&mut answer, body) {
-            answer.extend(body);
+    }
+
+    /// Returns a line of a watch as the other side's may be compared with it.
+    fn line(&mut self, seen: &Seen) -> Value {
+        let (what, object) = match seen {
+            Seen::Applied(object) => ("Applied", object),
+            Seen::Deleted(object) => ("Deleted", object),
+        };
+        let mut body = wire::encode(object);
+        self.number(&mut body);
+        body["(line)"] = what.into();
+        if let (Seen::Deleted(Object::Pod(_)), Some(meta)) = (seen, body["metadata"].as_object_mut()) {
+            meta.retain(|field, _| field != "generation" && field != "deletionTimestamp");
         }
-        answer
+        body
     }
 }
 
@@ -146,7 +168,52 @@ pub async fn run(real: &Real, requests: &[Request], suffix: &str, table: &[Devia
             break;
         }
     }
+    for kind in Kind::ALL {
+        verdict.watched.extend(model.lines_after(kind, Version(0)).map(|(_, seen)| seen.clone()));
+    }
     verdict
+}
+
+/// Returns the lines about each object, in their order.
+#[must_use]
+pub fn by_name(lines: &[Seen]) -> BTreeMap<(Kind, Key), Vec<&Seen>> {
+    let mut found = BTreeMap::<_, Vec<&Seen>>::new();
+    for line in lines {
+        let (Seen::Applied(object) | Seen::Deleted(object)) = line;
+        found.entry((object.kind(), object.key().clone())).or_default().push(line);
+    }
+    found
+}
+
+/// Returns a server's lines without those that show a Pod's end right before its deletion: the model writes both at once.
+fn without_ends(lines: &[&Seen]) -> Vec<Seen> {
+    let is_end = |seen: &Seen, next: Option<&&Seen>| match (seen, next) {
+        (Seen::Applied(Object::Pod(pod)), Some(Seen::Deleted(gone))) => {
+            pod.meta.terminating && pod.meta.uid == gone.uid() && pod.node.is_empty()
+        }
+        _ => false,
+    };
+    let kept = lines.iter().enumerate().filter(|(place, seen)| !is_end(seen, lines.get(place + 1)));
+    kept.map(|(_, seen)| (*seen).clone()).collect()
+}
+
+/// Returns how the two servers' watches of one name differ in what the table does not have.
+#[must_use]
+pub fn compare_watches(kind: Kind, ours: &[&Seen], theirs: &[&Seen], table: &[Deviation]) -> Vec<Difference> {
+    let (mut model, mut server) = (Side::default(), Side::default());
+    let ours: Value = ours.iter().map(|seen| model.line(seen)).collect();
+    let theirs: Value = without_ends(theirs).iter().map(|seen| server.line(seen)).collect();
+    let mut found = Vec::new();
+    match (&ours, &theirs) {
+        (Value::Array(lines), Value::Array(others)) if lines.len() == others.len() => {
+            for (line, other) in lines.iter().zip(others) {
+                deviations::compare(kind, "", Some(line), Some(other), &mut found);
+            }
+        }
+        _ => found.push(Difference { kind, path: "(lines)".into(), model: Some(ours), server: Some(theirs) }),
+    }
+    found.retain(|difference| !table.iter().any(|deviation| deviation.covers(difference)));
+    found
 }
 
 /// Makes a sequence with a mismatch as short as it gets by leaving requests out, one at a time.

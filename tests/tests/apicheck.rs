@@ -5,23 +5,31 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
+use std::time::Duration;
 
 use agent_sandbox_controller::connect::Clients;
 use agent_sandbox_tests::apicheck::deviations::{self, Deviation};
-use agent_sandbox_tests::apicheck::{Real, Verdict, run, sequence, shrink};
+use agent_sandbox_tests::apicheck::{Real, Verdict, by_name, compare_watches, run, sequence, shrink};
 use agent_sandbox_tests::cluster::{Namespace, block_on};
 use agent_sandbox_tests::control_plane::{self, Options};
 use agent_sandbox_tests::documents;
+use agent_sandbox_tests::watch_log::WatchLog;
 use tokio::task::JoinSet;
 
 /// The table.
 const DOCUMENT: &str = "docs/api-server-model.md";
 
-/// How many sequences, unless told otherwise. Source: every line of the table occurs in half as many.
+/// How many sequences, unless told otherwise. Source: every line of the table occurs in them.
 const SEQUENCES: u64 = 600;
 
 /// How many sequences run at a time. Source: enough that the server, not the test, is what is waited for.
 const AT_A_TIME: usize = 16;
+
+/// When the watches have shown nothing for so long, they have shown everything. Source: a tenth of it when idle.
+const LULL: Duration = Duration::from_secs(2);
+
+/// How often that is waited for.
+const LULLS_MAX: usize = 15;
 
 /// How many mismatches are told, of those that differ from each other.
 const TOLD_MAX: usize = 8;
@@ -43,9 +51,12 @@ fn the_model_answers_as_the_real_server_does() {
         let namespace = Namespace::new(&plane, "apicheck").await;
         let clients = Clients::prepare(Some(plane.kubeconfig())).await.expect("a client");
         let real = Real { client: clients.writes, namespace: namespace.name().to_owned() };
+        let log = WatchLog::begin(namespace.client(), namespace.name()).await;
+        let verdicts = ask_all(&real, first..first.saturating_add(count), &table).await;
+        let watches = watches_that_differ(&log, &verdicts, &table).await;
         let mut accepted = BTreeMap::<usize, u32>::new();
         let mut failed = BTreeMap::new();
-        for (seed, verdict) in ask_all(&real, first..first.saturating_add(count), &table).await {
+        for (seed, verdict) in verdicts {
             for (line, times) in verdict.accepted {
                 *accepted.entry(line).or_default() += times;
             }
@@ -54,6 +65,7 @@ fn the_model_answers_as_the_real_server_does() {
                 failed.entry(key).or_insert_with(|| (Vec::new(), found[0].clone())).0.push(seed);
             }
         }
+        watches.iter().take(TOLD_MAX).for_each(|told| eprintln!("{told}\n"));
         for (seeds, difference) in failed.values().take(TOLD_MAX) {
             let seed = seeds[0];
             let (requests, verdict) =
@@ -74,13 +86,48 @@ fn the_model_answers_as_the_real_server_does() {
             "the model differs from the server in what {DOCUMENT} does not have: {:#?}",
             failed.keys()
         );
+        assert!(
+            watches.is_empty(),
+            "the watches of {} sequences differ in what {DOCUMENT} does not have",
+            watches.len()
+        );
         let idle: Vec<_> =
             table.iter().map(|line| line.line).filter(|line| !accepted.contains_key(line)).collect();
-        assert!(
-            count < SEQUENCES || idle.is_empty(),
-            "{DOCUMENT}: nothing is like this any more: lines {idle:?}"
-        );
+        let is_usual = (first, count) == (1, SEQUENCES);
+        assert!(!is_usual || idle.is_empty(), "{DOCUMENT}: nothing is like this any more: lines {idle:?}");
     });
+}
+
+/// Tells of each sequence whose answers were the same while what was watched was not.
+async fn watches_that_differ(
+    log: &WatchLog,
+    verdicts: &BTreeMap<u64, Verdict>,
+    table: &[Deviation],
+) -> Vec<String> {
+    let least: usize = verdicts.values().map(|verdict| verdict.watched.len()).sum();
+    let mut seen = log.lines();
+    for _ in 0..LULLS_MAX {
+        tokio::time::sleep(LULL).await;
+        let more = log.lines();
+        let is_all = more.len() == seen.len() && more.len() >= least;
+        seen = more;
+        if is_all {
+            break;
+        }
+    }
+    let shown = by_name(&seen);
+    let mut told = Vec::new();
+    for (seed, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.mismatch.is_none()) {
+        for ((kind, key), ours) in by_name(&verdict.watched) {
+            let theirs = shown.get(&(kind, key.clone())).map(Vec::as_slice).unwrap_or_default();
+            for difference in compare_watches(kind, &ours, theirs, table) {
+                let requests = sequence::draw(*seed).into_iter().filter(|request| request.kind == kind);
+                let text = requests.fold(String::new(), |text, request| format!("{text}    {request}\n"));
+                told.push(format!("seed {seed}:\n{text}the watch of {key}: {difference}"));
+            }
+        }
+    }
+    told
 }
 
 fn number(variable: &str, otherwise: u64) -> u64 {
