@@ -545,7 +545,7 @@ impl Machine {
         walk.set(state.pools.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.pool.meta.version);
-            let next = entry.status_sent.map(|sent| sent.mono + config.pool_status_interval);
+            let next = entry.status_sent.map(|sent| sent + config.pool_status_interval);
             walk.deadline(next.unwrap_or_default());
             walk.option(entry.told_blocked);
             walk.deadline(entry.pace.held_until().unwrap_or_default());
@@ -561,7 +561,7 @@ impl Machine {
         walk.set(state.sandboxes.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
             walk.version(entry.sandbox.meta.version);
-            walk.deadline(entry.status_sent.unwrap_or(entry.seen).mono + config.settle);
+            walk.deadline(entry.status_sent.unwrap_or(entry.seen.mono) + config.settle);
         });
         walk.set(state.members.unordered(), |walk, (_, members)| {
             members.victims.iter().for_each(|victim| walk.uid(victim.4));

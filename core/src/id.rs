@@ -4,8 +4,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::names;
 
 /// Shared text: names, label keys and values.
 pub type Text = Arc<str>;
@@ -229,6 +232,12 @@ impl Key {
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
         is_same(&self.name, &other.name) && is_same(&self.namespace, &other.namespace)
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(names::hash(names::hash(0, &self.namespace), &self.name));
     }
 }
 

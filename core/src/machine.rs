@@ -391,12 +391,12 @@ impl Machine {
         if intent == Intent::SetPoolStatus
             && let Some(entry) = self.state.pools.get_mut(&uid)
         {
-            entry.status_sent = Some(self.now);
+            entry.status_sent = Some(self.now.mono);
         }
         if intent == Intent::SetSandboxStatus
             && let Some(entry) = self.state.sandboxes.get_mut(&uid)
         {
-            entry.status_sent = Some(self.now);
+            entry.status_sent = Some(self.now.mono);
         }
     }
 }

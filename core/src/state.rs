@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::mem::replace;
 
 use self::holders::Holders;
-use self::name_map::{Referrers, Uids};
+use self::referrers::{Referrers, Uids};
 use crate::action::Notice;
 use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid, Version};
@@ -21,11 +21,11 @@ use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template
 use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::table::Table;
-use crate::time::Now;
+use crate::time::{Mono, Now};
 
 mod holders;
 mod index;
-mod name_map;
+mod referrers;
 mod touch;
 
 /// How far the watch of one kind has come.
@@ -71,7 +71,7 @@ impl ClaimPlace {
 pub(crate) struct PoolEntry {
     pub(crate) pool: Arc<Pool>,
     /// When its status was last sent.
-    pub(crate) status_sent: Option<Now>,
+    pub(crate) status_sent: Option<Mono>,
     /// Whether its members are compared with its template.
     judges: bool,
     /// Whether its owner was told that it waits for room.
@@ -86,7 +86,7 @@ pub(crate) struct SandboxEntry {
     /// When this process first saw it.
     pub(crate) seen: Now,
     /// When its status was last sent.
-    pub(crate) status_sent: Option<Now>,
+    pub(crate) status_sent: Option<Mono>,
     /// What a comparison with a blueprint has told: of which generation, with which blueprint, and whether they agree.
     likeness: Option<(i64, Arc<Blueprint>, bool)>,
     standing: Option<Standing>,

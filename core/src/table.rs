@@ -1,4 +1,4 @@
-//! Tables whose keys are numbers that look random: uids, and hashes of names.
+//! Tables whose keys are numbers that look random, uids, or have a hash that is one: names.
 //!
 //! A search tree of 100,000 uids costs a comparison for each of some seventeen levels, most of them in memory that nobody
 //! else reads; a table costs one. What it gives up is the order, so nothing may depend on that: what must come in an
@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use crate::shared::Shared;
 
-/// Values by uid, by the hash of a name, or by the number of an action.
+/// Values by uid, by name, or by the number of an action.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V>(HashMap<K, V, Spread>);
 
@@ -21,7 +21,7 @@ impl<K, V> Default for Table<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Ord + Copy, V> Table<K, V> {
+impl<K: Hash + Eq, V> Table<K, V> {
     /// Returns how many values there are.
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -79,7 +79,9 @@ impl<K: Hash + Eq + Ord + Copy, V> Table<K, V> {
     pub(crate) fn unordered_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.0.iter_mut()
     }
+}
 
+impl<K: Hash + Eq + Ord + Copy, V> Table<K, V> {
     /// Returns the keys in their order.
     pub(crate) fn sorted_keys(&self) -> Vec<K> {
         let mut keys: Vec<K> = self.0.keys().copied().collect();
@@ -96,7 +98,7 @@ impl<K: Hash + Eq, V> core::ops::Index<&K> for Table<K, V> {
     }
 }
 
-impl<K: Hash + Eq + Ord + Copy, V: Clone> Shared<Table<K, V>> {
+impl<K: Hash + Eq + Clone, V: Clone> Shared<Table<K, V>> {
     /// As the table's own, but an absent key is no write.
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         if self.is_shared() && !self.contains_key(key) {

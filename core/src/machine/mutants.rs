@@ -43,7 +43,7 @@ impl Machine {
 
     /// Returns whether a mutant never runs this rule.
     pub(super) fn is_skipped(&self, rule: RuleId) -> bool {
-        cfg!(feature = "mutants")
+        self.config.is_mutant()
             && SKIPPED.iter().any(|(mutant, skipped)| *skipped == rule && self.has(*mutant))
     }
 

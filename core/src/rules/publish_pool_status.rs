@@ -44,7 +44,7 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         return Verdict::Quiet;
     }
     if let Some(sent) = entry.status_sent.filter(|_| pool.status.observed == pool.meta.generation) {
-        let next = sent.mono + view.config.pool_status_interval;
+        let next = sent + view.config.pool_status_interval;
         if now.mono < next {
             return Verdict::Until(next, TimeoutReason::StatusInterval);
         }

@@ -33,7 +33,7 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
         return over_at.map_or(Verdict::Quiet, |at| Verdict::Until(at, TimeoutReason::Expiry));
     };
     let is_news = is_ready(&status) || is_ready(&sandbox.status) || status.is_expired();
-    let settled = entry.status_sent.unwrap_or(entry.seen).mono + view.config.settle;
+    let settled = entry.status_sent.unwrap_or(entry.seen.mono) + view.config.settle;
     if !is_news && now.mono < settled {
         return match over_at {
             Some(at) if at < settled => Verdict::Until(at, TimeoutReason::Expiry),

@@ -1,12 +1,12 @@
 //! Who holds each name.
 
-use super::name_map::NameMap;
 use crate::id::{Key, Kind, Uid};
 use crate::shared::Shared;
+use crate::table::Table;
 
 /// The holder of each name, by kind: one object at a time.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holders(Shared<[Shared<NameMap<Uid>>; Kind::ALL.len()]>);
+pub(crate) struct Holders(Shared<[Shared<Table<Key, Uid>>; Kind::ALL.len()]>);
 
 impl Holders {
     /// Returns the object that holds a name.
@@ -27,6 +27,6 @@ impl Holders {
     /// Returns the holders of all names of a kind, by name.
     #[cfg(test)]
     pub(crate) fn of(&self, kind: Kind) -> impl Iterator<Item = Uid> {
-        self.0[kind.index()].values().copied()
+        self.0[kind.index()].unordered().map(|(_, uid)| *uid)
     }
 }

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::replace;
 
-use super::name_map::Uids;
+use super::referrers::Uids;
 use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
