@@ -14,6 +14,7 @@ pub(crate) struct Referrers(Table<Key, Uids>);
 #[derive(Clone, Debug)]
 pub(crate) enum Uids {
     One(Uid),
+    #[expect(clippy::box_collection, reason = "few are many, so that the many need not be at hand")]
     Many(Box<BTreeSet<Uid>>),
 }
 
