@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::time::Mono;
 
 use super::{BOOKMARK_EVERY, Timed, What};
 use crate::api_server::Commit;
@@ -20,6 +21,9 @@ const SHOW_MAX: Duration = Duration::from_millis(1);
 /// How long an answer travels, at least: longer than [`SHOW_MAX`], so that without faults no process sees old
 /// news.
 const ANSWER_MIN: Duration = Duration::from_millis(2);
+
+/// How long a kind is not refused after it was, at least.
+const REFUSALS_APART: Duration = Duration::from_secs(10);
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -127,19 +131,21 @@ impl<C: Controller> Timed<C> {
         }
     }
 
-    /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind.
+    /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind. Then it is not for some
+    /// time, however often it strikes: else those who try again at once keep it up for ever.
     fn is_refused(&mut self, request: RequestId, strikes: bool) -> bool {
         let Some(request) = self.world.request(request) else { return false };
         if !is_refusable(&request.action) {
             return false;
         }
         let place = request.action.operation.kind().index();
-        if strikes {
+        let (until, clock) = (self.refuses_until[place], self.world.clock());
+        let begins = strikes && (until == Mono::default() || clock > until + REFUSALS_APART);
+        if begins {
             let mean = *self.choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
-            let length = self.choices.around(mean);
-            self.refuses_until[place] = self.refuses_until[place].max(self.world.clock() + length);
+            self.refuses_until[place] = clock + self.choices.around(mean);
         }
-        strikes || (self.rates.has(Fault::Refused) && self.refuses_until[place] > self.world.clock())
+        begins || (self.rates.has(Fault::Refused) && until > clock)
     }
 
     fn plan_answer(&mut self, request: RequestId) {
