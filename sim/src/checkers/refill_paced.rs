@@ -165,8 +165,9 @@ impl Checker for RefillPaced {
                 self.on_answer(*process, action, outcome);
             }
             Fact::Leading { process, .. } => {
-                let names = self.processes.remove(process).unwrap_or_default().names;
-                self.processes.insert(*process, Seen { names, ..Seen::default() });
+                // What was under way in an earlier term of the same process still is, and is no loss of this one.
+                let Seen { names, parting, .. } = self.processes.remove(process).unwrap_or_default();
+                self.processes.insert(*process, Seen { names, parting, ..Seen::default() });
             }
             Fact::Crashed { process, .. } => {
                 self.processes.remove(process);
