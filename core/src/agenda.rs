@@ -201,7 +201,7 @@ impl Agenda {
     /// Takes an item's timer away.
     pub(crate) fn disarm(&mut self, item: &Item) {
         let rule = if let Item::Rule(rule, _) = item { RuleSet::of(*rule) } else { RuleSet::default() };
-        if rule.without(self.timers.rules) != RuleSet::default() || !self.timers.by_item.contains_key(item) {
+        if !rule.without(self.timers.rules).is_empty() || !self.timers.by_item.contains_key(item) {
             return;
         }
         let timers = &mut *self.timers;

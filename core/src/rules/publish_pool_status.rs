@@ -25,15 +25,16 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         return Verdict::Quiet;
     }
     let members = view.members(pool.meta.uid);
-    let shown = &pool.status.selector;
-    let is_right = names::is_hash_selector(shown, names::WARM_POOL, &pool.meta.key.name);
+    let (shown, name) = (&pool.status.selector, &pool.meta.key.name);
+    let selector = if names::is_hash_selector(shown, names::WARM_POOL, name) {
+        shown.clone()
+    } else {
+        names::hash_selector(names::WARM_POOL, name)
+    };
     let mut status = PoolStatus {
         replicas: members.map_or(0, |members| members.live),
         ready: members.map_or(0, |members| members.live_ready),
-        selector: match is_right {
-            true => shown.clone(),
-            false => names::hash_selector(names::WARM_POOL, &pool.meta.key.name),
-        },
+        selector,
         observed: pool.meta.generation,
     };
     if view.config.has(Mutant::ZeroUntold) && status.replicas == 0 {
