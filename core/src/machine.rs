@@ -215,8 +215,6 @@ impl Machine {
             }
         }
         let mut touched = self.state.take_touched();
-        touched.sort_unstable();
-        touched.dedup();
         self.hold_refills();
         for (kind, uid) in touched.drain(..) {
             if kind == Kind::Pool {

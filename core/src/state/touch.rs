@@ -15,9 +15,16 @@ const TOUCHED_KEPT: usize = 1024;
 const TOUCHED_BY_ONE: usize = 24;
 
 impl State {
+    /// Returns the touched subjects, each once, in the order of their kinds and uids.
     pub(crate) fn take_touched(&mut self) -> Vec<(Kind, Uid)> {
         self.sweep();
+        self.tidy_touched();
         core::mem::take(&mut self.touched)
+    }
+
+    fn tidy_touched(&mut self) {
+        self.touched.sort_unstable();
+        self.touched.dedup();
     }
 
     /// Gives the room of an earlier [`Self::take_touched`] back for the next, unless it is that of a whole list.
@@ -34,10 +41,25 @@ impl State {
     }
 
     pub(crate) fn touch(&mut self, kind: Kind, uid: Uid) {
-        if self.touched.capacity() == 0 {
-            self.touched.reserve(TOUCHED_BY_ONE);
+        if self.touched.len() == self.touched.capacity() {
+            self.make_room_for_touched();
         }
         self.touched.push((kind, uid));
+    }
+
+    /// A list touches a subject once for each of its neighbours, ten times and more: only what is left of that needs room.
+    fn make_room_for_touched(&mut self) {
+        if self.touched.capacity() >= TOUCHED_KEPT {
+            self.tidy_touched();
+        }
+        // At least as much again, or one would tidy up over and over.
+        self.touched.reserve(self.touched.len().max(TOUCHED_BY_ONE));
+    }
+
+    fn touch_if_any(&mut self, subject: Option<(Kind, Uid)>) {
+        if let Some((kind, uid)) = subject {
+            self.touch(kind, uid);
+        }
     }
 
     pub(crate) fn touch_everything(&mut self) {
@@ -81,8 +103,8 @@ impl State {
             }
             Kind::Sandbox => {
                 if let Some(entry) = self.sandboxes.get(&uid) {
-                    self.touched.extend(claim(&entry.sandbox));
-                    let key = entry.sandbox.meta.key.clone();
+                    let (claim, key) = (claim(&entry.sandbox), entry.sandbox.meta.key.clone());
+                    self.touch_if_any(claim);
                     self.touch_referrers(Kind::Sandbox, &key);
                 }
             }
@@ -121,11 +143,11 @@ impl State {
     }
 
     pub(super) fn touch_owner(&mut self, sandbox: &Sandbox) {
-        self.touched.extend(owner(sandbox));
+        self.touch_if_any(owner(sandbox));
     }
 
     pub(super) fn touch_claim_of(&mut self, sandbox: &Sandbox) {
-        self.touched.extend(claim(sandbox));
+        self.touch_if_any(claim(sandbox));
     }
 
     /// Touches those that want an object of this name for themselves: they may wait until its holder is gone.
@@ -168,8 +190,8 @@ impl State {
     fn touch_sandbox(&mut self, uid: Uid) {
         let Some(entry) = self.sandboxes.get(&uid) else { return };
         let is_member = entry.sandbox.meta.owner_of_kind(Kind::Pool).is_some();
-        let key = entry.sandbox.meta.key.clone();
-        self.touched.extend(claim(&entry.sandbox));
+        let (claim, key) = (claim(&entry.sandbox), entry.sandbox.meta.key.clone());
+        self.touch_if_any(claim);
         self.touch(Kind::Sandbox, uid);
         if is_member {
             // Whether a member that was recorded changes hands depends on its Pod.
