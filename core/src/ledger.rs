@@ -28,6 +28,13 @@ pub(crate) struct Purpose {
     pub(crate) urgency: Urgency,
 }
 
+impl Purpose {
+    /// Returns whether it records on a claim which sandbox it gets.
+    pub(crate) fn is_record(&self) -> bool {
+        self.rule == Some(RuleId::AssignWaiting)
+    }
+}
+
 /// An action that was handed out and not answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Sent {
@@ -196,12 +203,16 @@ impl Ledger {
 
     /// Returns whether a deletion of this object is on its way, or may be.
     pub(crate) fn is_being_deleted(&self, uid: Uid) -> bool {
-        let operation = match self.holds.get(&uid) {
-            Some(Hold::Sent(id)) => self.sent.get(id).map(|sent| &sent.purpose.operation),
-            Some(Hold::Unsettled(lost)) => Some(&lost.purpose.operation),
-            Some(Hold::Stale(_)) | None => None,
-        };
-        operation.is_some_and(|operation| matches!(**operation, Operation::Delete { .. }))
+        self.under_way(uid).is_some_and(|purpose| matches!(*purpose.operation, Operation::Delete { .. }))
+    }
+
+    /// Returns the write to this object that is on its way, or may be.
+    pub(crate) fn under_way(&self, uid: Uid) -> Option<&Purpose> {
+        match self.holds.get(&uid)? {
+            Hold::Sent(id) => self.sent.get(id).map(|sent| &sent.purpose),
+            Hold::Unsettled(lost) => Some(&lost.purpose),
+            Hold::Stale(_) => None,
+        }
     }
 }
 

@@ -420,6 +420,8 @@ impl State {
     pub(crate) fn promise(&mut self, claim: Uid, sandbox: Option<Text>) {
         let Some(entry) = self.claims.get(&claim) else { return };
         let is_news = entry.promised != sandbox;
+        let is_kept = || self.ledger.under_way(claim).is_none_or(|purpose| !purpose.is_record());
+        assert!(sandbox.is_some() || is_kept(), "the sandbox of {claim} is free while its record may land");
         if is_news && let Some(entry) = self.claims.get_mut(&claim) {
             entry.promised = sandbox;
         }

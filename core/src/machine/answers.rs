@@ -13,7 +13,6 @@ use crate::ledger::{Bar, Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Object, Sandbox};
-use crate::rules::RuleId;
 use crate::shared::Shared;
 use crate::wishes::ClaimShutdownPolicy;
 
@@ -129,7 +128,7 @@ impl Machine {
         match outcome {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);
-                if is_record(&sent.purpose) {
+                if sent.purpose.is_record() {
                     self.state.ledger.barred.remove(&uid);
                 }
                 self.observe_own(&object);
@@ -155,7 +154,7 @@ impl Machine {
             Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => self.lose(uid, sent, None),
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
                 let delay = if let Outcome::Refused(refusal) = &outcome
-                    && is_record(&sent.purpose)
+                    && sent.purpose.is_record()
                 {
                     // The queue goes on without it.
                     self.bar(uid, refusal)
@@ -392,11 +391,6 @@ impl Machine {
             warning: true,
         });
     }
-}
-
-/// Returns whether a write is the queue's, about one of the claims in it.
-fn is_record(purpose: &Purpose) -> bool {
-    purpose.rule == Some(RuleId::AssignWaiting)
 }
 
 /// Returns what tells one Kubernetes Event about a claim from another: a name that is taken already is an Event that was

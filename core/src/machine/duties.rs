@@ -90,7 +90,7 @@ impl Machine {
             }
             Some(bar) => {
                 bar.until = None;
-                self.state.promise(claim, None);
+                self.state.hold_changed(Kind::Claim, claim);
                 self.schedule_touched();
             }
             None => {}

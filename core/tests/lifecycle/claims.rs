@@ -286,6 +286,29 @@ fn a_claim_that_has_changed_since_is_decided_anew() {
     assert_eq!(claim.meta.annotation(names::SANDBOX_NAME), None);
 }
 
+/// A record whose answer was lost may have landed, whatever a later attempt was told: when the claim may be tried again,
+/// the member is still promised to it.
+#[test]
+fn a_member_stays_promised_while_a_refused_record_is_repeated() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    world.lose_next = Some((Intent::RecordAssignment, false));
+    world.drain();
+    world.replicas(0);
+    world.drain();
+    world.refuses = Some(|intent, _| {
+        (intent == Intent::RecordAssignment).then(|| Refusal::Forbidden("exceeded quota".into()))
+    });
+    world.pass(Duration::from_millis(100));
+    assert!(world.count(Intent::RecordAssignment) > 1, "it was repeated, and refused");
+    world.time += 1_000_000;
+    world.machine.handle_timeout(world.now());
+    let asked: Vec<Intent> = std::iter::from_fn(|| world.machine.poll_action()).map(|it| it.intent).collect();
+    assert!(asked.contains(&Intent::RecordAssignment), "{asked:?}");
+    assert!(!asked.contains(&Intent::DeleteMember), "{asked:?}");
+}
+
 /// A record whose answer was lost conflicts with itself. Until somebody has looked, the member is not free.
 #[test]
 fn a_member_stays_while_the_record_of_it_may_have_landed() {
