@@ -67,6 +67,7 @@ down dir="/tmp/agent-sandbox":
 fix:
     cargo fmt --all
     UPDATE_CRDS=1 cargo test --package agent-sandbox-controller --locked crd::
+    UPDATE_SCHEMA=1 cargo test --package agent-sandbox-sim --locked --test scenarios schema
     UPDATE_RULES=1 UPDATE_DIFFERENCES=1 cargo test --package agent-sandbox-tests --locked --test rules --test differences
 
 # Do all that CI does, in CI's order.

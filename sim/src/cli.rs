@@ -1,11 +1,13 @@
 //! Commands, their flags, and what they exit with.
 
+mod chart;
 mod explore;
 mod hunt;
 mod mutants;
 mod parse;
 mod replay;
 mod run;
+mod scenario;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -46,10 +48,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs one seed and tells what happened.
+    /// Runs one seed and tells what happened, or plays a scenario several times and tells what users felt.
     ///
     /// Users create and delete claims in bursts that exhaust the pool, while faults strike. Then the trouble
     /// ends: every claim must be served, the pool full, and after that nothing may be sent.
+    ///
+    /// With --scenario a file says who claims how much when, and what goes wrong: see docs/scenarios.md.
     Run(RunArgs),
     /// Runs many seeds on all cores until a property breaks or the budget is used up.
     ///
@@ -118,6 +122,16 @@ struct RunArgs {
     /// Keeps only lines of the story in which this word occurs, such as the name of a claim.
     #[arg(long, value_name = "WORD")]
     about: Option<String>,
+    /// Plays a load from a file, or one of the library: who claims how much when, which pools there are, how long Pods
+    /// take to start, and what goes wrong. `help` lists the library, `schema` prints the JSON schema of files.
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["claims", "pool", "duration", "faults", "trace", "shrink"])]
+    scenario: Option<String>,
+    /// How many times a scenario is played, with one seed after the other, the first being that of --seed, or 1.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "scenario", value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true)]
+    runs: u32,
+    /// Prints what came of a scenario as one JSON object.
+    #[arg(long, requires = "scenario")]
+    json: bool,
 }
 
 /// The flags of `hunt`.
@@ -270,7 +284,10 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return explain(&error),
     };
     let verdict = match cli.command {
-        Command::Run(args) => run::run(&args),
+        Command::Run(args) => match &args.scenario {
+            Some(name) => scenario::run(&args, name),
+            None => run::run(&args),
+        },
         Command::Hunt(args) => Ok(hunt::hunt(&args)),
         Command::Mutants(args) => Ok(mutants::mutants(&args)),
         Command::Explore(args) => Ok(explore::explore(&args)),

@@ -130,11 +130,35 @@ pub fn run_with<C: Controller>(
 ) -> Report {
     let timed = Timed::<C>::new(options, controller, choices);
     let pace = C::pace(&timed.world().scene().controller);
+    // A pool is scaled up to twice its size.
+    play(timed, judges.checkers(options.faults), pace.slack(2 * options.pool), judges, observer)
+}
+
+/// Runs what a scenario has set up to its end, or to the first violation. Everything must be done `slack` later than
+/// usual after the end, at the latest.
+pub fn run_scene<C: Controller>(
+    timed: Timed<C>,
+    is_calm: bool,
+    slack: Duration,
+    judges: Judges,
+    observer: &mut dyn Observer<C>,
+) -> Report {
+    let faults = if is_calm { Faults::NONE } else { Faults::ALL };
+    play(timed, judges.checkers(faults), slack, judges, observer)
+}
+
+fn play<C: Controller>(
+    timed: Timed<C>,
+    checkers: Checkers,
+    slack: Duration,
+    judges: Judges,
+    observer: &mut dyn Observer<C>,
+) -> Report {
+    let pace = C::pace(&timed.world().scene().controller);
     let mut run = Run {
         timed,
-        checkers: judges.checkers(options.faults).and_of_pace(pace),
-        // A pool is scaled up to twice its size.
-        settles_within: SETTLES_WITHIN + pace.slack(2 * options.pool),
+        checkers: checkers.and_of_pace(pace),
+        settles_within: SETTLES_WITHIN + slack,
         stats: Stats::default(),
         judges,
         steps: 0,

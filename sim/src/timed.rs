@@ -6,6 +6,7 @@
 //! Without faults a watch shows a change before the answer to the request that made it arrives, so nothing
 //! that a process sees is old.
 
+mod conditions;
 mod reactions;
 mod trouble;
 
@@ -14,9 +15,11 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::time::Mono;
 
+use self::conditions::Cluster;
+pub use self::conditions::{Conditions, Stay};
 use crate::choices::Choices;
 use crate::controller::Controller;
 use crate::faults::{Fault, Faults, Options, Rates};
@@ -48,6 +51,8 @@ pub struct Timed<C: Controller> {
     /// Until when the server refuses to create each kind.
     refuses_until: [Mono; Kind::ALL.len()],
     facts: Vec<Fact>,
+    /// What the cluster is like, where a scenario says so.
+    cluster: Option<Box<Cluster>>,
 }
 
 /// What is planned for one place where a process runs.
@@ -103,6 +108,12 @@ enum What {
     EndSession(u32),
     /// A bookmark, and then the next.
     Bookmark(u8, Kind),
+    /// So many nodes go, with their Pods.
+    LoseNodes(u32),
+    /// The leader dies.
+    CrashLeader,
+    /// The user of a claim deletes it by a line of the script, if it was not served.
+    GiveUp(Uid, u32),
 }
 
 impl PartialEq for Planned {
@@ -139,6 +150,21 @@ impl<C: Controller> Timed<C> {
         Self::of(workload, rates, Duration::ZERO, controller, choices)
     }
 
+    /// Plans a workload in a cluster that a scenario describes, without any other trouble.
+    pub fn under(
+        conditions: Arc<Conditions>,
+        workload: &Workload,
+        duration: Duration,
+        controller: C::Setup,
+        mut choices: Choices,
+    ) -> Self {
+        let rates = Rates::draw(Faults::NONE, &mut choices);
+        let mut timed = Self::of(workload, rates, duration, controller, choices);
+        timed.cluster = Some(Box::new(Cluster::new(conditions)));
+        timed.plan_conditions();
+        timed
+    }
+
     fn of(
         workload: &Workload,
         rates: Rates,
@@ -163,6 +189,7 @@ impl<C: Controller> Timed<C> {
             heals_at: (Mono::default() + trouble).max(last),
             refuses_until: Default::default(),
             facts: Vec::new(),
+            cluster: None,
         };
         timed.plan(Mono::default(), What::Step(Step::Start(0)));
         for (line, at) in (0..).zip(&workload.times) {

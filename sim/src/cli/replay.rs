@@ -7,9 +7,10 @@ use std::path::Path;
 use agent_sandbox_core::action::{Action, Intent};
 use agent_sandbox_core::trace::Step;
 use agent_sandbox_sim::replay::{Difference, End, Replayed, replay as feed, sentence_of};
+use agent_sandbox_sim::span::whole as span;
 use anyhow::{Context, anyhow};
 
-use super::run::{span, wrapped};
+use super::run::wrapped;
 use super::{ReplayArgs, Verdict, say};
 
 /// Most actions of one step that are listed.

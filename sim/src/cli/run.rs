@@ -13,6 +13,7 @@ use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
 use agent_sandbox_sim::shrink::shrink;
+use agent_sandbox_sim::span::whole as span;
 use agent_sandbox_sim::stats::Stats;
 use agent_sandbox_sim::story::{Story, moment};
 use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
@@ -216,14 +217,4 @@ fn micros(micros: u64) -> String {
 
 fn moment_short(at: Mono) -> String {
     format!("{:.2} s", at.micros() as f64 / 1e6)
-}
-
-/// Writes a length of time in whole seconds.
-pub(super) fn span(span: Duration) -> String {
-    let (hours, minutes, seconds) = (span.as_secs() / 3600, span.as_secs() / 60 % 60, span.as_secs() % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{seconds}s"),
-        (0, _) => format!("{minutes}m{seconds:02}s"),
-        _ => format!("{hours}h{minutes:02}m{seconds:02}s"),
-    }
 }

@@ -86,6 +86,12 @@ impl<C: Controller> Timed<C> {
     }
 
     fn plan_request(&mut self, process: u8, request: RequestId) {
+        if self.cluster.is_some() {
+            let travel = self.choices.between(ms(1), ms(4));
+            if self.is_hindered(request, travel) {
+                return;
+            }
+        }
         let faults = [
             Fault::SlowServer,
             Fault::Throttled,
@@ -164,6 +170,7 @@ impl<C: Controller> Timed<C> {
     }
 
     fn on_commit(&mut self, commit: &Commit) {
+        self.follow_user(commit);
         let object = commit.object();
         for process in 0..self.lanes.len() as u8 {
             self.arm(process, object.kind());
@@ -198,6 +205,10 @@ impl<C: Controller> Timed<C> {
             PodStep::GetReady | PodStep::Start if self.strikes(Fault::StuckPod) => {
                 self.plan_step(ms(100), Step::Pod(pod, PodStep::Run));
                 self.much_later(ms(60_000))
+            }
+            PodStep::GetReady | PodStep::Start if self.cluster.is_some() => {
+                let Some(after) = self.start_time(pod) else { return };
+                after
             }
             PodStep::GetReady | PodStep::Start => {
                 let mean = if self.strikes(Fault::SlowKubelet) { ms(8000) } else { ms(300) };

@@ -112,6 +112,12 @@ impl<C: Controller> Timed<C> {
             What::EndSession(number) => self.end(Fault::SessionEnded, number, |owner| {
                 owner.is_some_and(|owner| owner.kind == OwnerKind::Known(Kind::Claim))
             }),
+            What::LoseNodes(nodes) => {
+                self.lose_nodes(nodes);
+                None
+            }
+            What::CrashLeader => self.leaders().first().map(|leader| Step::Crash(*leader)),
+            What::GiveUp(claim, line) => self.give_up(claim, line),
             What::Bookmark(process, kind) => {
                 self.plan_bookmark(process, kind);
                 Some(Step::Bookmark(process, kind))
