@@ -5,12 +5,19 @@ use std::time::{Duration, Instant};
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_sim::faults::{Faults, Options};
+use agent_sandbox_sim::plan::Plan;
 use agent_sandbox_sim::run::{Judges, Report, run};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Ten claims a second on a pool of 200, for a minute.
-const LOAD: Options =
-    Options { seed: 1, claims: 600, pool: 200, duration: Duration::from_secs(60), faults: Faults::ALL };
+const LOAD: Options = Options {
+    seed: 1,
+    claims: 600,
+    pool: 200,
+    duration: Duration::from_secs(60),
+    faults: Faults::ALL,
+    plan: Plan::None,
+};
 
 fn ten_claims_a_second(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ten claims a second, pool of 200");

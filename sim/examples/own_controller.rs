@@ -24,6 +24,7 @@ use agent_sandbox_core::time::{Mono, Now};
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
+use agent_sandbox_sim::plan::Plan;
 use agent_sandbox_sim::run::{Judges, run, run_with};
 use agent_sandbox_sim::shrink::shrink;
 use agent_sandbox_sim::story::Story;
@@ -138,7 +139,7 @@ fn main() -> ExitCode {
     let faults = Faults::NONE.with(Fault::LostAnswer).with(Fault::LateCommit).with(Fault::WatchLag);
     for seed in 0..1000 {
         let duration = Duration::from_secs(20);
-        let options = Options { seed, claims: 4, pool: 2, duration, faults };
+        let options = Options { seed, claims: 4, pool: 2, duration, faults, plan: Plan::None };
         let report = run::<Greedy>(&options, (), PROMISES, &mut ());
         if report.broken.is_none() {
             continue;

@@ -18,7 +18,9 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_core::pace::Rate;
 use agent_sandbox_sim::checkers::Class;
+use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Faults, Options};
+use agent_sandbox_sim::plan::Plan;
 use agent_sandbox_sim::run::{Broken, Judges};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
@@ -97,8 +99,16 @@ struct RunArgs {
     #[arg(long = "for", default_value = "1h", value_parser = parse::duration)]
     duration: Duration,
     /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
-    #[arg(long, default_value = "all", value_parser = parse::faults)]
+    #[arg(long, visible_alias = "only-faults", default_value = "all", value_name = "NAMES", value_parser = parse::faults)]
     faults: Faults,
+    /// What may not go wrong: names with commas between them.
+    #[arg(long, default_value = "none", hide_default_value = true, value_name = "NAMES", value_parser = parse::faults)]
+    without_faults: Faults,
+    /// What is done on purpose: crash@17, lose-answer@17, reject@17 or delay@17 strike request 17, two of them with +
+    /// between strike two; priorities@3 delivers by priorities that change 3 times; bytes@2 takes the choices from an
+    /// input of the fuzzer.
+    #[arg(long, default_value = "none", hide_default_value = true, value_name = "PLAN")]
+    plan: Plan,
     /// How long a pool that has lost a member makes no other, such as 5s; what the controller's
     /// --sandbox-warm-pool-replenish-delay is. Without this and --refill-rate the seed draws them, as part of the fault
     /// `tuned`.
@@ -146,12 +156,18 @@ struct HuntArgs {
     /// Which seeds to run, such as 0..1000; without it, seeds that nobody has tried.
     #[arg(long, value_name = "A..B", value_parser = parse::seeds)]
     seeds: Option<(u64, u64)>,
+    /// The one way to look, for every seed; without it all share the seeds.
+    #[arg(long, value_name = "NAME", value_parser = parse::engine)]
+    engine: Option<Engine>,
     /// How many threads to use; one for each core if there is none.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
     jobs: Option<u32>,
     /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
-    #[arg(long, default_value = "all", value_parser = parse::faults)]
+    #[arg(long, visible_alias = "only-faults", default_value = "all", value_name = "NAMES", value_parser = parse::faults)]
     faults: Faults,
+    /// What may not go wrong: names with commas between them.
+    #[arg(long, default_value = "none", hide_default_value = true, value_name = "NAMES", value_parser = parse::faults)]
+    without_faults: Faults,
 }
 
 /// The flags of `mutants`.
@@ -163,6 +179,10 @@ struct MutantsArgs {
     /// Only this one; `help` lists them.
     #[arg(long, value_name = "NAME", value_parser = parse::mutant)]
     only: Option<Mutant>,
+    /// The ways to look, with commas between them, each for itself and with the whole budget, or all of them: a table of
+    /// times. Without it all look together.
+    #[arg(long, value_name = "NAMES", value_parser = parse::engines)]
+    engines: Option<parse::Engines>,
     /// The first seed to try.
     #[arg(long, default_value = "0", value_parser = parse::seed, allow_negative_numbers = true)]
     seed: u64,
@@ -330,12 +350,18 @@ const fn judges(mutant: Option<Mutant>) -> Judges {
     if mutant.is_some() { Judges::Effects } else { Judges::All }
 }
 
-/// Returns the command that runs a seed again.
+/// Returns the command that makes a run again.
 fn replay_command(options: &Options, mutant: Option<Mutant>) -> String {
-    let Options { seed, claims, pool, duration, faults } = options;
-    let mutant = mutant.map_or(String::new(), |mutant| format!(" --mutant {}", mutant.name()));
-    let duration = duration.as_secs();
-    format!(
-        "agent-sandbox-sim run --seed {seed:#x} --claims {claims} --pool {pool} --for {duration}s --faults {faults}{mutant}"
-    )
+    let Options { seed, claims, pool, duration, faults, plan } = options;
+    let mut command = format!(
+        "agent-sandbox-sim run --seed {seed:#x} --claims {claims} --pool {pool} --for {}s --faults {faults}",
+        duration.as_secs()
+    );
+    if *plan != Plan::None {
+        command.push_str(&format!(" --plan {plan}"));
+    }
+    if let Some(mutant) = mutant {
+        command.push_str(&format!(" --mutant {}", mutant.name()));
+    }
+    command
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::choices::Choices;
+use crate::fuzz;
+use crate::plan::Plan;
 
 /// One kind of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,11 +93,13 @@ pub enum Fault {
     Inherited,
     /// The server refuses creates, or records on claims (403), as for a quota or a policy.
     Refused,
+    /// Somebody else writes an object just before a request about it is handled.
+    Touched,
 }
 
 impl Fault {
     /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::LostRequest,
         Self::LostAnswer,
         Self::LateCommit,
@@ -138,6 +142,7 @@ impl Fault {
         Self::PartEdited,
         Self::Inherited,
         Self::Refused,
+        Self::Touched,
     ];
 
     /// Returns the position of this kind in [`Fault::ALL`].
@@ -190,6 +195,7 @@ impl Fault {
             Self::PartEdited => "part-edited",
             Self::Inherited => "inherited",
             Self::Refused => "refused",
+            Self::Touched => "touched",
         }
     }
 
@@ -218,6 +224,34 @@ impl Faults {
     #[must_use]
     pub const fn with(self, fault: Fault) -> Self {
         Self(self.0 | 1 << fault.index())
+    }
+
+    /// Returns a set of these kinds.
+    pub const fn of(list: &[Fault]) -> Self {
+        let (mut set, mut place) = (Self::NONE, 0);
+        while place < list.len() {
+            set = set.with(list[place]);
+            place += 1;
+        }
+        set
+    }
+
+    /// Returns the kinds that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Returns the kinds that are in either set.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Returns the kinds that are in this set and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Returns the kinds in the set.
@@ -264,6 +298,8 @@ pub struct Options {
     pub duration: Duration,
     /// What may go wrong. Each run has a random part of it.
     pub faults: Faults,
+    /// What is done on purpose.
+    pub plan: Plan,
 }
 
 impl Options {
@@ -275,7 +311,20 @@ impl Options {
         let claims = [3, 2, 4, 6, 8, 12, 20, 30][choices.below(8) as usize];
         let pool = [2, 1, 1, 3, 4, 6][choices.below(6) as usize];
         let duration = Duration::from_secs([60, 20, 40, 120][choices.below(4) as usize]);
-        Self { seed, claims, pool, duration, faults: Faults::ALL }
+        Self { seed, claims, pool, duration, faults: Faults::ALL, plan: Plan::None }
+    }
+
+    /// Returns the choices of the run.
+    pub fn choices(&self) -> Choices {
+        match self.plan {
+            Plan::Bytes(input) => Choices::from_bytes(fuzz::choices(input, self.seed)),
+            Plan::None | Plan::Blows(..) | Plan::Priorities(_) => Choices::from_seed(self.seed),
+        }
+    }
+
+    /// Returns whether nothing goes wrong.
+    pub fn is_calm(&self) -> bool {
+        self.faults == Faults::NONE && self.plan == Plan::None
     }
 }
 

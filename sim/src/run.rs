@@ -9,7 +9,7 @@ use agent_sandbox_core::time::Mono;
 use crate::checkers::{Checkers, Class, Property, Stage, Violation};
 use crate::choices::Choices;
 use crate::controller::Controller;
-use crate::faults::{Faults, Options};
+use crate::faults::Options;
 use crate::stats::Stats;
 use crate::step::{Fact, Step};
 use crate::timed::Timed;
@@ -99,12 +99,12 @@ pub enum Judges {
 }
 
 impl Judges {
-    fn checkers(self, faults: Faults) -> Checkers {
+    fn checkers(self, is_calm: bool) -> Checkers {
         match self {
-            Self::Effects if faults == Faults::NONE => Checkers::of_calm_effects(),
+            Self::Effects if is_calm => Checkers::of_calm_effects(),
             Self::Effects => Checkers::of_effects(),
             Self::Named(names) => Checkers::of_calm().only(names),
-            Self::All if faults == Faults::NONE => Checkers::of_calm(),
+            Self::All if is_calm => Checkers::of_calm(),
             Self::All => Checkers::all(),
         }
     }
@@ -117,7 +117,7 @@ pub fn run<C: Controller>(
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    run_with(options, controller, judges, Choices::from_seed(options.seed), observer)
+    run_with(options, controller, judges, options.choices(), observer)
 }
 
 /// Runs the choices of a tape, of bytes or of a seed to the end, or to the first violation.
@@ -131,7 +131,7 @@ pub fn run_with<C: Controller>(
     let timed = Timed::<C>::new(options, controller, choices);
     let pace = C::pace(&timed.world().scene().controller);
     // A pool is scaled up to twice its size.
-    play(timed, judges.checkers(options.faults), pace.slack(2 * options.pool), judges, observer)
+    play(timed, judges.checkers(options.is_calm()), pace.slack(2 * options.pool), judges, observer)
 }
 
 /// Runs what a scenario has set up to its end, or to the first violation. Everything must be done `slack` later than
@@ -143,8 +143,7 @@ pub fn run_scene<C: Controller>(
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    let faults = if is_calm { Faults::NONE } else { Faults::ALL };
-    play(timed, judges.checkers(faults), slack, judges, observer)
+    play(timed, judges.checkers(is_calm), slack, judges, observer)
 }
 
 fn play<C: Controller>(
@@ -329,6 +328,7 @@ mod tests {
     use agent_sandbox_core::machine::Machine;
 
     use super::*;
+    use crate::faults::Faults;
 
     #[test]
     fn a_run_without_faults_keeps_every_promise() {

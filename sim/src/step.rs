@@ -50,6 +50,8 @@ pub enum Step {
     Pod(Uid, PodStep),
     /// The garbage collector takes an object of this kind whose owner is gone.
     Collect(Kind, Uid),
+    /// Somebody who is no controller of ours writes an object of this kind: only its version is another then.
+    Touch(Kind, Uid),
     /// A user does what stands in this line of the script.
     User(u32),
 }

@@ -81,6 +81,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
     let store = world.server().store();
     Some(match step {
         Step::Commit(_) | Step::Answer(_) | Step::User(_) | Step::Start(_) | Step::Lead(_) => return None,
+        Step::Touch(..) => return None,
         Step::Depose(_) | Step::Crash(_) | Step::List(..) | Step::Relist(..) | Step::Collect(..) => {
             return None;
         }

@@ -6,7 +6,9 @@
 //! Without faults a watch shows a change before the answer to the request that made it arrives, so nothing
 //! that a process sees is old.
 
+mod blows;
 mod conditions;
+mod order;
 mod reactions;
 mod trouble;
 
@@ -23,10 +25,13 @@ pub use self::conditions::{Conditions, Stay};
 use crate::choices::Choices;
 use crate::controller::Controller;
 use crate::faults::{Fault, Faults, Options, Rates};
+use crate::plan::Plan;
 use crate::scene::{self, Scene};
 use crate::step::{Fact, Step};
 use crate::workload::Workload;
 use crate::world::World;
+
+use self::order::Order;
 
 /// How many places there are for controller processes: one that leads, and one that may take over or be a
 /// rival.
@@ -53,6 +58,10 @@ pub struct Timed<C: Controller> {
     facts: Vec<Fact>,
     /// What the cluster is like, where a scenario says so.
     cluster: Option<Box<Cluster>>,
+    /// What is done on purpose.
+    plan: Plan,
+    /// By what deliveries go, when a plan says so.
+    order: Option<Order>,
 }
 
 /// What is planned for one place where a process runs.
@@ -141,7 +150,12 @@ impl<C: Controller> Timed<C> {
     pub fn new(options: &Options, controller: C::Setup, mut choices: Choices) -> Self {
         let rates = Rates::draw(options.faults, &mut choices);
         let workload = Workload::draw(options, &rates, &mut choices);
-        Self::of(&workload, rates, options.duration, controller, choices)
+        let order = match options.plan {
+            Plan::Priorities(changes) => Some(Order::draw(changes, &mut choices)),
+            Plan::None | Plan::Blows(..) | Plan::Bytes(_) => None,
+        };
+        let timed = Self::of(&workload, rates, options.duration, controller, choices);
+        Self { plan: options.plan, order, ..timed }
     }
 
     /// Plans a workload that is given, without trouble.
@@ -190,6 +204,8 @@ impl<C: Controller> Timed<C> {
             refuses_until: Default::default(),
             facts: Vec::new(),
             cluster: None,
+            plan: Plan::None,
+            order: None,
         };
         timed.plan(Mono::default(), What::Step(Step::Start(0)));
         for (line, at) in (0..).zip(&workload.times) {
@@ -214,19 +230,39 @@ impl<C: Controller> Timed<C> {
     pub fn next(&mut self, until: Mono) -> Option<(Mono, Step)> {
         loop {
             self.facts.clear();
-            let Some(Reverse(next)) = self.queue.peek().copied() else { return self.idle(until) };
-            if next.at > until {
-                return self.idle(until);
-            }
-            self.queue.pop();
-            self.world.advance(next.at);
-            match self.step_of(next.what) {
+            let Some(what) = self.next_planned(until) else { return self.idle(until) };
+            match self.step_of(what) {
                 Some(step) if self.world.apply(step, &mut self.facts) => {
                     self.react(step);
-                    return Some((next.at, step));
+                    return Some((self.world.clock(), step));
                 }
                 Some(step) => self.pass_over(step),
                 None => {}
+            }
+        }
+    }
+
+    /// Takes what is planned next and moves the clock on to it.
+    fn next_planned(&mut self, until: Mono) -> Option<What> {
+        loop {
+            let next = self.queue.peek().map(|Reverse(next)| *next).filter(|next| next.at <= until);
+            let Some(order) = &mut self.order else {
+                let next = next?;
+                self.queue.pop();
+                self.world.advance(next.at);
+                return Some(next.what);
+            };
+            if let Some(what) = order.release(self.world.clock(), next.map(|next| next.at)) {
+                return Some(what);
+            }
+            let next = next?;
+            self.queue.pop();
+            self.world.advance(next.at);
+            let is_whose = |request| self.world.request(request).map(|request| request.process);
+            let What::Step(step) = next.what else { return Some(next.what) };
+            let queue = order::queue(step, is_whose);
+            if !queue.is_some_and(|(process, queue)| order.holds(next, process, queue)) {
+                return Some(next.what);
             }
         }
     }
@@ -241,6 +277,9 @@ impl<C: Controller> Timed<C> {
         self.rates.heal();
         for lane in &mut self.lanes {
             lane.lag_until = [Mono::default(); Kind::ALL.len()];
+        }
+        for what in self.order.take().into_iter().flat_map(Order::all) {
+            self.plan_now(what);
         }
         self.plan_now(What::EndRivalry);
         self.plan_now(What::Elect);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use agent_sandbox_core::action::Operation;
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
-use crate::api_server::{Commit, Writer, terminate};
+use crate::api_server::{ApiServer, Commit, Writer, terminate};
 use crate::controller::Controller;
 use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
@@ -48,6 +48,15 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
     let commit = commit(world, &deed.act);
     world.note(commit, facts);
     true
+}
+
+/// Writes an annotation that means nothing to any controller of ours.
+pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Commit> {
+    let key = server.store().find(kind, uid)?.key().clone();
+    let count = server.revision();
+    server.update(kind, &key, Writer::User, |object| {
+        object.meta_mut().annotations.insert("example.com/seen".into(), count.to_string().into());
+    })
 }
 
 /// Creates an object with an owner and a status of its own.

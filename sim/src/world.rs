@@ -85,6 +85,10 @@ impl<C: Controller> World<C> {
             Step::Depose(process) => self.depose(process, facts),
             Step::Crash(process) => self.crash(process, facts),
             Step::User(line) => users::act(self, line, facts),
+            Step::Touch(kind, uid) => {
+                let commit = users::touch(&mut self.server, kind, uid);
+                self.note(commit, facts)
+            }
             Step::Pod(uid, what) => {
                 let commit = cluster::change_pod(&mut self.server, uid, what);
                 self.note(commit, facts)

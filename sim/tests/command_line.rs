@@ -28,6 +28,49 @@ fn a_run_says_whether_there_was_trouble() {
 }
 
 #[test]
+fn a_hunt_says_what_each_way_of_looking_did() {
+    let (code, told, _) = sim(&["hunt", "--seeds", "30..44", "--budget", "5m"]);
+    assert_eq!(code, 0, "{told}");
+    for engine in ["swarm", "calm", "single-fault", "pct", "bytes"] {
+        assert!(
+            told.lines().any(|line| line.starts_with(&format!("  {engine} "))),
+            "{engine} is not in:\n{told}"
+        );
+    }
+    let (_, told, _) = sim(&["hunt", "--engine", "pct", "--seeds", "0..3"]);
+    assert!(told.contains("  pct                  3 runs"), "{told}");
+}
+
+/// What any way of looking finds is played again by the command that comes with it.
+#[test]
+fn the_command_that_comes_with_a_violation_replays_it() {
+    for (engine, mutant) in [("single-fault", "lost-answer-is-failure"), ("bytes", "retained-is-deleted")] {
+        let (code, told, _) =
+            sim(&["hunt", "--engine", engine, "--mutant", mutant, "--seeds", "0..3000", "--jobs", "1"]);
+        assert_ne!(code, 0, "{told}");
+        let command = told.lines().find(|line| line.contains("agent-sandbox-sim run")).expect("a command");
+        let (again, told_again, why) = sim(&command.split_whitespace().skip(1).collect::<Vec<_>>());
+        assert_eq!(again, code, "{command}\n{told_again}{why}");
+        let broke = |told: &str| {
+            told.lines()
+                .find(|line| line.contains(" broke "))
+                .map(|line| line.split(' ').next().map(str::to_owned))
+        };
+        assert_eq!(broke(&told_again), broke(&told), "{command}\n{told_again}");
+        assert!(command.contains("--plan"), "{command}");
+    }
+}
+
+#[test]
+fn kinds_of_trouble_are_left_out_by_name() {
+    let small = ["run", "--seed", "5", "--claims", "2", "--for", "20s"];
+    let (code, told, _) =
+        sim(&[&small[..], &["--only-faults", "crash,lost-answer", "--without-faults", "crash,lost-answer"]]
+            .concat());
+    assert!(code == 0 && told.contains("\nfaults          none\n"), "{told}");
+}
+
+#[test]
 fn every_claim_of_a_run_is_accounted_for() {
     let (code, told, _) = sim(&["run", "--seed", "0xeb39041de6c47809", "--claims", "200", "--for", "1h"]);
     assert_eq!(code, 0, "{told}");

@@ -7,7 +7,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::checkers::Checkers;
 use agent_sandbox_sim::faults::{Faults, Options};
-use agent_sandbox_sim::matrix::{Engine, find};
+use agent_sandbox_sim::matrix::find;
 use agent_sandbox_sim::run::{Judges, Report, run};
 
 /// Those that this test looks for: one for each place where a defect can be.
@@ -70,8 +70,8 @@ const SEEDS: u64 = 2000;
 fn a_sample_of_the_mutants_is_found_within_seconds() {
     for mutant in SAMPLE {
         // Others may keep the machine busy: the bound is on time, and generous.
-        let found = find(mutant, 0, Duration::from_secs(60), 0);
-        assert!(found.is_ok(), "{} was not found in {:?} seeds", mutant.name(), found.err());
+        let found = find(mutant, None, 0, Duration::from_secs(60), 0);
+        assert!(found.is_ok(), "{} was not found in {:?} runs", mutant.name(), found.err());
     }
 }
 
@@ -109,7 +109,8 @@ fn no_race_shows_while_nothing_goes_wrong() {
     ];
     for mutant in races {
         for seed in 0..50 {
-            let report = play(&Engine::Calm.options(seed), Some(mutant), Judges::Effects);
+            let options = Options { faults: Faults::NONE, ..Options::of_campaign(seed) };
+            let report = play(&options, Some(mutant), Judges::Effects);
             assert_eq!(report.broken, None, "{} with seed {seed}", mutant.name());
         }
     }

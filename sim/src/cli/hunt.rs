@@ -1,13 +1,15 @@
-//! `hunt`: many seeds, until something breaks.
+//! `hunt`: many seeds, looked at in several ways, until something breaks.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_sim::controller::Controller;
+use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Options};
-use agent_sandbox_sim::run::{Broken, run as simulate};
+use agent_sandbox_sim::run::{Broken, Report, run as simulate};
 use agent_sandbox_sim::story::{Story, moment};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -23,8 +25,27 @@ struct Found {
     steps: u64,
     marks: u64,
     struck: Vec<u64>,
-    /// The violation with the lowest seed.
-    broken: Option<(Options, Broken)>,
+    /// What each engine did, in the order of [`Engine::ALL`].
+    engines: [Tally; Engine::ALL.len()],
+    /// The violation with the lowest seed, and who found it.
+    broken: Option<(Violated, Broken)>,
+}
+
+/// What one engine did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    runs: u64,
+    steps: u64,
+    time: Duration,
+    found: u64,
+}
+
+/// A run that went wrong, with the seed that led to it.
+#[derive(Clone, Copy, Debug)]
+struct Violated {
+    seed: u64,
+    engine: Engine,
+    options: Options,
 }
 
 /// Runs many seeds and tells the first violation, or what was never reached.
@@ -47,9 +68,10 @@ pub(super) fn hunt(args: &HuntArgs) -> Verdict {
         found.seeds as f64 / real,
         found.steps as f64 / real
     );
+    tell_engines(&found);
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
-        Some((options, broken)) => tell_violation(args, options, broken),
+        Some((violated, broken)) => tell_violation(args, violated, broken),
         None => tell_unreached(args, &found),
     }
     say!("");
@@ -62,6 +84,7 @@ fn search(args: &HuntArgs, from: u64, to: u64) -> Found {
     let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
     let found = Mutex::new(Found { struck: vec![0; Fault::ALL.len()], ..Found::default() });
     let deadline = Instant::now() + args.budget;
+    let faults = args.faults.without(args.without_faults);
     let bar = progress(args.budget);
     std::thread::scope(|scope| {
         for _ in 0..jobs {
@@ -71,22 +94,25 @@ fn search(args: &HuntArgs, from: u64, to: u64) -> Found {
                     if seed >= to {
                         break;
                     }
-                    let options = Options { faults: args.faults, ..Options::of_campaign(seed) };
-                    let report =
-                        simulate::<Machine>(&options, config(args.mutant), judges(args.mutant), &mut ());
+                    let due = Engine::ALL
+                        .into_iter()
+                        .filter(|engine| args.engine.map_or(engine.has(seed), |only| only == *engine));
+                    for engine in due {
+                        let _ = engine.try_seed(seed, faults, &mut |options, writes| {
+                            let begun = Instant::now();
+                            let report =
+                                simulate::<Machine>(options, config(args.mutant), judges(args.mutant), writes);
+                            let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
+                            let is_over = found.note(Violated { seed, engine, options: *options }, report, begun.elapsed());
+                            stop.fetch_or(is_over, Ordering::Relaxed);
+                            if stop.load(Ordering::Relaxed) || Instant::now() >= deadline {
+                                return ControlFlow::Break(());
+                            }
+                            ControlFlow::Continue(())
+                        });
+                    }
                     let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     found.seeds += 1;
-                    found.steps += report.steps;
-                    found.marks |= report.marks;
-                    for (sum, count) in found.struck.iter_mut().zip(&report.struck) {
-                        *sum += count;
-                    }
-                    if let Some(broken) = report.broken {
-                        stop.store(true, Ordering::Relaxed);
-                        if found.broken.as_ref().is_none_or(|(best, _)| options.seed < best.seed) {
-                            found.broken = Some((options, broken));
-                        }
-                    }
                     bar.set_message(format!("{} seeds, {} steps", found.seeds, found.steps));
                     bar.set_position(args.budget.saturating_sub(deadline - Instant::now()).as_millis() as u64);
                 }
@@ -95,6 +121,37 @@ fn search(args: &HuntArgs, from: u64, to: u64) -> Found {
     });
     bar.finish_and_clear();
     found.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Found {
+    /// Takes in a run; returns whether something broke in it.
+    fn note(&mut self, of: Violated, report: Report, time: Duration) -> bool {
+        self.steps += report.steps;
+        self.marks |= report.marks;
+        for (sum, count) in self.struck.iter_mut().zip(&report.struck) {
+            *sum += count;
+        }
+        let tally = &mut self.engines[of.engine as usize];
+        tally.runs += 1;
+        tally.steps += report.steps;
+        tally.time += time;
+        let Some(broken) = report.broken else { return false };
+        tally.found += 1;
+        let is_first = |(best, _): &(Violated, _)| (of.seed, of.engine) < (best.seed, best.engine);
+        if self.broken.as_ref().is_none_or(is_first) {
+            self.broken = Some((of, broken));
+        }
+        true
+    }
+}
+
+/// Tells what each way to look did: one that had no seed of its own is left out.
+fn tell_engines(found: &Found) {
+    for (engine, tally) in Engine::ALL.into_iter().zip(&found.engines).filter(|(_, tally)| tally.runs > 0) {
+        let (name, seconds) = (engine.name(), tally.time.as_secs_f64());
+        let what = if tally.found > 0 { "a violation" } else { "nothing" };
+        say!("  {name:13} {:>8} runs, {:>10} steps, {seconds:>7.1} s: found {what}", tally.runs, tally.steps);
+    }
 }
 
 fn cores() -> usize {
@@ -108,16 +165,17 @@ fn progress(budget: Duration) -> ProgressBar {
     ProgressBar::new(budget.as_millis() as u64).with_style(style)
 }
 
-fn tell_violation(args: &HuntArgs, options: &Options, broken: &Broken) {
+fn tell_violation(args: &HuntArgs, Violated { engine, options, .. }: &Violated, broken: &Broken) {
     let mut story = Story::last(STORY_LINES);
     // The same seed again, this time with somebody who writes it down.
     simulate::<Machine>(options, config(args.mutant), judges(args.mutant), &mut story);
     let violation = &broken.violation;
     say!("");
     say!(
-        "{} broke with seed {:#x}, at step {}, {}:",
+        "{} broke with seed {:#x} ({}), at step {}, {}:",
         violation.property.name,
         options.seed,
+        engine.name(),
         broken.step,
         moment(broken.at)
     );
@@ -134,10 +192,15 @@ fn tell_violation(args: &HuntArgs, options: &Options, broken: &Broken) {
 }
 
 fn tell_unreached(args: &HuntArgs, found: &Found) {
-    let faults = Fault::ALL.into_iter().filter(|fault| args.faults.has(*fault));
+    let drawn = args.faults.without(args.without_faults);
+    let faults = Fault::ALL.into_iter().filter(|fault| drawn.has(*fault));
     let faults = faults.filter(|fault| found.struck[fault.index()] == 0).map(Fault::name);
+    // Most ways to look leave most kinds out on purpose.
+    let is_all_drawn = args.engine.is_none_or(|engine| engine == Engine::Swarm);
     let branches = (0..).zip(Machine::branches()).filter(|(bit, _)| found.marks >> bit & 1 == 0);
-    tell_list("faults never reached", faults.collect());
+    if is_all_drawn {
+        tell_list("faults never reached", faults.collect());
+    }
     tell_list("branches never reached", branches.map(|(_, name)| name).collect());
 }
 

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::matrix::{Found, find};
 
-use super::{MutantsArgs, Verdict, say};
+use super::{MutantsArgs, Verdict, replay_command, say};
 
 /// How many runs may go into making one story shorter.
 const SHRINK_RUNS: usize = 200;
@@ -19,24 +20,19 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
     };
     // A defect may trip over the core's own assertions, and that is a way to be found, not news.
     std::panic::set_hook(Box::new(|_| {}));
-    if !args.json {
-        say!("{:28} {:18} {:6} {:>7} {:>8} {:>6}", "mutant", "found by", "engine", "seeds", "time", "steps");
+    if let Some(engines) = &args.engines {
+        return each_engine(args, &list, &engines.0);
     }
-    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cores, |jobs| jobs as usize);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(list.len()) {
-            scope.spawn(|| {
-                while let Some(mutant) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let found = find(*mutant, args.seed, args.budget_each, SHRINK_RUNS);
-                    let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
-                    tell(args.json, *mutant, &found);
-                    if found.is_err() {
-                        missed.push(mutant.name());
-                    }
-                }
-            });
+    if !args.json {
+        say!("{:28} {:18} {:12} {:>7} {:>8} {:>6}", "mutant", "found by", "engine", "runs", "time", "steps");
+    }
+    let missed = Mutex::new(Vec::new());
+    in_parallel(args, &list, |mutant| {
+        let found = find(mutant, None, args.seed, args.budget_each, SHRINK_RUNS);
+        let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
+        tell(args.json, mutant, &found);
+        if found.is_err() {
+            missed.push(mutant.name());
         }
     });
     let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -48,26 +44,82 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
     if missed.is_empty() { Verdict::Pass } else { Verdict::Missed }
 }
 
+/// Looks for every mutant with each engine alone, and tells a table of times: one row for each mutant.
+fn each_engine(args: &MutantsArgs, list: &[Mutant], engines: &[Engine]) -> Verdict {
+    let cells = |cells: Vec<String>| cells.iter().map(|cell| format!(" {cell:>12}")).collect::<String>();
+    if !args.json {
+        let names = engines.iter().map(|engine| engine.name().to_owned()).collect();
+        say!("{:28}{}", "mutant", cells(names));
+    }
+    let missed = Mutex::new((Vec::new(), vec![0; engines.len()]));
+    in_parallel(args, list, |mutant| {
+        let look = |engine: &Engine| find(mutant, Some(*engine), args.seed, args.budget_each, 0).ok();
+        let found: Vec<Option<Found>> = engines.iter().map(look).collect();
+        let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.iter().all(Option::is_none) {
+            missed.0.push(mutant.name());
+        }
+        for (count, found) in missed.1.iter_mut().zip(&found) {
+            *count += usize::from(found.is_some());
+        }
+        let seconds = |found: &Option<Found>| found.as_ref().map(|found| found.time.as_secs_f64());
+        if args.json {
+            let times =
+                engines.iter().zip(&found).map(|(engine, found)| (engine.name(), seconds(found).into()));
+            let times: serde_json::Map<String, serde_json::Value> =
+                times.map(|(name, time)| (name.to_owned(), time)).collect();
+            say!("{}", serde_json::json!({ "mutant": mutant.name(), "seconds": times }));
+        } else {
+            let time = |found| seconds(found).map_or("-".to_owned(), |seconds| format!("{seconds:.2}s"));
+            say!("{:28}{}", mutant.name(), cells(found.iter().map(time).collect()));
+        }
+    });
+    let (missed, counts) = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if !args.json {
+        let counts = counts.iter().map(ToString::to_string).collect();
+        say!("{:28}{}", format!("found, of {}", list.len()), cells(counts));
+        say!("");
+        super::hunt::tell_list("found by none", missed.clone());
+    }
+    if missed.is_empty() { Verdict::Pass } else { Verdict::Missed }
+}
+
+/// Does something for every mutant, as many at once as the user wants, or as there are cores.
+fn in_parallel(args: &MutantsArgs, list: &[Mutant], work: impl Fn(Mutant) + Sync) {
+    let next = AtomicUsize::new(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(cores, |jobs| jobs as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(list.len()) {
+            scope.spawn(|| {
+                while let Some(mutant) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    work(*mutant);
+                }
+            });
+        }
+    });
+}
+
 fn tell(json: bool, mutant: Mutant, found: &Result<Found, u64>) {
     let name = mutant.name();
     match (found, json) {
         (Ok(found), false) => {
-            let (checker, engine, seeds) = (found.checker, found.engine.name(), found.seeds);
+            let (checker, engine, runs) = (found.checker, found.engine.name(), found.runs);
             let (time, steps) = (found.time.as_secs_f64(), found.steps);
-            say!("{name:28} {checker:18} {engine:6} {seeds:>7} {time:>7.2}s {steps:>6}");
+            say!("{name:28} {checker:18} {engine:12} {runs:>7} {time:>7.2}s {steps:>6}");
         }
-        (Err(seeds), false) => say!("{name:28} {:18} {:6} {seeds:>7}", "NOT FOUND", ""),
+        (Err(runs), false) => say!("{name:28} {:18} {:12} {runs:>7}", "NOT FOUND", ""),
         (Ok(found), true) => say!(
             "{}",
             serde_json::json!({
                 "mutant": name, "about": mutant.about(), "found": true, "checker": found.checker, "what": found.what,
-                "engine": found.engine.name(), "seed": found.options.seed, "seeds": found.seeds,
+                "engine": found.engine.name(), "seed": found.options.seed, "runs": found.runs, "command": replay_command(&found.options, Some(mutant)),
                 "seconds": found.time.as_secs_f64(), "steps": found.steps,
             })
         ),
-        (Err(seeds), true) => say!(
+        (Err(runs), true) => say!(
             "{}",
-            serde_json::json!({ "mutant": name, "about": mutant.about(), "found": false, "seeds": seeds })
+            serde_json::json!({ "mutant": name, "about": mutant.about(), "found": false, "runs": runs })
         ),
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Faults};
 use agent_sandbox_sim::span;
 
@@ -50,6 +51,26 @@ pub(super) fn faults(text: &str) -> Result<Faults, String> {
         let names: Vec<&str> = Fault::ALL.into_iter().map(Fault::name).collect();
         format!("there is no fault {name:?}; there are all, none, {}", names.join(", "))
     })
+}
+
+/// Reads the name of a way to look.
+pub(super) fn engine(text: &str) -> Result<Engine, String> {
+    Engine::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Engine::ALL.into_iter().map(Engine::name).collect();
+        format!("there is no engine {text:?}; there are {}", names.join(", "))
+    })
+}
+
+/// Some ways to look. A type of its own, because clap takes a list for a flag that may be repeated.
+#[derive(Clone, Debug)]
+pub(super) struct Engines(pub(super) Vec<Engine>);
+
+/// Reads `all`, or names of ways to look.
+pub(super) fn engines(text: &str) -> Result<Engines, String> {
+    if text == "all" {
+        return Ok(Engines(Engine::ALL.to_vec()));
+    }
+    text.split(',').map(engine).collect::<Result<_, _>>().map(Engines)
 }
 
 /// Reads the name of a mutant; `help` is none, and is told what each does.

@@ -11,6 +11,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
+use agent_sandbox_sim::plan::Plan;
 use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
 use agent_sandbox_sim::shrink::shrink;
 use agent_sandbox_sim::span::whole as span;
@@ -32,8 +33,9 @@ const SHRINK_RUNS: usize = 2000;
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     let seed = args.seed.unwrap_or_else(fresh_seed);
     say!("seed            {seed:#018x}");
-    let RunArgs { claims, pool, duration, faults, .. } = *args;
-    let options = Options { seed, claims, pool, duration, faults };
+    let RunArgs { claims, pool, duration, plan, .. } = *args;
+    let faults = args.faults.without(args.without_faults);
+    let options = Options { seed, claims, pool, duration, faults, plan };
     let mut story = Story::last(usize::try_from(args.story).unwrap_or(usize::MAX).max(STORY_LINES));
     if let Some(word) = &args.about {
         story = story.about(word);
@@ -121,10 +123,8 @@ fn numbered(base: &Path, number: usize) -> PathBuf {
 fn tell(args: &RunArgs, report: &Report, real: Duration) {
     let stats = &report.stats;
     let RunArgs { claims, pool, duration, .. } = args;
-    let then = match args.faults {
-        Faults::NONE => "without trouble, then rest",
-        _ => "of trouble, then healing and rest",
-    };
+    let is_calm = args.faults.without(args.without_faults) == Faults::NONE && args.plan == Plan::None;
+    let then = if is_calm { "without trouble, then rest" } else { "of trouble, then healing and rest" };
     say!("simulated       {claims} claims, a pool of {pool}, {} {then}", span(*duration));
     if let Some(mutant) = args.mutant {
         say!("defect          {}: {}", mutant.name(), mutant.about());

@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 38] = [
+const NAMES: [&str; 39] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -50,6 +50,7 @@ const NAMES: [&str; 38] = [
     "a user edits a sandbox, or gives it a Pod",
     "a user edits a spec",
     "a Pod finds no node",
+    "somebody else writes an object",
 ];
 
 impl Kinds {
@@ -95,6 +96,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Collect(Kind::Pod, _) => 25,
         Step::Collect(Kind::Sandbox, _) => 24,
         Step::Collect(_, _) => 32,
+        Step::Touch(..) => 38,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,

@@ -11,6 +11,7 @@ use crate::api_server::Commit;
 use crate::cluster;
 use crate::controller::Controller;
 use crate::faults::Fault;
+use crate::plan::Trick;
 use crate::process::{RequestId, Watch};
 use crate::step::{Fact, PodStep, Step};
 use crate::world::is_refusable;
@@ -99,6 +100,7 @@ impl<C: Controller> Timed<C> {
             Fault::LostRequest,
             Fault::LateCommit,
             Fault::Refused,
+            Fault::Touched,
         ];
         let fault = self.rates.strike(&faults, &mut self.choices);
         let fault = if self.is_refused(request, fault == Some(Fault::Refused)) {
@@ -106,10 +108,14 @@ impl<C: Controller> Timed<C> {
         } else {
             fault.filter(|fault| *fault != Fault::Refused)
         };
+        let travel = self.choices.between(ms(1), ms(4));
+        let fault = match self.plan.trick(request.0) {
+            Some(trick) => self.blow(trick, process, request, travel),
+            None => fault,
+        };
         if let Some(fault) = fault {
             self.struck[fault.index()] += 1;
         }
-        let travel = self.choices.between(ms(1), ms(4));
         match fault {
             Some(Fault::Throttled) => self.plan_step(travel, Step::Throttle(request)),
             Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
@@ -128,6 +134,10 @@ impl<C: Controller> Timed<C> {
             Some(Fault::SlowServer) => {
                 let slow = self.choices.around(ms(300)).min(ms(5000));
                 self.plan_step(travel + slow, Step::Commit(request));
+            }
+            Some(Fault::Touched) => {
+                self.touch(request, travel);
+                self.plan_step(travel, Step::Commit(request));
             }
             Some(_) | None => self.plan_step(travel, Step::Commit(request)),
         }
@@ -159,7 +169,9 @@ impl<C: Controller> Timed<C> {
             return;
         };
         let can_be_lost = *answer != Outcome::Unknown;
-        if can_be_lost && self.strikes(Fault::LostAnswer) {
+        let is_planned = self.plan.trick(request.0) == Some(Trick::LoseAnswer);
+        self.struck[Fault::LostAnswer.index()] += u64::from(can_be_lost && is_planned);
+        if can_be_lost && (is_planned || self.strikes(Fault::LostAnswer)) {
             self.plan_step(Duration::ZERO, Step::LoseAnswer(request));
             let found_out = self.choices.around(ms(1000)).min(ms(10_000));
             self.plan_step(ANSWER_MIN + found_out, Step::Answer(request));
