@@ -8,10 +8,11 @@ use agent_sandbox_core::names;
 use agent_sandbox_tests::cluster::{Namespace, block_on, create, eventually};
 use agent_sandbox_tests::control_plane;
 use agent_sandbox_tests::controller::Controller;
-use agent_sandbox_tests::objects::{claims, create_claim, create_pool, ready};
+use agent_sandbox_tests::objects::{claims, create_claim, create_pool, extensions, ready};
 use agent_sandbox_tests::watch_log::WatchLog;
 use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use serde_json::json;
 
 /// How long anything may take. Source: the longest back-off is 45 s.
@@ -43,6 +44,20 @@ fn a_claim_says_that_a_quota_is_used_up_and_is_served_when_it_is_lifted() {
                         && told.message.starts_with("Error seen: ")
                         && told.message.contains("exceeded quota: quota")
                 })
+            })
+        })
+        .await;
+        // The pool's owner reads it too (WPL-039).
+        let pools = extensions(&namespace, "SandboxWarmPool");
+        let wanted = json!({ "spec": { "replicas": 1 } });
+        let patched = pools.patch("pool", &PatchParams::default(), &Patch::Merge(&wanted)).await;
+        patched.expect("a pool can be scaled");
+        let events: Api<Event> = namespace.api();
+        eventually("the pool says why it is not full", async || {
+            let events = events.list(&ListParams::default()).await.expect("events can be listed");
+            events.iter().any(|event| {
+                event.reason.as_deref() == Some("WarmPoolNotProgressing")
+                    && event.note.as_ref().is_some_and(|note| note.contains("exceeded quota: quota"))
             })
         })
         .await;

@@ -93,12 +93,16 @@ impl Machine {
         self.state.draft_changed(&name, subject);
     }
 
-    /// Keeps why the server refuses a create, for the user who waits for it, and what it refused.
+    /// Keeps why the server refuses a create, for the user who waits for it and for a pool's owner, and what it refused.
     fn note_refusal(&mut self, slot: &(Kind, Key), purpose: &Purpose, refusal: &Refusal) {
         self.failed(purpose, &Outcome::Refused(refusal.clone()));
         let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
         let subject = purpose.subject;
-        if self.state.claims.contains_key(&subject) || self.state.sandboxes.contains_key(&subject) {
+        let state = &self.state;
+        let is_told = state.claims.contains_key(&subject)
+            || state.pools.contains_key(&subject)
+            || state.sandboxes.contains_key(&subject);
+        if is_told {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(rule) = purpose.rule

@@ -11,33 +11,46 @@ use crate::names;
 use crate::time::Now;
 use crate::view::View;
 
-/// Tells a pool's owner that it cannot get ready because no node has room for its members, and when that is over.
+/// Tells a pool's owner that it cannot get ready because no node has room for its members, or because the API server
+/// refuses to create them, and when that is over.
 ///
-/// Reads: the pool, its members that wait for room, what was told before.
-/// Emits: [`Intent::Notify`], once at the beginning and once at the end. Arms [`TimeoutReason::Stuck`].
+/// Reads: the pool, its members that wait for room, the refusal of the last create, what was told before.
+/// Emits: [`Intent::Notify`], once at the beginning and once at the end. Arms [`TimeoutReason::Stuck`] while members wait
+/// for room, and [`TimeoutReason::Settle`]: a refusal that passes at once is no news.
 /// Never: again while nothing has changed. A new process tells once more, for it cannot know.
-/// Source: WPL-022, WPL-039, EVT-005, EVT-006; INV-10, INV-28.
+/// Source: WPL-022, WPL-039, EVT-005, EVT-006; INV-10, INV-18, INV-28.
 pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let Some(entry) = view.pool(pool).filter(|entry| !entry.pool.meta.terminating) else {
         return Verdict::Quiet;
     };
     let pool = &entry.pool;
     let grace = view.config.readiness_grace;
-    let members = view.members(pool.meta.uid).filter(|_| grace != Duration::MAX);
-    let longest = members.and_then(|members| members.no_room.first()).map(|order| order.0);
-    let left = longest.map(|since| grace.saturating_sub(now.wall.since(since)));
-    let is_blocked = left.is_some_and(|left| left.is_zero());
+    let members = view.members(pool.meta.uid);
+    let waiting = members.filter(|_| grace != Duration::MAX);
+    let longest = waiting.and_then(|members| members.no_room.first()).map(|order| order.0);
+    let no_room = longest.map(|since| now.mono + grace.saturating_sub(now.wall.since(since)));
+    let is_short = members.map_or(0, |members| members.live) < pool.replicas;
+    let refused = view.refused(pool.meta.uid, Kind::Sandbox).filter(|_| is_short);
+    let timers = [
+        no_room.map(|at| (at, TimeoutReason::Stuck)),
+        refused.map(|refused| (refused.since + view.config.settle, TimeoutReason::Settle)),
+    ];
+    let next = timers.into_iter().flatten().min();
+    let is_blocked = next.is_some_and(|(at, _)| at <= now.mono);
     let (reason, note) = match (is_blocked, entry.told_blocked) {
         (true, true) => return Verdict::Quiet,
         (false, false) => {
-            let until = |left| Verdict::Until(now.mono + left, TimeoutReason::Stuck);
-            return left.map_or(Verdict::Quiet, until);
+            return next.map_or(Verdict::Quiet, |(at, reason)| Verdict::Until(at, reason));
         }
         (true, false) => {
             // Those that wait for that long, the longest first: counted once an episode.
             let is_due = |order: &&Order| now.wall.since(order.0) >= grace;
-            let due = members.map_or(0, |members| members.no_room.iter().take_while(is_due).count());
-            ("WarmPoolNotProgressing", why(due, pool.replicas, grace))
+            let due = waiting.map_or(0, |members| members.no_room.iter().take_while(is_due).count());
+            let why = match refused {
+                Some(refused) if due == 0 => refusal(pool.replicas, &refused.why),
+                _ => why(due, pool.replicas, grace),
+            };
+            ("WarmPoolNotProgressing", why)
         }
         (false, true) => ("WarmPoolProgressing", "Warm pool is progressing again".into()),
     };
@@ -55,6 +68,10 @@ pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
             note: note.into(),
         }),
     )
+}
+
+fn refusal(replicas: u32, why: &str) -> String {
+    format!("fewer than {replicas} sandboxes are there, and the API server refuses to create more: {why}")
 }
 
 /// Says it in the original's words, which scripts may look for.
@@ -109,6 +126,19 @@ mod tests {
     #[test]
     fn the_end_is_told_too() {
         said("blocked", "ready", &["Notify Normal WarmPoolProgressing about p"]);
+    }
+
+    /// INV-18: what the server says to a create that it refuses stands nowhere else than in the controller's log.
+    #[test]
+    fn a_pool_whose_members_are_refused_says_so() {
+        let with = |what: &str| format!("starting\nrefused p sandbox s2 {what}");
+        let told = ["Notify Warning WarmPoolNotProgressing about p"];
+        said("replicas=2", &with("age=0s quota"), &["until 1s Settle"]);
+        said("replicas=2", &with("age=1s quota"), &told);
+        said("replicas=2 blocked", &with("age=9s quota"), &[]);
+        // What was refused is not wanted any more.
+        said("replicas=1", &with("age=9s quota"), &[]);
+        said("replicas=1 blocked", &with("age=9s quota"), &["Notify Normal WarmPoolProgressing about p"]);
     }
 
     #[test]

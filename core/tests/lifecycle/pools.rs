@@ -148,6 +148,25 @@ fn a_pool_whose_members_are_refused_still_says_what_it_has() {
     assert_eq!((status.replicas, status.ready, status.observed), (1, 1, world.pool().meta.generation));
 }
 
+/// WPL-039, INV-18, INV-28: whoever looks at the pool reads why it does not get full, once, and when that is over.
+#[test]
+fn a_pool_whose_members_are_refused_says_why_and_when_that_is_over() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.refuses = Some(|intent, times| {
+        let why = format!("exceeded quota, used: {times}");
+        (intent == Intent::CreateMember).then(|| Refusal::Forbidden(why.into()))
+    });
+    world.replicas(2);
+    world.pass_seconds(60);
+    let why = "fewer than 2 sandboxes are there, and the API server refuses to create more: exceeded quota, used: 2";
+    assert_eq!(world.notes, [why]);
+    world.refuses = None;
+    world.pass_seconds(60);
+    assert_eq!(world.notes, [why, "Warm pool is progressing again"]);
+    assert_eq!(world.members(), 2);
+}
+
 /// DEF-033, WPL-030: one request each, and none waits for another.
 #[test]
 fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
