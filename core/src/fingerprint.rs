@@ -127,7 +127,17 @@ impl Walk {
     /// Visits a text.
     pub fn text(&mut self, text: &str) {
         self.number(text.len() as u64);
-        names::words(text).for_each(|word| self.number(word));
+        let mut words = names::words(text);
+        while let Some(word) = words.next() {
+            self.pair(word, words.next().unwrap_or_default());
+        }
+    }
+
+    /// Visits two numbers at once.
+    #[inline]
+    const fn pair(&mut self, a: u64, b: u64) {
+        self.canonical = fold(self.canonical ^ a, FACTORS[0] ^ b);
+        self.exact = fold(self.exact ^ a, FACTORS[1] ^ b);
     }
 
     /// Visits things whose order means nothing.
@@ -672,21 +682,15 @@ impl Machine {
         self.state().feeds[kind.index()].at
     }
 
-    /// Returns whether a line of a watch tells this machine anything: news is what it does not know from an answer.
-    pub fn is_news(&self, line: &Event) -> bool {
-        match line {
-            Event::Applied(object) => {
-                let known = self.state().version(object.kind(), object.uid());
-                let is_old = known.is_some_and(|known| known >= object.version());
-                !is_old && !self.state().tombstones.contains_key(&object.uid())
-            }
-            Event::Deleted(object) => self.state().version(object.kind(), object.uid()).is_some(),
-            Event::Progress { kind, at } => self.state().is_progress(*kind, *at),
-            Event::Relisted { .. }
-            | Event::WatchLost { .. }
-            | Event::ActionDone { .. }
-            | Event::Leading { .. }
-            | Event::Standby => true,
-        }
+    /// Returns whether a state of an object tells this machine anything: news is what it does not know from an answer.
+    pub fn is_news(&self, object: &Object) -> bool {
+        let known = self.state().version(object.kind(), object.uid());
+        let is_old = known.is_some_and(|known| known >= object.version());
+        !is_old && !self.state().tombstones.contains_key(&object.uid())
+    }
+
+    /// Returns whether a bookmark tells this machine anything.
+    pub fn is_progress(&self, kind: Kind, at: Version) -> bool {
+        self.state().is_progress(kind, at)
     }
 }

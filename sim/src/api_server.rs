@@ -7,6 +7,7 @@
 //! `tests/tests/apicheck.rs` asks it and a real server the same; docs/api-server-model.md says where they differ.
 
 mod numbering;
+mod stored;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,6 +21,8 @@ use agent_sandbox_core::time::Wall;
 
 pub use self::numbering::Numbering;
 use self::numbering::Numbers;
+use self::stored::Marks;
+pub(crate) use self::stored::Stored;
 use crate::store::Store;
 
 /// The API server: its objects, and what happened to them lately.
@@ -29,6 +32,7 @@ pub struct ApiServer {
     numbers: Numbers,
     revision: u64,
     notices: u64,
+    marks: Marks,
     histories: [Arc<History>; Kind::ALL.len()],
 }
 
@@ -51,11 +55,16 @@ pub enum Seen {
 }
 
 impl Seen {
+    /// Returns the object.
+    pub const fn object(&self) -> &Object {
+        match self {
+            Self::Applied(object) | Self::Deleted(object) => object,
+        }
+    }
+
     /// Returns the object's version.
     pub fn version(&self) -> Version {
-        match self {
-            Self::Applied(object) | Self::Deleted(object) => object.version(),
-        }
+        self.object().version()
     }
 }
 
@@ -116,7 +125,7 @@ pub struct Commit {
 
 impl Commit {
     /// Returns whether it changes something about the object; to come and to go changes everything.
-    pub fn changes<T: PartialEq>(&self, what: impl Fn(&Object) -> T) -> bool {
+    pub fn changes<'a, T: PartialEq>(&'a self, what: impl Fn(&'a Object) -> T) -> bool {
         match (&self.old, &self.new) {
             (Some(old), Some(new)) => what(old) != what(new),
             (old, new) => old.is_some() || new.is_some(),
@@ -159,15 +168,15 @@ impl ApiServer {
         Version(self.revision)
     }
 
-    /// Reads a list, or sends a bookmark: returns the latest revision.
-    pub fn read(&mut self) -> Version {
-        self.numbers.list(self.revision);
+    /// Reads a list of a kind, or sends a bookmark: returns the latest revision.
+    pub fn read(&mut self, kind: Kind) -> Version {
+        self.numbers.list(kind, self.revision);
         self.revision()
     }
 
-    /// Returns the version that a list or a bookmark as of a revision has.
-    pub fn version_of_list(&self, revision: Version) -> Version {
-        self.numbers.version_of_list(revision.0)
+    /// Returns the version that a list or a bookmark of a kind as of a revision has.
+    pub fn version_of_list(&self, kind: Kind, revision: Version) -> Version {
+        self.numbers.version_of_list(kind, revision.0)
     }
 
     /// Returns how many Kubernetes Events were written.
@@ -319,17 +328,26 @@ impl ApiServer {
     /// Takes an object away at once, whatever it says about grace.
     pub fn remove(&mut self, kind: Kind, key: &Key, by: Writer) -> Option<Commit> {
         let old = self.store.remove(kind, key)?;
+        self.marks.forget(&self.numbers, &old);
         let version = self.next_revision();
-        let mut gone = old.clone();
-        gone.meta_mut().version = self.numbers.version(version.0, Some(&old), &gone);
+        let gone = self.gone(version, &old);
         self.history_mut(kind).changes.push_back((version, Seen::Deleted(gone)));
         Some(Commit { version, old: Some(old), new: None, by: Some(by) })
+    }
+
+    /// Returns what a watch shows of an object that is removed.
+    fn gone(&self, version: Version, old: &Object) -> Object {
+        let mut gone = old.clone();
+        gone.meta_mut().version = self.numbers.version(version.0, Some(old), old);
+        gone
     }
 
     fn write(&mut self, old: Option<Object>, mut object: Object, by: Writer) -> Commit {
         let version = self.next_revision();
         object.meta_mut().version = self.numbers.version(version.0, old.as_ref(), &object);
-        self.store.put(object.clone());
+        let before = self.store.put(object.clone());
+        before.iter().for_each(|before| self.marks.forget(&self.numbers, before));
+        self.marks.add(&self.numbers, &object);
         self.history_mut(object.kind()).changes.push_back((version, Seen::Applied(object.clone())));
         Commit { version, old, new: Some(object), by: Some(by) }
     }

@@ -11,13 +11,19 @@ use agent_sandbox_core::object::{Object, OwnerKind};
 /// O(log n); a change moves what stands behind it in the table, 16 bytes an object.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
-    tables: [Arc<Table>; Kind::ALL.len()],
+    tables: Arc<[Arc<Table>; Kind::ALL.len()]>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Table {
     /// In the order of their keys.
     objects: Vec<Object>,
+    /// Most writes change what an object says, and not who it is and whose.
+    index: Arc<Index>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Index {
     /// Identity → key, in the order of identities.
     identities: Vec<(Uid, Key)>,
     /// Owner → key of what it owns, in order.
@@ -27,18 +33,19 @@ struct Table {
 impl Store {
     /// Puts an object in its place and returns the one that was there.
     pub fn put(&mut self, object: Object) -> Option<Object> {
-        let table = Arc::make_mut(&mut self.tables[object.kind().index()]);
+        let table = self.table_mut(object.kind());
         match table.position(object.key()) {
             Ok(place) => {
                 let old = std::mem::replace(&mut table.objects[place], object.clone());
                 if old.uid() != object.uid() || owner_of(&old) != owner_of(&object) {
-                    table.forget(&old);
-                    table.index(&object);
+                    let index = Arc::make_mut(&mut table.index);
+                    index.forget(&old);
+                    index.add(&object);
                 }
                 Some(old)
             }
             Err(place) => {
-                table.index(&object);
+                Arc::make_mut(&mut table.index).add(&object);
                 table.objects.insert(place, object);
                 None
             }
@@ -48,10 +55,14 @@ impl Store {
     /// Takes an object away and returns it.
     pub fn remove(&mut self, kind: Kind, key: &Key) -> Option<Object> {
         let place = self.tables[kind.index()].position(key).ok()?;
-        let table = Arc::make_mut(&mut self.tables[kind.index()]);
+        let table = self.table_mut(kind);
         let old = table.objects.remove(place);
-        table.forget(&old);
+        Arc::make_mut(&mut table.index).forget(&old);
         Some(old)
+    }
+
+    fn table_mut(&mut self, kind: Kind) -> &mut Table {
+        Arc::make_mut(&mut Arc::make_mut(&mut self.tables)[kind.index()])
     }
 
     /// Returns the object that holds a name.
@@ -62,9 +73,7 @@ impl Store {
 
     /// Returns the object with an identity.
     pub fn find(&self, kind: Kind, uid: Uid) -> Option<&Object> {
-        let table = &self.tables[kind.index()];
-        let place = table.identities.binary_search_by_key(&uid, |entry| entry.0).ok()?;
-        self.get(kind, &table.identities[place].1)
+        self.get(kind, self.tables[kind.index()].index.key(uid)?)
     }
 
     /// Returns every object of a kind, in the order of their keys.
@@ -75,7 +84,7 @@ impl Store {
     /// Returns the objects of a kind whose controller reference has this identity, in the order of their
     /// keys.
     pub fn owned_by(&self, kind: Kind, owner: Uid) -> impl Iterator<Item = &Object> {
-        let owned = &self.tables[kind.index()].owned;
+        let owned = &self.tables[kind.index()].index.owned;
         let first = owned.partition_point(|entry| entry.0 < owner);
         owned[first..]
             .iter()
@@ -91,8 +100,10 @@ impl Store {
         let Some(owner) = &object.meta().owner else { return false };
         match &owner.kind {
             OwnerKind::Known(kind) => {
-                let holder = self.get(*kind, &object.key().sibling(owner.name.clone()));
-                holder.is_none_or(|holder| holder.uid() != owner.uid)
+                let holder = self.tables[kind.index()].index.key(owner.uid);
+                holder.is_none_or(|holder| {
+                    holder.name != owner.name || holder.namespace != object.key().namespace
+                })
             }
             OwnerKind::Foreign(_) => false,
         }
@@ -103,8 +114,15 @@ impl Table {
     fn position(&self, key: &Key) -> Result<usize, usize> {
         self.objects.binary_search_by(|object| object.key().cmp(key))
     }
+}
 
-    fn index(&mut self, object: &Object) {
+impl Index {
+    fn key(&self, uid: Uid) -> Option<&Key> {
+        let place = self.identities.binary_search_by_key(&uid, |entry| entry.0).ok()?;
+        Some(&self.identities[place].1)
+    }
+
+    fn add(&mut self, object: &Object) {
         add(&mut self.identities, (object.uid(), object.key().clone()));
         if let Some(owner) = owner_of(object) {
             add(&mut self.owned, (owner, object.key().clone()));

@@ -29,7 +29,7 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
     if is_done(&world.done, line) {
         return false;
     }
-    world.done[line as usize / 64] |= 1 << (line % 64);
+    Arc::make_mut(&mut world.done)[line as usize / 64] |= 1 << (line % 64);
     if let Act::ResumeOwned = deed.act {
         let all = world.server.store().list(Kind::Sandbox).iter();
         let owned: Vec<Key> = all.filter(|it| it.meta().owner.is_some()).map(|it| it.key().clone()).collect();

@@ -5,6 +5,8 @@
 //! differ only in who picks the step. The value is cheap to copy: what a step does not change stays shared
 //! with the copy.
 
+mod redo;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +38,7 @@ pub struct World<C: Controller> {
     terms: u64,
     clock: Mono,
     /// One bit for each line of the script.
-    pub(crate) done: Vec<u64>,
+    pub(crate) done: Arc<[u64]>,
 }
 
 impl<C: Controller> World<C> {
@@ -47,7 +49,7 @@ impl<C: Controller> World<C> {
 
     /// Returns the same with a server that numbers in its own way.
     pub fn numbered(scene: Arc<Scene<C>>, numbering: Numbering) -> Self {
-        let done = vec![0; scene.script.len().div_ceil(64)];
+        let done = vec![0; scene.script.len().div_ceil(64)].into();
         let processes = (0..scene.processes).map(|_| Arc::new(Process::empty())).collect();
         Self {
             scene,
@@ -335,7 +337,7 @@ impl<C: Controller> World<C> {
         if !self.process(process).is_leading() || *self.watch(process, kind) != Watch::Lost {
             return false;
         }
-        let (objects, at) = (self.server.store().list(kind).into(), self.server.read());
+        let (objects, at) = (self.server.store().list(kind).into(), self.server.read(kind));
         *self.watch_mut(process, kind) = Watch::Listed { objects, at };
         facts.push(Fact::Listed(process, kind));
         true
@@ -347,7 +349,7 @@ impl<C: Controller> World<C> {
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
         self.process_mut(process).listed |= 1 << kind.index();
         facts.push(Fact::Relisted { process, term: self.process(process).term(), kind, at });
-        let at = self.server.version_of_list(at);
+        let at = self.server.version_of_list(kind, at);
         self.tell(process, Event::Relisted { kind, objects, at }, facts);
         true
     }
@@ -380,9 +382,9 @@ impl<C: Controller> World<C> {
         if self.server.is_behind(kind, cursor) {
             return false;
         }
-        let at = self.server.read();
+        let at = self.server.read(kind);
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
-        let at = self.server.version_of_list(at);
+        let at = self.server.version_of_list(kind, at);
         self.tell(process, Event::Progress { kind, at }, facts);
         true
     }
@@ -525,7 +527,7 @@ impl<C: Controller> World<C> {
     pub(crate) fn bytes(&self) -> usize {
         let of_processes = self.processes.capacity() * size_of::<Arc<Process<C>>>();
         let of_requests = self.requests.capacity() * size_of::<Request>();
-        of_processes + of_requests + self.done.capacity() * size_of::<u64>()
+        of_processes + of_requests
     }
 
     /// Gives everybody who runs to `visit`.

@@ -265,6 +265,45 @@ fn kubernetes_events_are_taken_and_counted() {
     assert_eq!(server.notices(), 1);
 }
 
+#[test]
+fn versions_by_state_are_newer_than_the_lists_of_their_kind_before_them() {
+    let mut server = ApiServer::new(Numbering::ByState);
+    let claim = created(&mut server, scene::claim("a", "p"));
+    let at = server.read(Kind::Claim);
+    let list = server.version_of_list(Kind::Claim, at);
+    let later = done(handle(&mut server, &annotate(&claim, None, "1")));
+    assert!(claim.version() <= list && list < later.version());
+}
+
+#[test]
+fn a_version_by_state_does_not_depend_on_lists_of_other_kinds() {
+    let version = |listed: &[Kind]| {
+        let mut server = ApiServer::new(Numbering::ByState);
+        for kind in listed {
+            server.read(*kind);
+        }
+        created(&mut server, scene::claim("a", "p")).version()
+    };
+    assert_eq!(version(&[]), version(&[Kind::Pod, Kind::Sandbox]));
+    assert_ne!(version(&[]), version(&[Kind::Claim]));
+}
+
+#[test]
+fn a_change_that_is_made_once_more_leaves_what_it_left_before() {
+    let mut server = ApiServer::new(Numbering::ByState);
+    let (before, claim) = (server.clone(), scene::claim("a", "p"));
+    let (_, commit) = server.handle(&Operation::Create(claim), Writer::User, Wall::default());
+    let line = server.line_of(&commit.expect("the name is free"));
+    let mut again = before.clone();
+    again.redo(&server.snapshot(), &line);
+    assert_eq!((again.standing(), again.stored()), (server.standing(), server.stored()));
+    assert_ne!(again.standing(), before.standing());
+    assert_eq!(again.next(Kind::Claim, before.revision()), server.next(Kind::Claim, before.revision()));
+    let object = line.object().clone();
+    let [left, right] = [&mut again, &mut server].map(|it| done(handle(it, &annotate(&object, None, "1"))));
+    assert_eq!(left, right);
+}
+
 fn handle(server: &mut ApiServer, operation: &Operation) -> Outcome {
     server.handle(operation, Writer::User, Wall::from_micros(5_700_000)).0
 }

@@ -33,7 +33,13 @@ impl Checker for IdentityKept {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        matches!(commit.object().kind(), Kind::Claim | Kind::Sandbox | Kind::Pool)
+        let names = |claim| as_claim(claim).is_some_and(|claim| claim.status.sandbox.is_some());
+        match commit.object().kind() {
+            Kind::Claim if names(commit.old.as_ref()) || names(commit.new.as_ref()) => true,
+            Kind::Sandbox if commit.changes(Object::uid) => true,
+            Kind::Claim | Kind::Sandbox | Kind::Pool => steps_back(commit).is_some(),
+            Kind::Pod | Kind::Template | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
+        }
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
@@ -43,8 +49,7 @@ impl Checker for IdentityKept {
         if old.uid() != new.uid() {
             return Judgement::Silent;
         }
-        let (before, after) = (observed(old), observed(new));
-        if let Some((what, from, to)) = steps_back(&before, &after) {
+        if let Some((what, from, to)) = steps_back(commit) {
             let (kind, name) = (new.kind(), &new.key().name);
             return Judgement::Broken(format!(
                 "{what} of {kind} {name} goes back from generation {from} to {to}"
@@ -117,23 +122,28 @@ impl IdentityKept {
 }
 
 /// Returns which generation each part of a status belongs to.
-fn observed(object: &Object) -> Vec<(&str, i64)> {
-    let conditions = match object {
-        Object::Claim(claim) => &claim.status.conditions[..],
-        Object::Sandbox(sandbox) => &sandbox.status.conditions,
-        Object::Pool(pool) => return vec![("status", pool.status.observed)],
+fn observed(object: &Object) -> impl Iterator<Item = (&str, i64)> {
+    let (pool, conditions) = match object {
+        Object::Claim(claim) => (None, &claim.status.conditions[..]),
+        Object::Sandbox(sandbox) => (None, &sandbox.status.conditions[..]),
+        Object::Pool(pool) => (Some(("status", pool.status.observed)), &[][..]),
         Object::Template(_)
         | Object::Pod(_)
         | Object::Service(_)
         | Object::VolumeClaim(_)
-        | Object::NetworkPolicy(_) => &[],
+        | Object::NetworkPolicy(_) => (None, &[][..]),
     };
-    conditions.iter().map(|condition| (&*condition.kind, condition.observed)).collect()
+    pool.into_iter().chain(conditions.iter().map(|condition| (&*condition.kind, condition.observed)))
 }
 
-fn steps_back<'a>(before: &[(&'a str, i64)], after: &[(&'a str, i64)]) -> Option<(&'a str, i64, i64)> {
-    after.iter().find_map(|(what, to)| {
-        let from = before.iter().find(|entry| entry.0 == *what)?.1;
-        (from > *to).then_some((*what, from, *to))
+/// Returns the part of a status that goes back, if one does, and from which generation to which.
+fn steps_back(commit: &Commit) -> Option<(&str, i64, i64)> {
+    let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return None };
+    if old.uid() != new.uid() {
+        return None;
+    }
+    observed(new).find_map(|(what, to)| {
+        let from = observed(old).find(|entry| entry.0 == what)?.1;
+        (from > to).then_some((what, from, to))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agent_sandbox_core::id::{Key, Uid};
+use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::object::Claim;
 
 use super::{Checker, Class, Judgement, Property, as_claim};
@@ -26,8 +26,9 @@ impl Checker for NoSharedSandbox {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        commit.changes(|object| as_claim(Some(object)).and_then(published))
-            && as_claim(Some(commit.object())).is_some()
+        let named = |object| as_claim(Some(object)).and_then(|claim| claim.status.sandbox.as_ref());
+        commit.changes(|object| named(object).map(|bound| &bound.name))
+            && commit.object().kind() == Kind::Claim
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {

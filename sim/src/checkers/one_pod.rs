@@ -27,7 +27,7 @@ impl Checker for OnePod {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        commit.object().kind() == Kind::Pod && commit.changes(|pod| pod.meta().owner.clone())
+        commit.object().kind() == Kind::Pod && commit.changes(|pod| &pod.meta().owner)
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {

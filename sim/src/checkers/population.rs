@@ -95,7 +95,7 @@ impl Checker for Population {
     fn heeds(&self, commit: &Commit) -> bool {
         match commit.object().kind() {
             Kind::Pool => commit.changes(|pool| as_pool(Some(pool)).map(|pool| pool.replicas)),
-            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            Kind::Sandbox => commit.changes(|sandbox| &sandbox.meta().owner),
             Kind::Claim
             | Kind::Pod
             | Kind::Template

@@ -34,8 +34,8 @@ impl Checker for RecordedFirst {
 
     fn heeds(&self, commit: &Commit) -> bool {
         match commit.object().kind() {
-            Kind::Claim => commit.changes(|claim| record(claim.meta()).cloned()),
-            Kind::Sandbox => commit.changes(|sandbox| sandbox.meta().owner.clone()),
+            Kind::Claim => commit.changes(|claim| record(claim.meta())),
+            Kind::Sandbox => commit.changes(|sandbox| &sandbox.meta().owner),
             Kind::Pool
             | Kind::Pod
             | Kind::Template

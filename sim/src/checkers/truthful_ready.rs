@@ -30,8 +30,9 @@ impl Checker for TruthfulReady {
     }
 
     fn heeds(&self, commit: &Commit) -> bool {
-        let status = |object: &Object| as_claim(Some(object)).map(|claim| claim.status.clone());
-        commit.new.is_none() || (commit.object().kind() == Kind::Claim && commit.changes(status))
+        commit.new.is_none()
+            || (commit.object().kind() == Kind::Claim
+                && commit.changes(|claim| as_claim(Some(claim)).map(|claim| &claim.status)))
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {

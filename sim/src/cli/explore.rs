@@ -91,7 +91,12 @@ fn tell_figures(report: &Report) {
         report.bytes_waiting,
         report.frontier_max
     );
-    say!("machines        {} situations of the core, {} reactions", report.machines, report.reactions);
+    say!(
+        "machines        {} situations of the core, {} reactions; {} writes to the API server",
+        report.machines,
+        report.reactions,
+        report.writes
+    );
 }
 
 fn tell_violation(found: &Found) -> Verdict {

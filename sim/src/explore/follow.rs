@@ -1,7 +1,6 @@
 //! What follows from a move without anybody's choice.
 
 use agent_sandbox_core::action::Operation;
-use agent_sandbox_core::event::Event;
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::object::{Object, OwnerKind};
 
@@ -56,13 +55,13 @@ impl<C: Searchable> State<C> {
             return false;
         };
         match self.world.server().lines_after(kind, *cursor).next() {
-            Some((_, line @ Seen::Applied(_))) => !controller.is_news(&line.clone().into()),
+            Some((_, Seen::Applied(object))) => !controller.is_news(object),
             Some((_, Seen::Deleted(_))) | None => false,
         }
     }
 
     /// Adds what happens next without anybody's choice.
-    fn forced(&self, steps: &mut Vec<Step>) {
+    fn forced(&mut self, steps: &mut Vec<Step>) {
         for request in self.world.requests() {
             if is_idle(request) || self.is_futile(request) {
                 steps.push(Step::LoseRequest(request.id));
@@ -71,20 +70,32 @@ impl<C: Searchable> State<C> {
                 return;
             }
         }
-        if self.rules.pod_in_one_step {
-            let store = self.world.server().store();
-            for pod in store.list(Kind::Pod) {
-                if pod.meta().terminating {
-                    steps.push(Step::Pod(pod.uid(), PodStep::FinishDelete));
-                } else if crate::cluster::is_collectable(store, pod) && !self.is_missed(pod) {
-                    steps.push(Step::Collect(Kind::Pod, pod.uid()));
-                }
-            }
+        if self.rules.pod_in_one_step && self.calm != self.world.server().revision() {
+            self.end_pods(steps);
         }
         for process in 0..self.world.processes().len() as u8 {
             for kind in Kind::ALL {
                 steps.extend(self.idle_step(process, kind));
             }
+        }
+    }
+
+    /// Adds the end of every Pod that is terminating or that nobody needs any more.
+    fn end_pods(&mut self, steps: &mut Vec<Step>) {
+        let server = self.world.server();
+        let mut is_calm = true;
+        for pod in server.store().list(Kind::Pod) {
+            if pod.meta().terminating {
+                steps.push(Step::Pod(pod.uid(), PodStep::FinishDelete));
+            } else if !crate::cluster::is_collectable(server.store(), pod) {
+                continue;
+            } else if !self.is_missed(pod) {
+                steps.push(Step::Collect(Kind::Pod, pod.uid()));
+            }
+            is_calm = false;
+        }
+        if is_calm {
+            self.calm = server.revision();
         }
     }
 
@@ -131,15 +142,18 @@ impl<C: Searchable> State<C> {
         };
         match self.world.server().lines_after(kind, *cursor).next() {
             Some((_, line)) => {
-                let event = line.clone().into();
-                let now = !controller.is_news(&event) || self.is_shown_at_once(line);
+                let is_news = match line {
+                    Seen::Applied(object) => controller.is_news(object),
+                    Seen::Deleted(object) => controller.knows(kind, object.uid()),
+                };
+                let now = !is_news || self.is_shown_at_once(line);
                 now.then_some(Step::Deliver(process, kind))
             }
             None if self.world.server().is_behind(kind, *cursor) => None,
             None => {
                 let server = self.world.server();
-                let bookmark = Event::Progress { kind, at: server.version_of_list(server.revision()) };
-                controller.is_news(&bookmark).then_some(Step::Bookmark(process, kind))
+                let at = server.version_of_list(kind, server.revision());
+                controller.is_progress(kind, at).then_some(Step::Bookmark(process, kind))
             }
         }
     }

@@ -15,6 +15,7 @@ use agent_sandbox_core::event::Event;
 use agent_sandbox_core::fingerprint::{Digest, Sight, Walk};
 use agent_sandbox_core::id::{ActionId, Kind, Uid, Version};
 use agent_sandbox_core::machine::{Machine, TimeoutReason};
+use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::{Mono, Now};
 
 use super::fingerprints::Fingerprints;
@@ -276,8 +277,11 @@ impl Memo {
 
 /// What a search must know about a controller, beyond what every driver does.
 pub(super) trait Searchable: Controller {
-    /// Returns whether a line of a watch would tell the controller anything.
-    fn is_news(&self, line: &Event) -> bool;
+    /// Returns whether a state of an object would tell the controller anything.
+    fn is_news(&self, object: &Object) -> bool;
+
+    /// Returns whether a bookmark would tell the controller anything.
+    fn is_progress(&self, kind: Kind, at: Version) -> bool;
 
     /// Returns whether the controller takes an object to be there.
     fn knows(&self, kind: Kind, uid: Uid) -> bool;
@@ -290,8 +294,12 @@ pub(super) trait Searchable: Controller {
 }
 
 impl Searchable for Machine {
-    fn is_news(&self, line: &Event) -> bool {
-        Self::is_news(self, line)
+    fn is_news(&self, object: &Object) -> bool {
+        Self::is_news(self, object)
+    }
+
+    fn is_progress(&self, kind: Kind, at: Version) -> bool {
+        Self::is_progress(self, kind, at)
     }
 
     fn knows(&self, kind: Kind, uid: Uid) -> bool {
@@ -306,8 +314,12 @@ impl Searchable for Machine {
 }
 
 impl Searchable for Memo {
-    fn is_news(&self, line: &Event) -> bool {
-        self.known.machine.is_news(line)
+    fn is_news(&self, object: &Object) -> bool {
+        self.known.machine.is_news(object)
+    }
+
+    fn is_progress(&self, kind: Kind, at: Version) -> bool {
+        self.known.machine.is_progress(kind, at)
     }
 
     fn knows(&self, kind: Kind, uid: Uid) -> bool {

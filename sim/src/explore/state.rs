@@ -1,17 +1,18 @@
 //! One situation of the world, and how it becomes another.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::time::Mono;
 
+use super::deeds::Deeds;
 use super::kinds::Kinds;
 use super::memo::Searchable;
 use super::moves::Move;
 use super::scope::{QUIET, SETTING, Scope};
 use super::shortcut::Shortcut;
+use super::witnesses::Witnesses;
 use crate::api_server::Numbering;
 use crate::checkers::{Checkers, Violation};
 use crate::process::RequestId;
@@ -25,10 +26,12 @@ use crate::world::World;
 pub(super) struct State<C: Searchable> {
     pub(super) world: World<C>,
     /// What the checkers remember.
-    pub(super) memory: Rc<[Rc<Checkers>]>,
+    pub(super) witnesses: Witnesses,
     pub(super) left: Left,
     /// Answers that something must overtake: the request, and the revision before it was handled.
     pub(super) late: Vec<(RequestId, Version)>,
+    /// The latest revision as of which nothing followed for any Pod.
+    pub(super) calm: Version,
     pub(super) rules: Rules,
 }
 
@@ -36,9 +39,10 @@ impl<C: Searchable> Clone for State<C> {
     fn clone(&self) -> Self {
         Self {
             world: self.world.clone(),
-            memory: self.memory.clone(),
+            witnesses: self.witnesses.clone(),
             left: self.left,
             late: self.late.clone(),
+            calm: self.calm,
             rules: self.rules,
         }
     }
@@ -70,12 +74,28 @@ pub(super) struct Court<'a, C: Searchable> {
     pub(super) kinds: Kinds,
     /// How many steps were made.
     pub(super) steps: u64,
+    deeds: Option<Deeds>,
     facts: Vec<Fact>,
 }
 
 impl<'a, C: Searchable> Court<'a, C> {
-    pub(super) fn new(forgetful: Checkers, observer: Option<&'a mut dyn Observer<C>>) -> Self {
-        Self { forgetful, observer, kinds: Kinds::default(), steps: 0, facts: Vec::new() }
+    /// Returns one that judges each write once, and remembers so many at most.
+    pub(super) fn remembering(forgetful: Checkers, writes_max: usize) -> Self {
+        Self::new(forgetful, None, Some(Deeds::new(writes_max)))
+    }
+
+    /// Returns one that lets somebody watch, and remembers nothing.
+    pub(super) fn watched(forgetful: Checkers, observer: &'a mut dyn Observer<C>) -> Self {
+        Self::new(forgetful, Some(observer), None)
+    }
+
+    /// Returns how many writes were not remembered.
+    pub(super) fn writes(&self) -> u64 {
+        self.deeds.as_ref().map_or(0, Deeds::worked)
+    }
+
+    fn new(forgetful: Checkers, observer: Option<&'a mut dyn Observer<C>>, deeds: Option<Deeds>) -> Self {
+        Self { forgetful, observer, kinds: Kinds::default(), steps: 0, deeds, facts: Vec::new() }
     }
 }
 
@@ -91,9 +111,10 @@ impl<C: Searchable> State<C> {
             Scene { controller, processes: scope.leaders, script: scope.script(), epoch: scene::epoch() };
         let mut state = Self {
             world: World::numbered(Arc::new(scene), numbering),
-            memory: Checkers::of_search().1.into_iter().map(Rc::new).collect(),
+            witnesses: Witnesses::new(Checkers::of_search().1),
             left: Left { crashes: scope.crashes, lost_answers: scope.lost_answers, relists: scope.relists },
             late: Vec::new(),
+            calm: Version(0),
             rules: Rules {
                 late_max: scope.late_answers,
                 at_once: Shortcut::AtOnce.is_taken(scope),
@@ -173,6 +194,13 @@ impl<C: Searchable> State<C> {
     pub(super) fn step(&mut self, step: Step, court: &mut Court<'_, C>) -> Result<(), Violation> {
         court.steps += 1;
         court.kinds.add(step, self.world.scene());
+        let asked = court.deeds.as_ref().and_then(|_| self.asked(step));
+        if let (Some(deeds), Some(asked)) = (&court.deeds, asked)
+            && let Some(deed) = deeds.get(asked)
+        {
+            deed.redo(step, &mut self.world, &mut self.witnesses);
+            return Ok(());
+        }
         let mut facts = std::mem::take(&mut court.facts);
         facts.clear();
         self.world.apply(step, &mut facts);
@@ -182,15 +210,15 @@ impl<C: Searchable> State<C> {
         let store = self.world.server().store();
         let mut judged = Ok(());
         for fact in &facts {
-            judged = court.forgetful.on_fact(fact, store);
-            let is_remembered = |checkers: &Rc<Checkers>| checkers.heed(fact);
-            if judged.is_ok() && is_memorable(fact) && self.memory.iter().any(is_remembered) {
-                let mut heeding = Rc::make_mut(&mut self.memory).iter_mut().filter(|it| is_remembered(it));
-                judged = heeding.try_for_each(|checkers| Rc::make_mut(checkers).on_fact(fact, store));
-            }
+            judged = court.forgetful.on_fact(fact, store).and_then(|()| self.witnesses.on_fact(fact, store));
             if judged.is_err() {
                 break;
             }
+        }
+        if let (Some(deeds), Some(asked), Ok(())) = (&mut court.deeds, asked, &judged)
+            && let Some(deed) = self.deed(step, &facts)
+        {
+            deeds.add(asked, deed);
         }
         court.facts = facts;
         judged
@@ -210,20 +238,3 @@ impl<C: Searchable> State<C> {
 
 /// The shortest time that passes.
 pub(super) const TICK: Duration = Duration::from_micros(1);
-
-/// Returns whether a checker that remembers may want to know.
-const fn is_memorable(fact: &Fact) -> bool {
-    match fact {
-        Fact::Committed(_) | Fact::Relisted { kind: Kind::Sandbox, .. } => true,
-        Fact::Crashed { .. } | Fact::Deposed { .. } => true,
-        Fact::Sent(_)
-        | Fact::Handled(_)
-        | Fact::Answered { .. }
-        | Fact::Listed(..)
-        | Fact::Relisted { .. }
-        | Fact::WatchLost(..)
-        | Fact::Started(_)
-        | Fact::Leading { .. }
-        | Fact::Ran(_) => false,
-    }
-}

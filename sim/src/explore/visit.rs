@@ -15,11 +15,7 @@ impl State<Memo> {
     pub(super) fn fingerprint(&self, scope: &Scope) -> u64 {
         let version_mask = self.world.server().numbering().version_mask();
         let mut walk = Walk::new(Sight { now: self.world.clock(), far: FAR, version_mask });
-        for kind in Kind::ALL {
-            let objects = self.world.server().store().list(kind);
-            walk.number(objects.len() as u64);
-            objects.iter().for_each(|object| walk.object(object));
-        }
+        walk.number(self.world.server().stored());
         for place in self.world.processes() {
             self.visit_process(place, &mut walk);
         }
@@ -29,7 +25,7 @@ impl State<Memo> {
         walk.number(
             u64::from(left.crashes) | u64::from(left.lost_answers) << 8 | u64::from(left.relists) << 16,
         );
-        self.memory.iter().for_each(|checkers| checkers.remembered(&mut walk));
+        self.witnesses.visit(&mut walk);
         walk.fingerprint()
     }
 
@@ -47,7 +43,7 @@ impl State<Memo> {
                 let listed = place.controller.as_ref().map(|controller| controller.listed_at(kind));
                 walk.option(listed.is_some_and(|listed| object.version() <= listed));
                 if let Watch::Listed { at, .. } = place.watches[kind.index()] {
-                    walk.option(object.version() <= self.world.server().version_of_list(at));
+                    walk.option(object.version() <= self.world.server().version_of_list(kind, at));
                 }
             }
             Some(outcome) => walk.outcome(outcome),
@@ -66,7 +62,7 @@ impl State<Memo> {
                     walk.number(2 | (objects.len() as u64) << 8);
                     objects.iter().for_each(|object| walk.object(object));
                     if let Some(controller) = &place.controller {
-                        controller.visit_list(kind, self.world.server().version_of_list(*at), walk);
+                        controller.visit_list(kind, self.world.server().version_of_list(kind, *at), walk);
                     }
                 }
                 Watch::Live { cursor } => {
@@ -130,7 +126,7 @@ mod tests {
     }
 
     fn first(scope: &Scope) -> (State<Memo>, Court<'static, Memo>) {
-        let mut court = Court::new(Checkers::of_search().0, None);
+        let mut court = Court::remembering(Checkers::of_search().0, 1000);
         let machines = Machines::new(scope, Numbering::ByState.version_mask(), 1000);
         let state = State::first(scope, Numbering::ByState, machines, &mut court);
         (state.expect("the first situation breaks nothing"), court)
