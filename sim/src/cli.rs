@@ -8,6 +8,7 @@ mod parse;
 mod replay;
 mod run;
 mod scenario;
+mod timeline;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -132,6 +133,9 @@ struct RunArgs {
     /// Keeps only lines of the story in which this word occurs, such as the name of a claim.
     #[arg(long, value_name = "WORD")]
     about: Option<String>,
+    /// Writes the run, or the first of a scenario, as a page for a browser: what happened where, and because of what.
+    #[arg(long, value_name = "FILE.html")]
+    timeline: Option<PathBuf>,
     /// Plays a load from a file, or one of the library: who claims how much when, which pools there are, how long Pods
     /// take to start, and what goes wrong. `help` lists the library, `schema` prints the JSON schema of files.
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["claims", "pool", "duration", "faults", "trace", "shrink"])]
@@ -168,6 +172,9 @@ struct HuntArgs {
     /// What may not go wrong: names with commas between them.
     #[arg(long, default_value = "none", hide_default_value = true, value_name = "NAMES", value_parser = parse::faults)]
     without_faults: Faults,
+    /// Writes the violation that is found as a page for a browser: what happened where, and because of what.
+    #[arg(long, value_name = "FILE.html")]
+    timeline: Option<PathBuf>,
 }
 
 /// The flags of `mutants`.
@@ -308,7 +315,7 @@ pub(crate) fn main() -> ExitCode {
             Some(name) => scenario::run(&args, name),
             None => run::run(&args),
         },
-        Command::Hunt(args) => Ok(hunt::hunt(&args)),
+        Command::Hunt(args) => hunt::hunt(&args),
         Command::Mutants(args) => Ok(mutants::mutants(&args)),
         Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),

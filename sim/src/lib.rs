@@ -30,6 +30,7 @@ pub mod step;
 pub mod store;
 pub mod story;
 pub mod timed;
+pub mod timeline;
 pub mod trace;
 mod users;
 pub mod workload;

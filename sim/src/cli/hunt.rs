@@ -13,7 +13,7 @@ use agent_sandbox_sim::run::{Broken, Report, run as simulate};
 use agent_sandbox_sim::story::{Story, moment};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{HuntArgs, Verdict, config, judges, replay_command, say};
+use super::{HuntArgs, Verdict, config, judges, replay_command, say, timeline};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 20;
@@ -49,7 +49,8 @@ struct Violated {
 }
 
 /// Runs many seeds and tells the first violation, or what was never reached.
-pub(super) fn hunt(args: &HuntArgs) -> Verdict {
+pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
+    timeline::check(args.timeline.as_deref())?;
     let (from, to) = args.seeds.unwrap_or_else(|| (super::run::fresh_seed() >> 16, u64::MAX));
     match args.seeds {
         Some(_) => say!("seeds           {from:#x} to {to:#x}, at most {:?}", args.budget),
@@ -71,12 +72,17 @@ pub(super) fn hunt(args: &HuntArgs) -> Verdict {
     tell_engines(&found);
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
-        Some((violated, broken)) => tell_violation(args, violated, broken),
+        Some((violated, broken)) => {
+            tell_violation(args, violated, broken);
+            if let Some(path) = &args.timeline {
+                timeline::write(path, &violated.options, config(args.mutant), args.mutant, None)?;
+            }
+        }
         None => tell_unreached(args, &found),
     }
     say!("");
     say!("verdict         {verdict}");
-    verdict
+    Ok(verdict)
 }
 
 fn search(args: &HuntArgs, from: u64, to: u64) -> Found {

@@ -21,7 +21,7 @@ use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 
-use super::{RunArgs, Verdict, config, judges, say};
+use super::{RunArgs, Verdict, config, judges, say, timeline};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 30;
@@ -31,6 +31,7 @@ const SHRINK_RUNS: usize = 2000;
 
 /// Runs one seed and tells what happened.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
+    timeline::check(args.timeline.as_deref())?;
     let seed = args.seed.unwrap_or_else(fresh_seed);
     say!("seed            {seed:#018x}");
     let RunArgs { claims, pool, duration, plan, .. } = *args;
@@ -48,6 +49,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     tell(args, &report, started.elapsed());
     let verdict = Verdict::of(report.broken.as_ref());
     let report = if args.shrink { shorten(args, &options, report, &mut story) } else { report };
+    if let Some(path) = &args.timeline {
+        let choices = args.shrink.then(|| Choices::from_tape(report.tape.clone()));
+        timeline::write(path, &options, setup(args), args.mutant, choices)?;
+    }
     if let Some(broken) = &report.broken {
         say!("");
         say!("{} broke at step {}, {}:", broken.violation.property.name, broken.step, moment(broken.at));

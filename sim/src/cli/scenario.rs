@@ -10,9 +10,11 @@ use agent_sandbox_sim::scenario::outcome::{Outcome, Runs, Spread, Violation, run
 use agent_sandbox_sim::scenario::{Scenario, library, plan, read};
 use agent_sandbox_sim::span;
 use agent_sandbox_sim::story::{Story, moment};
+use agent_sandbox_sim::timeline::Recorder;
+use agent_sandbox_sim::timeline::page::{Heading, page};
 use anyhow::{Context, anyhow};
 
-use super::{RunArgs, Verdict, chart, config, judges, say};
+use super::{RunArgs, Verdict, chart, config, judges, say, timeline};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 30;
@@ -30,6 +32,7 @@ pub(super) fn run(args: &RunArgs, name: &str) -> anyhow::Result<Verdict> {
         }
         _ => {}
     }
+    timeline::check(args.timeline.as_deref())?;
     let scenario = load(name)?;
     let controller = plan::config(&scenario, config(args.mutant));
     let controller = Config {
@@ -43,6 +46,18 @@ pub(super) fn run(args: &RunArgs, name: &str) -> anyhow::Result<Verdict> {
     let started = Instant::now();
     let outcome = play(&scenario, runs, &controller, judges);
     let verdict = verdict(&outcome);
+    if let Some(path) = &args.timeline {
+        let seed = outcome.violations.first().map_or(seed, |violation| violation.seed);
+        let mut recorder = Recorder::default();
+        let (report, _) = run_once::<Machine>(&scenario, seed, controller.clone(), judges, &mut recorder);
+        let heading = Heading {
+            title: &format!("{name}: {}", scenario.about),
+            command: &format!("agent-sandbox-sim run --scenario {name} --seed {seed}"),
+            broken: report.broken.as_ref(),
+            over_time: Some(&outcome.over_time),
+        };
+        timeline::save(path, &page(&recorder, &heading))?;
+    }
     if args.json {
         let mut json = serde_json::to_value(&outcome)?;
         json["scenario"] = name.into();
