@@ -1,5 +1,6 @@
 //! Commands, their flags, and what they exit with.
 
+mod campaign;
 mod chart;
 mod explore;
 mod hunt;
@@ -70,6 +71,8 @@ enum Command {
     ///
     /// Without flags: two claims, a pool of one, one leader, and nothing goes wrong.
     Explore(ExploreArgs),
+    /// Merges what the shards of a campaign found, in any order: see docs/campaigns.md.
+    Merge(MergeArgs),
     /// Looks for every known bug that can be built in, and tells how each is found.
     ///
     /// A defect is looked for by the harm that it does, in seeds that the unbroken core passes. One line each: which
@@ -163,6 +166,12 @@ struct HuntArgs {
     /// The one way to look, for every seed; without it all share the seeds.
     #[arg(long, value_name = "NAME", value_parser = parse::engine)]
     engine: Option<Engine>,
+    /// Which part of the seeds: 0/16 is the first of sixteen, 15/16 the last.
+    #[arg(long, value_name = "NUMBER/COUNT", requires = "seeds", value_parser = parse::shard)]
+    shard: Option<(u32, u32)>,
+    /// Writes what was found, for `merge`.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// How many threads to use; one for each core if there is none.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
     jobs: Option<u32>,
@@ -175,6 +184,17 @@ struct HuntArgs {
     /// Writes the violation that is found as a page for a browser: what happened where, and because of what.
     #[arg(long, value_name = "FILE.html")]
     timeline: Option<PathBuf>,
+}
+
+/// The flags of `merge`.
+#[derive(Args, Debug)]
+struct MergeArgs {
+    /// What `hunt --json` or `merge --json` wrote.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Writes what they found together.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// The flags of `mutants`.
@@ -316,6 +336,7 @@ pub(crate) fn main() -> ExitCode {
             None => run::run(&args),
         },
         Command::Hunt(args) => hunt::hunt(&args),
+        Command::Merge(args) => campaign::merge(&args),
         Command::Mutants(args) => Ok(mutants::mutants(&args)),
         Command::Explore(args) => Ok(explore::explore(&args)),
         Command::Replay(args) => replay::replay(&args),

@@ -7,6 +7,7 @@
 //! the steps.
 
 pub mod api_server;
+pub mod campaign;
 pub mod checkers;
 pub mod choices;
 mod cluster;

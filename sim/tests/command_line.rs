@@ -165,6 +165,13 @@ fn bad_input_to_any_command_gets_one_sentence_and_exit_code_2() {
         ("hunt --seeds 5..", "a seed is a number"),
         ("hunt --seeds a..b", "a seed is a number"),
         ("hunt --seeds 9..5", "the range is empty"),
+        ("hunt --shard 1/4", "--seeds"),
+        ("hunt --seeds 0..9 --shard 4/4", "the last of 4 shards is 3/4"),
+        ("hunt --seeds 0..9 --shard 4", "a shard looks like 3/16"),
+        ("hunt --seeds 0..1 --json /no/such/place", "cannot write the result /no/such/place"),
+        ("merge", "<FILES>"),
+        ("merge no-such-file", "cannot read no-such-file"),
+        ("merge Cargo.toml", "Cargo.toml is not the result of a campaign"),
         ("hunt --jobs 0", "1..=1024"),
         ("hunt --budget soon", "a duration looks like"),
         ("hunt --mutant typo", "there is no mutant \"typo\""),
@@ -179,6 +186,44 @@ fn bad_input_to_any_command_gets_one_sentence_and_exit_code_2() {
         assert!(why.contains(part), "{line}: {why}");
         assert_eq!(why.lines().count(), 1, "{line}: {why}");
     }
+}
+
+#[test]
+fn shards_find_together_what_one_machine_finds() {
+    let place = Place::new("shards");
+    let file = |name: &str| place.0.join(name).to_str().expect("a plain name").to_owned();
+    let hunt = |more: &[&str]| {
+        let arguments = ["hunt", "--seeds", "5..14", "--budget", "10m", "--json"];
+        assert_eq!(sim(&arguments.iter().chain(more).copied().collect::<Vec<_>>()).0, 0);
+    };
+    hunt(&[&file("whole")]);
+    for shard in ["0/3", "1/3", "2/3"] {
+        hunt(&[&file(&shard[..1]), "--shard", shard]);
+    }
+    let merge = |from: &[&str], to: &str| {
+        let files: Vec<String> = from.iter().map(|name| file(name)).collect();
+        let mut arguments = vec!["merge"];
+        arguments.extend(files.iter().map(String::as_str));
+        let to = file(to);
+        arguments.extend(["--json", &to]);
+        sim(&arguments)
+    };
+    let (code, told, why) = merge(&["2", "0", "1"], "one");
+    assert_eq!(code, 0, "{why}");
+    assert!(told.contains("seeds           0x5..0xe\nran             9 seeds"), "{told}");
+    merge(&["1", "2"], "part");
+    merge(&["0", "part"], "other");
+    let read = |name: &str| std::fs::read_to_string(file(name)).expect("it was written");
+    assert_eq!(read("one"), read("other"));
+    let json = |name| serde_json::from_str::<serde_json::Value>(&read(name)).expect("it is JSON");
+    for field in ["seeds", "tried", "steps", "struck", "violations"] {
+        assert_eq!(json("one")[field], json("whole")[field], "{field}");
+    }
+    let (code, _, why) = merge(&["0", "whole"], "never");
+    assert_eq!(
+        (code, why.as_str()),
+        (2, "error: cannot merge: the seeds from 0x5 on were tried by two of them\n")
+    );
 }
 
 #[test]

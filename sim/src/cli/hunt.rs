@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
+use agent_sandbox_sim::campaign::share;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Options};
@@ -13,6 +14,7 @@ use agent_sandbox_sim::run::{Broken, Report, run as simulate};
 use agent_sandbox_sim::story::{Story, moment};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::campaign::{self, Asked, Counted};
 use super::{HuntArgs, Verdict, config, judges, replay_command, say, timeline};
 
 /// How many lines of the story come with a violation.
@@ -51,7 +53,9 @@ struct Violated {
 /// Runs many seeds and tells the first violation, or what was never reached.
 pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
     timeline::check(args.timeline.as_deref())?;
+    campaign::check(args.json.as_deref())?;
     let (from, to) = args.seeds.unwrap_or_else(|| (super::run::fresh_seed() >> 16, u64::MAX));
+    let (from, to) = args.shard.map_or((from, to), |shard| share((from, to), shard));
     match args.seeds {
         Some(_) => say!("seeds           {from:#x} to {to:#x}, at most {:?}", args.budget),
         None => say!("seeds           from {from:#x}, for {:?}", args.budget),
@@ -70,6 +74,14 @@ pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
         found.steps as f64 / real
     );
     tell_engines(&found);
+    if let Some(path) = &args.json {
+        let faults = args.faults.without(args.without_faults);
+        let asked = Asked { seeds: (from, to), faults, engine: args.engine, mutant: args.mutant };
+        let Found { seeds: tried, steps, marks, .. } = found;
+        let broken = found.broken.as_ref().map(|(of, broken)| (of.seed, &of.options, broken));
+        let counted = Counted { tried, steps, marks, struck: &found.struck, broken };
+        campaign::save(path, &asked, &counted)?;
+    }
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
         Some((violated, broken)) => {

@@ -23,6 +23,20 @@ pub(super) fn seeds(text: &str) -> Result<(u64, u64), String> {
     if range.0 < range.1 { Ok(range) } else { Err("the range is empty".to_owned()) }
 }
 
+/// Reads which part of a campaign it is, of how many, the first being number 0.
+pub(super) fn shard(text: &str) -> Result<(u32, u32), String> {
+    let wrong = || "a shard looks like 3/16: its number, from 0 on, and how many there are".to_owned();
+    let (number, count) = text.split_once('/').ok_or_else(wrong)?;
+    let shard: (u32, u32) = (number.parse().map_err(|_| wrong())?, count.parse().map_err(|_| wrong())?);
+    match shard {
+        (_, 0) => Err(wrong()),
+        (number, count) if number >= count => {
+            Err(format!("the last of {count} shards is {}/{count}", count - 1))
+        }
+        shard => Ok(shard),
+    }
+}
+
 /// Reads how many lines or steps there are.
 pub(super) fn number(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "a whole number is needed".to_owned())
@@ -99,6 +113,12 @@ mod tests {
         assert!(seed("2a").is_err() && seed("-1").is_err() && seed("").is_err());
         assert_eq!(seeds("1..0x10"), Ok((1, 16)));
         assert!(seeds("5..5").is_err() && seeds("5").is_err());
+    }
+
+    #[test]
+    fn shards_count_from_zero() {
+        assert_eq!((shard("0/1"), shard("15/16")), (Ok((0, 1)), Ok((15, 16))));
+        assert!(["16/16", "1/0", "3", "-1/2", "a/b", ""].iter().all(|text| shard(text).is_err()));
     }
 
     #[test]
