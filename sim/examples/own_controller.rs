@@ -25,8 +25,8 @@ use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::plan::Plan;
-use agent_sandbox_sim::run::{Judges, run, run_with};
-use agent_sandbox_sim::shrink::shrink;
+use agent_sandbox_sim::run::{Case, Judges, run};
+use agent_sandbox_sim::shrink::{STEPS_MAX, shrink};
 use agent_sandbox_sim::story::Story;
 
 /// Gives each claim the first member that it sees in the pool.
@@ -145,9 +145,11 @@ fn main() -> ExitCode {
             continue;
         }
         let steps = report.steps;
-        let calm = shrink::<Greedy>(&options, &(), PROMISES, report, 500);
+        let case = Case::<Greedy> { options, setup: (), judges: PROMISES };
+        let short = shrink(&case, Choices::from_seed(seed), STEPS_MAX, &|_| true);
+        let calm = short.map_or(report, |short| short.report);
         let mut story = Story::last(25);
-        run_with::<Greedy>(&options, (), PROMISES, Choices::from_tape(calm.tape.clone()), &mut story);
+        case.play(Choices::from_tape(calm.tape.clone()), &mut story);
         println!("seed {seed} breaks a promise after {steps} steps; shrunk to {}:", calm.steps);
         for line in story.lines() {
             println!("{line}");

@@ -8,6 +8,7 @@ mod mutants;
 mod parse;
 mod replay;
 mod run;
+mod short;
 mod scenario;
 mod timeline;
 
@@ -24,6 +25,7 @@ use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Faults, Options};
 use agent_sandbox_sim::plan::Plan;
 use agent_sandbox_sim::run::{Broken, Judges};
+use agent_sandbox_sim::story::moment;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
@@ -61,8 +63,8 @@ enum Command {
     Run(RunArgs),
     /// Runs many seeds on all cores until a property breaks or the budget is used up.
     ///
-    /// Each seed is a small world with faults of its own. A violation comes with its last steps and with the
-    /// command that replays it. Without one, what was never reached is listed.
+    /// Each seed is a small world with faults of its own. A violation is made as short as it gets and told in sentences;
+    /// its tape is written to the folder for temporary files. Without one, what was never reached is listed.
     Hunt(HuntArgs),
     /// Searches every interleaving of one small world.
     ///
@@ -128,8 +130,17 @@ struct RunArgs {
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
     /// After a violation, looks for a shorter story that breaks the same property, and prints that one.
-    #[arg(long, conflicts_with = "trace")]
+    #[arg(long, conflicts_with_all = ["trace", "replenish_delay", "refill_rate"])]
     shrink: bool,
+    /// Writes the tape of a violation that was shrunk: every choice that it needs, one a line.
+    #[arg(long, value_name = "FILE", requires = "shrink")]
+    save_tape: Option<PathBuf>,
+    /// Writes a Rust test that plays the tape of a violation that was shrunk, and demands the violation.
+    #[arg(long, value_name = "FILE", requires = "shrink")]
+    write_test: Option<PathBuf>,
+    /// Plays a tape in place of a seed, and tells the short story of what it breaks; --story tells everything.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["seed", "claims", "pool", "duration", "faults", "trace", "shrink", "mutant", "replenish_delay", "refill_rate", "scenario"])]
+    tape: Option<PathBuf>,
     /// How many lines of the story to print; a violation always comes with its last 30.
     #[arg(long, default_value_t = 0, value_name = "LINES", value_parser = parse::number, allow_negative_numbers = true)]
     story: u64,

@@ -338,12 +338,16 @@ impl Options {
 pub struct Rates([u32; Fault::ALL.len()]);
 
 impl Rates {
-    /// Draws the rates for a run.
+    /// Draws the rates for a run. A tape names what strikes, so with a tape anything may.
     pub fn draw(faults: Faults, choices: &mut Choices) -> Self {
+        if choices.is_played() {
+            return Self([1; Fault::ALL.len()]);
+        }
         let mut rates = [0; Fault::ALL.len()];
         for fault in faults.iter() {
             // The harmless choice is "not in this run"; two runs of three have it a little, or a lot.
-            rates[fault.index()] = [0, 0, 10, 30, 100, 300][choices.below(6) as usize];
+            let rate = choices.unnoted(|choices| choices.below(6));
+            rates[fault.index()] = [0, 0, 10, 30, 100, 300][rate as usize];
         }
         Self(rates)
     }
@@ -369,20 +373,27 @@ impl Rates {
         if total == 0 {
             return None;
         }
-        // Where the sum exceeds one thousand, something always strikes; else the lower draws are harmless.
-        let harmless = 1000_u32.saturating_sub(total);
-        let mut draw = choices.below(harmless + total).checked_sub(harmless)?;
-        faults.iter().copied().find(|fault| {
-            let hit = draw < self.of(*fault);
-            draw = draw.saturating_sub(self.of(*fault));
-            hit
-        })
+        let place = choices.number(|choices| {
+            // Where the sum exceeds one thousand, something always strikes; else the lower draws are harmless.
+            let harmless = 1000_u32.saturating_sub(total);
+            let Some(mut draw) = choices.below(harmless + total).checked_sub(harmless) else { return 0 };
+            let struck = faults.iter().find(|fault| {
+                let hit = draw < self.of(**fault);
+                draw = draw.saturating_sub(self.of(**fault));
+                hit
+            });
+            struck.map_or(0, |fault| fault.index() as u64 + 1)
+        });
+        let place = usize::try_from(place).ok()?.checked_sub(1)?;
+        let fault = Fault::ALL.get(place).copied()?;
+        (faults.contains(&fault) && self.has(fault)).then_some(fault)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tape::Tape;
 
     #[test]
     fn every_kind_has_its_place_and_a_name_of_its_own() {
@@ -402,10 +413,8 @@ mod tests {
     }
 
     #[test]
-    fn zeros_on_the_tape_mean_no_fault() {
-        let mut choices = Choices::from_tape(vec![]);
-        let rates = Rates::draw(Faults::ALL, &mut choices);
-        assert!(Fault::ALL.into_iter().all(|fault| !rates.has(fault)));
+    fn an_empty_tape_means_no_fault() {
+        let mut choices = Choices::from_tape(Tape::default());
         let mut all = Rates([300; Fault::ALL.len()]);
         assert_eq!(all.strike(&[Fault::Crash, Fault::LostAnswer], &mut choices), None);
         all.heal();

@@ -4,20 +4,19 @@
 //! by the harm that it does, and a seed counts only if the unbroken core passes it.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 
+use crate::choices::Choices;
 use crate::engines::{Engine, Writes};
 use crate::faults::{Faults, Options};
-use crate::run::{Judges, run};
-use crate::shrink::shrink;
-
-/// How many steps, about, go into making one story shorter.
-const STEPS_MAX: u64 = 500_000;
+use crate::run::{Case, Judges};
+use crate::shrink::{Shrunk, shrink};
+use crate::tale::{Sentence, tell};
+use crate::tape::Tape;
 
 /// How a defect was found.
 #[derive(Clone, Debug)]
@@ -34,11 +33,26 @@ pub struct Found {
     pub runs: u64,
     /// How long that took.
     pub time: Duration,
-    /// How many steps its story has after shrinking.
-    pub steps: u64,
+    /// What was played.
+    pub case: Case<Machine>,
+    /// The shortest way to break the same property that was found.
+    pub shrunk: Option<Shrunk>,
 }
 
-/// Looks for a defect from a seed on, for so long, with one engine or with all; makes its story shorter with so many runs.
+impl Found {
+    /// Returns the sentences of its story; empty if there was none to shrink.
+    pub fn story(&self) -> Vec<Sentence> {
+        let Some(shrunk) = &self.shrunk else { return Vec::new() };
+        tell(&self.case, &shrunk.report.tape)
+    }
+
+    /// Returns how many choices of its shortened story are not harmless.
+    pub fn choices(&self) -> usize {
+        self.shrunk.as_ref().map_or(0, |shrunk| shrunk.report.tape.len())
+    }
+}
+
+/// Looks for a defect from a seed on, for so long, with one engine or with all; makes its story shorter with so many steps of the world.
 ///
 /// **Errors**: how many runs were made in vain.
 pub fn find(
@@ -46,13 +60,13 @@ pub fn find(
     with: Option<Engine>,
     from: u64,
     budget: Duration,
-    shrink_runs: usize,
+    shrink_steps: u64,
 ) -> Result<Found, u64> {
     let mut search = Search {
         started: Instant::now(),
         config: Config { mutant: Some(mutant), ..Config::default() },
         budget,
-        shrink_runs,
+        shrink_steps,
         runs: 0,
     };
     let mut found = None;
@@ -78,7 +92,7 @@ struct Search {
     started: Instant,
     config: Config,
     budget: Duration,
-    shrink_runs: usize,
+    shrink_steps: u64,
     runs: u64,
 }
 
@@ -88,25 +102,20 @@ impl Search {
         self.runs += 1;
         // What does no harm in half of the time is looked for by its form, too.
         let judges = if self.started.elapsed() < self.budget / 2 { Judges::Effects } else { Judges::All };
-        let report =
-            catch_unwind(AssertUnwindSafe(|| run::<Machine>(options, self.config.clone(), judges, writes)));
-        let (checker, what) = match &report {
-            Ok(report) => {
-                let broken = report.broken.as_ref()?;
-                (broken.violation.property.name, broken.violation.what.clone())
-            }
-            Err(_) => ("assertion", "the core met a state that it holds impossible".to_owned()),
-        };
-        if run::<Machine>(options, Config::default(), judges, &mut ()).broken.is_some() {
+        let case = |setup| Case::<Machine> { options: *options, setup, judges };
+        let (case, right) = (case(self.config.clone()), case(Config::default()));
+        let violation = case.play(options.choices(), writes).broken?.violation;
+        if right.play(options.choices(), &mut ()).broken.is_some() {
             return None;
         }
         let time = self.started.elapsed();
-        let steps = report.map_or(0, |report| {
-            // A defect that never comes to rest makes long runs, and few of them must do.
-            let runs = self.shrink_runs.min((STEPS_MAX / report.steps.max(1)) as usize);
-            let short = || shrink::<Machine>(options, &self.config, judges, report.clone(), runs);
-            catch_unwind(AssertUnwindSafe(short)).map_or(report.steps, |short| short.steps)
-        });
-        Some(Found { checker, what, engine, options: *options, runs: self.runs, time, steps })
+        let passes = |tape: &Tape| right.play(Choices::from_tape(tape.clone()), &mut ()).broken.is_none();
+        let shrunk = if self.shrink_steps > 0 {
+            shrink(&case, options.choices(), self.shrink_steps, &passes)
+        } else {
+            None
+        };
+        let (checker, what) = (violation.property.name, violation.what);
+        Some(Found { checker, what, engine, options: *options, runs: self.runs, time, case, shrunk })
     }
 }

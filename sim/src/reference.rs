@@ -46,6 +46,7 @@ mod tests {
     use super::*;
     use crate::choices::Choices;
     use crate::scene::{self, Act, Deed};
+    use crate::tape::Tape;
     use crate::timed::Timed;
     use crate::workload::Workload;
 
@@ -56,7 +57,7 @@ mod tests {
         let times = vec![Mono::default(); script.len()];
         let workload = Workload { script, times, ..Workload::default() };
         let mut timed =
-            Timed::<Machine>::scripted(&workload, Config::default(), Choices::from_tape(Vec::new()));
+            Timed::<Machine>::scripted(&workload, Config::default(), Choices::from_tape(Tape::default()));
         while timed.next(Mono::from_micros(120_000_000)).is_some() {}
         timed.world().server().store().clone()
     }

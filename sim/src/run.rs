@@ -1,5 +1,6 @@
 //! One run from a seed to a verdict: trouble, healing, rest.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
@@ -12,6 +13,7 @@ use crate::controller::Controller;
 use crate::faults::Options;
 use crate::stats::Stats;
 use crate::step::{Fact, Step};
+use crate::tape::Tape;
 use crate::timed::Timed;
 use crate::world::World;
 
@@ -39,6 +41,13 @@ const FORGOTTEN_EVERY: u64 = 64;
 const FORGETS_NOTHING: Property = Property {
     name: "forgets-nothing",
     about: "a second look at everything asks for nothing more",
+    class: Class::Safety,
+};
+
+/// The property that the core's own assertions stand for.
+const ASSERTION: Property = Property {
+    name: "assertion",
+    about: "nothing is met that the core or the simulator holds impossible",
     class: Class::Safety,
 };
 
@@ -72,8 +81,8 @@ pub struct Report {
     pub marks: u64,
     /// A number that stands for every step: two runs with the same number took the same steps.
     pub hash: u64,
-    /// Every choice that was made.
-    pub tape: Vec<u32>,
+    /// Every choice that was not harmless, if the choices were noted ([`Choices::noted`]).
+    pub tape: Tape,
 }
 
 /// A violation with its place in the run.
@@ -107,6 +116,31 @@ impl Judges {
             Self::All if is_calm => Checkers::of_calm(),
             Self::All => Checkers::all(),
         }
+    }
+}
+
+/// Everything about a run but its choices.
+#[derive(Debug)]
+pub struct Case<C: Controller> {
+    /// How large the world is.
+    pub options: Options,
+    /// How each controller process is set up.
+    pub setup: C::Setup,
+    /// Who judges.
+    pub judges: Judges,
+}
+
+impl<C: Controller> Case<C> {
+    /// Runs the choices to the end, or to the first violation.
+    pub fn play(&self, choices: Choices, observer: &mut dyn Observer<C>) -> Report {
+        run_with(&self.options, self.setup.clone(), self.judges, choices, observer)
+    }
+}
+
+impl<C: Controller> Clone for Case<C> {
+    fn clone(&self) -> Self {
+        let Self { options, setup, judges } = self;
+        Self { options: *options, setup: setup.clone(), judges: *judges }
     }
 }
 
@@ -179,7 +213,7 @@ fn play<C: Controller>(
         checked: run.checkers.counts().chain([(FORGETS_NOTHING, run.remembered)]).collect(),
         marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
         hash: run.hash,
-        tape: run.timed.choices().tape().to_vec(),
+        tape: run.timed.choices().tape(),
         stats: run.stats,
     }
 }
@@ -214,7 +248,7 @@ impl<C: Controller> Run<'_, C> {
     }
 
     fn play_until(&mut self, until: Mono) -> Result<(), Broken> {
-        while let Some((at, step)) = self.timed.next(until) {
+        while let Some((at, step)) = self.next(until)? {
             self.steps += 1;
             self.steps_at_once = if at == self.last { self.steps_at_once + 1 } else { 0 };
             self.last = at;
@@ -238,6 +272,18 @@ impl<C: Controller> Run<'_, C> {
             }
         }
         Ok(())
+    }
+
+    /// Makes the next step. The core's own assertions are a property as well: what they say ends the run, not the program.
+    fn next(&mut self, until: Mono) -> Result<Option<(Mono, Step)>, Broken> {
+        let timed = &mut self.timed;
+        catch_unwind(AssertUnwindSafe(|| timed.next(until))).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let what =
+                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
+            self.steps += 1;
+            self.broken(Violation { property: ASSERTION, what })
+        })
     }
 
     fn judge_rest(&mut self) -> Result<(), Broken> {

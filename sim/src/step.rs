@@ -79,6 +79,23 @@ pub enum PodStep {
     FinishDelete,
 }
 
+impl PodStep {
+    /// Returns the name used on tapes.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::FindNoRoom => "find-no-room",
+            Self::Run => "run",
+            Self::GetReady => "get-ready",
+            Self::Start => "start",
+            Self::LoseReady => "lose-ready",
+            Self::Fail => "fail",
+            Self::Succeed => "succeed",
+            Self::FinishDelete => "finish-delete",
+        }
+    }
+}
+
 /// A request that was sent.
 #[derive(Clone, Debug)]
 pub struct Sent {

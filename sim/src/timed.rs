@@ -28,6 +28,7 @@ use crate::faults::{Fault, Faults, Options, Rates};
 use crate::plan::Plan;
 use crate::scene::{self, Scene};
 use crate::step::{Fact, Step};
+use crate::tape::{Site, Topic};
 use crate::workload::Workload;
 use crate::world::World;
 
@@ -187,6 +188,7 @@ impl<C: Controller> Timed<C> {
         mut choices: Choices,
     ) -> Self {
         if rates.has(Fault::Tuned) {
+            choices.about(|| Site::new(Topic::Setup, ""));
             C::tune(&mut controller, &mut choices);
         }
         let last = workload.times.iter().copied().max().unwrap_or_default();
@@ -211,7 +213,8 @@ impl<C: Controller> Timed<C> {
         for (line, at) in (0..).zip(&workload.times) {
             timed.plan(*at, What::Step(Step::User(line)));
         }
-        timed.struck[Fault::Tuned.index()] += u64::from(timed.rates.has(Fault::Tuned));
+        let is_tuned = timed.rates.has(Fault::Tuned) && !timed.choices.is_played();
+        timed.struck[Fault::Tuned.index()] += u64::from(is_tuned);
         for (fault, often) in &workload.trouble {
             timed.struck[fault.index()] += u64::from(*often);
         }

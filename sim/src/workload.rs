@@ -11,6 +11,7 @@ use agent_sandbox_core::wishes::{self, Lifecycle, Variable, Wishes};
 use crate::choices::Choices;
 use crate::faults::{Fault, Options, Rates};
 use crate::scene::{self, Act, Deed};
+use crate::tape::Site;
 
 mod inherited;
 
@@ -39,6 +40,17 @@ pub struct Workload {
     pub trouble: Vec<(Fault, u32)>,
 }
 
+/// When the first claim may come.
+const FIRST_CLAIM: Duration = Duration::from_millis(1);
+
+/// How often each kind of trouble with claims was drawn.
+#[derive(Default)]
+struct Fates {
+    deleted: u32,
+    recreated: u32,
+    moved: u32,
+}
+
 /// How often each kind of trouble with users' own sandboxes was drawn.
 #[derive(Default)]
 struct Meddling {
@@ -56,8 +68,13 @@ impl Workload {
     pub fn draw(options: &Options, rates: &Rates, choices: &mut Choices) -> Self {
         let mut workload = Self::default();
         let end = Mono::default() + options.duration;
-        workload.add(Mono::default(), Act::Create(scene::template()));
-        workload.add(Mono::from_micros(1), Act::Create(scene::pool(POOL, options.pool)));
+        for _ in choices.each(&Site::deed("template"), |_| 1) {
+            workload.add(Mono::default(), Act::Create(scene::template()));
+        }
+        for _ in choices.each(&Site::deed("pool"), |_| 1) {
+            let pool = draw_pool(options, "pool", 0, choices);
+            workload.add(Mono::from_micros(1), Act::Create(pool));
+        }
         workload.draw_inherited(options, rates, choices, end);
         workload.draw_claims(options, rates, choices, end);
         workload.draw_pool_edits(options, rates, choices, end);
@@ -72,12 +89,14 @@ impl Workload {
             (Fault::SandboxTerminated, Act::TerminateAny),
         ];
         for (fault, act) in deletions {
-            let often = workload.often(options, rates, fault, choices);
-            for _ in 0..often {
+            let site = Site::deed(fault.name());
+            let often = workload.often((fault, u32::MAX), &site, (options, rates), choices);
+            for number in &often {
+                choices.about(|| site.clone().number(*number));
                 let at = workload.moment(choices, end);
                 workload.add(at, act(choices.below(1 << 16)));
             }
-            workload.trouble.push((fault, often));
+            workload.trouble.push((fault, often.len() as u32));
         }
         workload
     }
@@ -89,68 +108,105 @@ impl Workload {
 
     /// Claims come in bursts of up to three times the pool; each is used for a while and deleted, or kept.
     fn draw_claims(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let mut left = options.claims;
-        let (mut deleted, mut recreated, mut moved) = (0, 0, 0);
-        if rates.has(Fault::ClaimMoved) {
+        let mut count = Fates::default();
+        for _ in choices.each(&Site::deed("other-pool"), |_| u32::from(rates.has(Fault::ClaimMoved))) {
+            choices.about(|| Site::deed("other-pool"));
             let replicas = choices.below(3);
             let template = *choices.pick(&[scene::TEMPLATE, scene::TEMPLATE, NO_TEMPLATE]);
             let pool = scene::pool_of(OTHER_POOL, replicas, template, Update::OnReplenish);
             self.add(Mono::from_micros(1), Act::Create(pool));
         }
-        while left > 0 {
-            let size = (1 + choices.below((options.pool * 3).max(4))).min(left);
-            // The pool is filling during the first seconds: that is a good time for a burst, too.
-            let start = Mono::default() + choices.between(Duration::from_millis(1), options.duration * 3 / 4);
-            self.bursts.push(start);
-            for _ in 0..size {
-                let number = options.claims - left;
-                left -= 1;
-                let at = start + choices.around(Duration::from_millis(20));
-                let key = scene::key(format!("claim-{number}"));
-                let mut wishes = draw_wishes(choices);
-                if wishes.is_none() && choices.below(8) == 7 {
-                    wishes = Some(self.draw_end(&key, at, end, choices));
+        let site = Site::deed("claim");
+        let mut left_of_burst = 0;
+        for number in choices.each(&site, |_| options.claims) {
+            choices.about(|| site.clone().number(number));
+            let at = choices.span(|choices| {
+                if left_of_burst == 0 {
+                    left_of_burst = 1 + choices.below((options.pool * 3).max(4));
+                    // The pool is filling during the first seconds: that is a good time for a burst, too.
+                    let start = choices.between(FIRST_CLAIM, options.duration * 3 / 4);
+                    self.bursts.push(Mono::default() + start);
                 }
-                if rates.has(Fault::SessionEnded) && choices.below(3) == 2 {
-                    draw_ttl(&mut wishes, choices);
-                }
-                if choices.chance(rates.of(Fault::ClaimMoved) * 2) {
-                    moved += self.draw_moves(&key, at, choices);
-                }
-                self.add(at, create_claim(&key, wishes.clone()));
-                let early = choices.chance(rates.of(Fault::ClaimDeleted));
-                deleted += u32::from(early);
-                let gone = at + lifetime(early, options, choices);
-                if wishes.is_none() && choices.below(16) == 15 {
-                    // Somebody gives the Pod a label while it is used, and may take it away again.
-                    let mut edited = at + choices.around(Duration::from_secs(5));
-                    for what in [0, 5].into_iter().take(1 + choices.below(2) as usize) {
-                        self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
-                        edited = edited + choices.around(Duration::from_secs(5));
-                    }
-                }
-                if gone >= end {
-                    continue;
-                }
-                self.add(gone, Act::Delete(Kind::Claim, key.clone()));
-                if choices.chance(rates.of(Fault::ClaimRecreated)) {
-                    recreated += 1;
-                    let again = gone + choices.around(Duration::from_millis(100));
-                    self.add(again, create_claim(&key, wishes));
-                }
+                left_of_burst -= 1;
+                let start = self.bursts.last().map_or(FIRST_CLAIM, |start| start.since(Mono::default()));
+                (start + choices.around(Duration::from_millis(20))).saturating_sub(FIRST_CLAIM)
+            });
+            let at = Mono::default() + FIRST_CLAIM + at;
+            self.draw_claim((number, at, end), (options, rates), &mut count, choices);
+        }
+        self.trouble.extend([
+            (Fault::ClaimDeleted, count.deleted),
+            (Fault::ClaimRecreated, count.recreated),
+            (Fault::ClaimMoved, count.moved),
+        ]);
+    }
+
+    /// Draws what one claim asks for, and what becomes of it.
+    fn draw_claim(
+        &mut self,
+        (number, at, end): (u32, Mono, Mono),
+        (options, rates): (&Options, &Rates),
+        count: &mut Fates,
+        choices: &mut Choices,
+    ) {
+        let key = scene::key(format!("claim-{number}"));
+        choices.about(|| Site::deed("wishes").number(number));
+        let mut wishes = draw_wishes(choices);
+        choices.about(|| Site::deed("end").number(number));
+        if wishes.is_none() && choices.chance_of(7, 8) {
+            wishes = Some(self.draw_end(&key, at, end, choices));
+        }
+        choices.about(|| Site::deed("ttl").number(number));
+        if rates.has(Fault::SessionEnded) && choices.chance_of(2, 3) {
+            draw_ttl(&mut wishes, choices);
+        }
+        choices.about(|| Site::deed("moves").number(number));
+        count.moved += self.draw_moves(&key, at, rates, choices);
+        self.add(at, create_claim(&key, wishes.clone()));
+        choices.about(|| Site::deed("deletion").number(number));
+        let mut early = false;
+        let gone = choices.moment(|choices| {
+            early = choices.chance(rates.of(Fault::ClaimDeleted));
+            let gone = at + lifetime(early, options, choices);
+            // The beginning stands for never.
+            if gone < end { gone } else { Mono::default() }
+        });
+        count.deleted += u32::from(early);
+        choices.about(|| Site::deed("labels").number(number));
+        if wishes.is_none() && choices.chance_of(15, 16) {
+            // Somebody gives the Pod a label while it is used, and may take it away again.
+            let mut edited = at + choices.around(Duration::from_secs(5));
+            for what in [0, 5].into_iter().take(1 + choices.below(2) as usize) {
+                self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
+                edited = edited + choices.around(Duration::from_secs(5));
             }
         }
-        self.trouble.extend([(Fault::ClaimDeleted, deleted), (Fault::ClaimRecreated, recreated)]);
-        self.trouble.push((Fault::ClaimMoved, moved));
+        if gone == Mono::default() {
+            return;
+        }
+        self.add(gone, Act::Delete(Kind::Claim, key.clone()));
+        choices.about(|| Site::deed("recreation").number(number));
+        if choices.chance(rates.of(Fault::ClaimRecreated)) {
+            count.recreated += 1;
+            let again = gone + choices.around(Duration::from_millis(100));
+            self.add(again, create_claim(&key, wishes));
+        }
     }
 
     /// Draws when a claim's user thinks of another pool, and how often: before it is served, while it is, or after.
-    fn draw_moves(&mut self, key: &Key, at: Mono, choices: &mut Choices) -> u32 {
-        let often = 1 + choices.below(2);
+    fn draw_moves(&mut self, key: &Key, at: Mono, rates: &Rates, choices: &mut Choices) -> u32 {
+        let often = choices.number(|choices| {
+            let moves = choices.chance(rates.of(Fault::ClaimMoved) * 2);
+            if moves { 1 + u64::from(choices.below(2)) } else { 0 }
+        });
+        let often = often.min(2) as u32;
         let mut moved = at;
         for _ in 0..often {
-            let mean = *choices.pick(&[5, 50, 2000]);
-            moved = moved + choices.around(Duration::from_millis(mean));
+            let after = choices.span(|choices| {
+                let mean = *choices.pick(&[5, 50, 2000]);
+                choices.around(Duration::from_millis(mean))
+            });
+            moved = moved + after;
             let pool = *choices.pick(&[OTHER_POOL, OTHER_POOL, NO_POOL, POOL]);
             self.add(moved, Act::Refer(key.clone(), pool.into()));
         }
@@ -164,11 +220,14 @@ impl Workload {
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
         let shutdown = scene::epoch() + over.since(Mono::default());
-        if choices.below(4) == 3 {
-            let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
-            let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
-            let late = choices.around(mean);
-            self.add((Mono::default() + early + late).min(end), Act::Extend(key.clone()));
+        if choices.chance_of(3, 4) {
+            let moment = choices.moment(|choices| {
+                let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
+                let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
+                let late = choices.around(mean);
+                (Mono::default() + early + late).min(end)
+            });
+            self.add(moment, Act::Extend(key.clone()));
         }
         let lifecycle = Lifecycle { shutdown: Some(shutdown.whole_seconds()), ttl: None, policy };
         Wishes { lifecycle: Some(lifecycle), ..Wishes::default() }
@@ -176,62 +235,77 @@ impl Workload {
 
     fn draw_pool_edits(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
         let pool = scene::key(POOL);
-        let scaled = self.often(options, rates, Fault::PoolScaled, choices);
-        for _ in 0..scaled {
+        let site = Site::deed("scaling");
+        let scaled = self.often((Fault::PoolScaled, u32::MAX), &site, (options, rates), choices);
+        for number in &scaled {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             let replicas = choices.below(options.pool * 2 + 1);
             self.add(at, Act::Scale(pool.clone(), replicas));
         }
-        let recreated = self.often(options, rates, Fault::PoolRecreated, choices).min(3);
-        for _ in 0..recreated {
+        let site = Site::deed("pool-recreation");
+        let recreated = self.often((Fault::PoolRecreated, 3), &site, (options, rates), choices);
+        for number in &recreated {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             self.add(at, Act::Delete(Kind::Pool, pool.clone()));
             let at = at + choices.around(Duration::from_secs(1));
-            self.add(at, Act::Create(scene::pool(POOL, options.pool)));
+            let pool = draw_pool(options, "next-pool", *number, choices);
+            self.add(at, Act::Create(pool));
         }
-        self.trouble.extend([(Fault::PoolScaled, scaled), (Fault::PoolRecreated, recreated)]);
+        let counts = [scaled.len() as u32, recreated.len() as u32];
+        self.trouble.extend([(Fault::PoolScaled, counts[0]), (Fault::PoolRecreated, counts[1])]);
     }
 
     fn draw_template_edits(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let recreated = self.often(options, rates, Fault::TemplateRecreated, choices).min(3);
+        let site = Site::deed("template-recreation");
+        let recreated = self.often((Fault::TemplateRecreated, 3), &site, (options, rates), choices);
         let template = scene::template();
-        for _ in 0..recreated {
+        for number in &recreated {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             self.add(at, Act::Delete(Kind::Template, template.key().clone()));
             let at = at + choices.around(Duration::from_secs(1));
             self.add(at, Act::Create(template.clone()));
         }
-        self.trouble.push((Fault::TemplateRecreated, recreated));
+        self.trouble.push((Fault::TemplateRecreated, recreated.len() as u32));
     }
 
     /// New images, there and back, and pools that follow their template or do not, or follow another one.
     fn draw_rollouts(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let edited = self.often(options, rates, Fault::TemplateEdited, choices);
-        for _ in 0..edited {
+        let site = Site::deed("rollout");
+        let edited = self.often((Fault::TemplateEdited, u32::MAX), &site, (options, rates), choices);
+        for number in &edited {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             let image = *choices.pick(&["sandbox", "sandbox:2", "sandbox:3"]);
             self.add(at, Act::Edit(scene::template_of(scene::TEMPLATE, image)));
         }
-        let changed = self.often(options, rates, Fault::PoolEdited, choices);
-        if changed > 0 {
+        let site = Site::deed("pool-edit");
+        let changed = self.often((Fault::PoolEdited, u32::MAX), &site, (options, rates), choices);
+        for _ in choices.each(&Site::deed("other-template"), |_| u32::from(!changed.is_empty())) {
             self.add(Mono::default(), Act::Create(scene::template_of(scene::OTHER_TEMPLATE, "sandbox")));
         }
-        for number in 0..changed {
+        for number in &changed {
+            choices.about(|| site.clone().number(*number));
             // The first strategy counts from the beginning, so that whole runs have it.
-            let at = if number == 0 { Mono::from_micros(2) } else { self.moment(choices, end) };
+            let at = self.moment_after_first(*number, choices, end);
             let update = *choices.pick(&[Update::OnReplenish, Update::Recreate, Update::Recreate]);
             let template = *choices.pick(&[scene::TEMPLATE, scene::TEMPLATE, scene::OTHER_TEMPLATE]);
             self.add(at, Act::Edit(scene::pool_of(POOL, options.pool, template, update)));
         }
-        self.trouble.extend([(Fault::TemplateEdited, edited), (Fault::PoolEdited, changed)]);
+        let counts = [edited.len() as u32, changed.len() as u32];
+        self.trouble.extend([(Fault::TemplateEdited, counts[0]), (Fault::PoolEdited, counts[1])]);
     }
 
     /// What claims may add, there and back, what the template says already, and who may talk to its sandboxes.
     fn draw_policies(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let edited = self.often(options, rates, Fault::PolicyEdited, choices);
-        for number in 0..edited {
+        let site = Site::deed("policy-edit");
+        let edited = self.often((Fault::PolicyEdited, u32::MAX), &site, (options, rates), choices);
+        for number in &edited {
+            choices.about(|| site.clone().number(*number));
             // The first counts from the beginning, so that whole runs have it.
-            let at = if number == 0 { Mono::from_micros(2) } else { self.moment(choices, end) };
+            let at = self.moment_after_first(*number, choices, end);
             let policies = ["Allowed", "Disallowed", "Overrides"];
             let policies = [*choices.pick(&policies), *choices.pick(&policies)];
             let plain = r#""image":"sandbox""#;
@@ -241,79 +315,39 @@ impl Workload {
             let network = *choices.pick(&["", custom, r#""networkPolicyManagement":"Unmanaged","#]);
             self.add(at, Act::Edit(scene::template_that(scene::TEMPLATE, container, policies, network)));
         }
-        self.trouble.push((Fault::PolicyEdited, edited));
+        self.trouble.push((Fault::PolicyEdited, edited.len() as u32));
     }
 
     /// Users who take what controllers have made for their own.
     fn draw_meddling(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let edited = self.often(options, rates, Fault::PartEdited, choices);
-        for _ in 0..edited {
+        let site = Site::deed("meddling");
+        let edited = self.often((Fault::PartEdited, u32::MAX), &site, (options, rates), choices);
+        for number in &edited {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             let kinds = [Kind::Pod, Kind::Service, Kind::NetworkPolicy, Kind::VolumeClaim];
             let (kind, number) = (*choices.pick(&kinds), choices.below(1 << 16));
             let spoils = kind == Kind::Pod || choices.chance(500) && kind != Kind::VolumeClaim;
             self.add(at, if spoils { Act::Spoil(kind, number) } else { Act::DeleteAny(kind, number) });
         }
-        self.trouble.push((Fault::PartEdited, edited));
+        self.trouble.push((Fault::PartEdited, edited.len() as u32));
     }
 
     /// Sandboxes that users make for themselves, without a pool or a claim.
     fn draw_sandboxes(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
         let mut count = Meddling::default();
-        for number in 0..choices.below(1 + (options.claims / 2).min(4)) {
-            let name: Text = format!("own-{number}").into();
-            let mut sandbox = scene::sandbox(name.clone());
-            let at = Mono::default() + choices.between(Duration::from_millis(1), options.duration / 2);
-            sandbox.service = [None, Some(true), None, Some(false)][choices.below(4) as usize];
-            if choices.chance(300) {
-                let service = [None, Some(true), Some(false)][choices.below(3) as usize];
-                self.add(self.moment(choices, end), Act::Serve(sandbox.meta.key.clone(), service));
-            }
-            if choices.chance(300) {
-                sandbox.volume_claims = Some(Json::from(&volume_claims()));
-            }
-            if choices.chance(rates.of(Fault::PodPrepared) * 3) {
-                count.prepared += 1;
-                self.prepare_pod(&mut sandbox, at, choices);
-            }
-            for (kind, prefix) in [(Kind::Service, ""), (Kind::VolumeClaim, "data-")] {
-                if choices.chance(rates.of(Fault::PodPrepared)) {
-                    count.prepared += 1;
-                    self.prepare_part((kind, &format!("{prefix}{name}")), &name, at, choices);
-                }
-            }
-            if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
-                count.expired += 1;
-                sandbox.shutdown = Some(self.shutdown(choices, end));
-                if choices.chance(500) {
-                    let moved = choices.chance(500).then(|| self.shutdown(choices, end));
-                    self.add(self.moment(choices, end), Act::ShutDown(sandbox.meta.key.clone(), moved));
-                }
-            }
-            if choices.chance(rates.of(Fault::PodAdded) * 3) {
-                count.added += 1;
-                let (pod, added): (Text, _) = (format!("{name}-more").into(), self.moment(choices, end));
-                self.add(added, Act::AddPod(sandbox.meta.key.clone(), pod.clone()));
-                if choices.chance(500) {
-                    let gone = added + choices.around(Duration::from_secs(3));
-                    self.add(gone.min(end), Act::Delete(Kind::Pod, scene::key(pod)));
-                }
-            }
-            let toggles = if rates.has(Fault::SandboxSuspended) { choices.below(4) } else { 0 };
-            count.suspended += toggles;
-            for _ in 0..toggles {
-                let suspends = choices.chance(500);
-                let toggled = self.moment(choices, end);
-                self.add(toggled, Act::Suspend(sandbox.meta.key.clone(), suspends));
-            }
-            self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
+        let site = Site::deed("sandbox");
+        for number in choices.each(&site, |choices| choices.below(1 + (options.claims / 2).min(4))) {
+            self.draw_sandbox((number, end), (options, rates), &mut count, choices);
         }
-        let suspended = self.often(options, rates, Fault::SandboxSuspended, choices);
-        for _ in 0..suspended {
+        let site = Site::deed("suspension");
+        let suspended = self.often((Fault::SandboxSuspended, u32::MAX), &site, (options, rates), choices);
+        for number in &suspended {
+            choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             self.add(at, Act::SuspendAny(choices.below(1 << 16)));
         }
-        if suspended > 0 {
+        if !suspended.is_empty() {
             // Claims and pools are to be served in the end.
             self.add(end, Act::ResumeOwned);
         }
@@ -321,8 +355,82 @@ impl Workload {
             (Fault::PodPrepared, count.prepared),
             (Fault::SandboxExpired, count.expired),
             (Fault::PodAdded, count.added),
-            (Fault::SandboxSuspended, count.suspended + suspended),
+            (Fault::SandboxSuspended, count.suspended + suspended.len() as u32),
         ]);
+    }
+
+    /// Draws one of them, and what its user does with it.
+    fn draw_sandbox(
+        &mut self,
+        (number, end): (u32, Mono),
+        (options, rates): (&Options, &Rates),
+        count: &mut Meddling,
+        choices: &mut Choices,
+    ) {
+        let name: Text = format!("own-{number}").into();
+        let mut sandbox = scene::sandbox(name.clone());
+        let about = |choices: &mut Choices, what| {
+            choices.about(|| Site::deed(what).number(number));
+        };
+        about(choices, "sandbox");
+        let at = Mono::default() + choices.between(Duration::from_millis(1), options.duration / 2);
+        sandbox.service = [None, Some(true), None, Some(false)][choices.below(4) as usize];
+        about(choices, "service-edit");
+        if choices.chance(300) {
+            let service = [None, Some(true), Some(false)][choices.below(3) as usize];
+            self.add(self.moment(choices, end), Act::Serve(sandbox.meta.key.clone(), service));
+        }
+        about(choices, "volumes");
+        if choices.chance(300) {
+            sandbox.volume_claims = Some(Json::from(&volume_claims()));
+        }
+        about(choices, "prepared-Pod");
+        if choices.chance(rates.of(Fault::PodPrepared) * 3) {
+            count.prepared += 1;
+            self.prepare_pod(&mut sandbox, at, choices);
+        }
+        for (kind, prefix, what) in
+            [(Kind::Service, "", "prepared-Service"), (Kind::VolumeClaim, "data-", "prepared-volume")]
+        {
+            about(choices, what);
+            if choices.chance(rates.of(Fault::PodPrepared)) {
+                count.prepared += 1;
+                self.prepare_part((kind, &format!("{prefix}{name}")), &name, at, choices);
+            }
+        }
+        about(choices, "expiry");
+        if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
+            count.expired += 1;
+            sandbox.shutdown = Some(self.shutdown(choices, end));
+            if choices.chance(500) {
+                let moved = choices.chance(500).then(|| self.shutdown(choices, end));
+                self.add(self.moment(choices, end), Act::ShutDown(sandbox.meta.key.clone(), moved));
+            }
+        }
+        about(choices, "more-Pods");
+        if choices.chance(rates.of(Fault::PodAdded) * 3) {
+            count.added += 1;
+            let (pod, added): (Text, _) = (format!("{name}-more").into(), self.moment(choices, end));
+            self.add(added, Act::AddPod(sandbox.meta.key.clone(), pod.clone()));
+            if choices.chance(500) {
+                let gone = added + choices.around(Duration::from_secs(3));
+                self.add(gone.min(end), Act::Delete(Kind::Pod, scene::key(pod)));
+            }
+        }
+        let site = Site::deed("toggle").named(Some(name.clone()));
+        let toggles = if rates.has(Fault::SandboxSuspended) {
+            choices.each(&site, |choices| choices.below(4))
+        } else {
+            Vec::new()
+        };
+        count.suspended += toggles.len() as u32;
+        for toggle in toggles {
+            choices.about(|| site.clone().number(toggle));
+            let suspends = choices.chance(500);
+            let toggled = self.moment(choices, end);
+            self.add(toggled, Act::Suspend(sandbox.meta.key.clone(), suspends));
+        }
+        self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
     }
 
     fn shutdown(&self, choices: &mut Choices, end: Mono) -> Shutdown {
@@ -364,17 +472,45 @@ impl Workload {
         }
     }
 
-    /// Draws how often a kind of trouble happens in a run: about once in so many claims as its rate says.
-    fn often(&self, options: &Options, rates: &Rates, fault: Fault, choices: &mut Choices) -> u32 {
-        if rates.has(fault) { 1 + choices.below(1 + options.claims * rates.of(fault) / 500) } else { 0 }
+    /// Draws how often a kind of trouble happens in a run, at most so often: about once in so many claims as its rate
+    /// says.
+    fn often(
+        &self,
+        (fault, most): (Fault, u32),
+        site: &Site,
+        (options, rates): (&Options, &Rates),
+        choices: &mut Choices,
+    ) -> Vec<u32> {
+        if !rates.has(fault) {
+            return Vec::new();
+        }
+        let bound = 1 + options.claims * rates.of(fault) / 500;
+        choices.each(site, |choices| (1 + choices.below(bound)).min(most))
     }
 
     /// Draws a moment soon after a burst has begun.
     pub(crate) fn moment(&self, choices: &mut Choices, end: Mono) -> Mono {
-        let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
-        let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
-        (burst + choices.around(Duration::from_millis(mean))).min(end)
+        choices.moment(|choices| {
+            let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
+            let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
+            (burst + choices.around(Duration::from_millis(mean))).min(end)
+        })
     }
+
+    /// Draws such a moment, but for the first of several: that is the beginning.
+    fn moment_after_first(&self, number: u32, choices: &mut Choices, end: Mono) -> Mono {
+        if choices.is_played() || number > 0 {
+            return self.moment(choices, end);
+        }
+        choices.moment(|_| Mono::from_micros(2))
+    }
+}
+
+/// Draws how many members a pool is to have.
+fn draw_pool(options: &Options, what: &'static str, number: u32, choices: &mut Choices) -> Object {
+    choices.about(|| Site::deed(what).number(number));
+    let replicas = choices.number(|_| options.pool.into());
+    scene::pool(POOL, replicas.try_into().unwrap_or(u32::MAX))
 }
 
 fn volume_claims() -> serde_json::Value {

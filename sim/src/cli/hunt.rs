@@ -7,18 +7,17 @@ use std::time::{Duration, Instant};
 
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_sim::campaign::share;
+use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Options};
 use agent_sandbox_sim::run::{Broken, Report, run as simulate};
-use agent_sandbox_sim::story::{Story, moment};
+use agent_sandbox_sim::story::moment;
+use agent_sandbox_sim::tape::Tape;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::campaign::{self, Asked, Counted};
-use super::{HuntArgs, Verdict, config, judges, replay_command, say, timeline};
-
-/// How many lines of the story come with a violation.
-const STORY_LINES: usize = 20;
+use super::{HuntArgs, Verdict, config, judges, replay_command, say, short, timeline};
 
 /// What all threads together have found.
 #[derive(Debug, Default)]
@@ -85,9 +84,10 @@ pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
         Some((violated, broken)) => {
-            tell_violation(args, violated, broken);
+            let tape = tell_violation(args, violated, broken)?;
             if let Some(path) = &args.timeline {
-                timeline::write(path, &violated.options, config(args.mutant), args.mutant, None)?;
+                let choices = tape.map(Choices::from_tape);
+                timeline::write(path, &violated.options, config(args.mutant), args.mutant, choices)?;
             }
         }
         None => tell_unreached(args, &found),
@@ -183,30 +183,37 @@ fn progress(budget: Duration) -> ProgressBar {
     ProgressBar::new(budget.as_millis() as u64).with_style(style)
 }
 
-fn tell_violation(args: &HuntArgs, Violated { engine, options, .. }: &Violated, broken: &Broken) {
-    let mut story = Story::last(STORY_LINES);
-    // The same seed again, this time with somebody who writes it down.
-    simulate::<Machine>(options, config(args.mutant), judges(args.mutant), &mut story);
-    let violation = &broken.violation;
+fn tell_violation(
+    args: &HuntArgs,
+    Violated { engine, options, .. }: &Violated,
+    broken: &Broken,
+) -> anyhow::Result<Option<Tape>> {
+    let mut tape = None;
+    let (property, engine) = (broken.violation.property, engine.name());
     say!("");
     say!(
-        "{} broke with seed {:#x} ({}), at step {}, {}:",
-        violation.property.name,
+        "{} broke with seed {:#x} ({engine}), at step {}, {}:",
+        property.name,
         options.seed,
-        engine.name(),
         broken.step,
         moment(broken.at)
     );
-    say!("  {}", violation.what);
-    say!("  promised: {}", violation.property.about);
-    say!("");
-    say!("the last {} things that happened:", story.lines().len());
-    for line in story.lines() {
-        say!("{line}");
+    say!("  {}", broken.violation.what);
+    say!("  promised: {}", property.about);
+    if let Some((saved, shrunk)) = short::shorten(options, args.mutant)
+        && let Some(broken) = &shrunk.report.broken
+    {
+        short::tell_short(&saved, broken);
+        let path = short::save(&saved, None, property.name)?;
+        say!("");
+        say!("play it again with");
+        say!("  agent-sandbox-sim run --tape {}", path.display());
+        tape = Some(saved.tape);
     }
     say!("");
-    say!("replay it with");
+    say!("replay the run with");
     say!("  {}", replay_command(options, args.mutant));
+    Ok(tape)
 }
 
 fn tell_unreached(args: &HuntArgs, found: &Found) {

@@ -6,11 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::matrix::{Found, find};
+use agent_sandbox_sim::shrink::STEPS_MAX;
 
 use super::{MutantsArgs, Verdict, replay_command, say};
-
-/// How many runs may go into making one story shorter.
-const SHRINK_RUNS: usize = 200;
 
 /// Looks for every mutant, as many at once as there are cores, and tells how each was found.
 pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
@@ -24,21 +22,34 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
         return each_engine(args, &list, &engines.0);
     }
     if !args.json {
-        say!("{:28} {:18} {:12} {:>7} {:>8} {:>6}", "mutant", "found by", "engine", "runs", "time", "steps");
+        say!(
+            "{:28} {:18} {:12} {:>7} {:>8} {:>7} {:>5}",
+            "mutant",
+            "found by",
+            "engine",
+            "runs",
+            "time",
+            "choices",
+            "story"
+        );
     }
-    let missed = Mutex::new(Vec::new());
+    let missed = Mutex::new((Vec::new(), Vec::new()));
     in_parallel(args, &list, |mutant| {
-        let found = find(mutant, None, args.seed, args.budget_each, SHRINK_RUNS);
+        let found = find(mutant, None, args.seed, args.budget_each, STEPS_MAX);
         let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
         tell(args.json, mutant, &found);
-        if found.is_err() {
-            missed.push(mutant.name());
+        match &found {
+            Ok(found) => missed.1.push(found.story().len()),
+            Err(_) => missed.0.push(mutant.name()),
         }
     });
-    let missed = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (missed, mut lengths) = missed.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !args.json {
         say!("");
         say!("found           {} of {}", list.len() - missed.len(), list.len());
+        lengths.sort_unstable();
+        let median = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
+        say!("story, median   {median} sentences");
         super::hunt::tell_list("not found", missed.clone());
     }
     if missed.is_empty() { Verdict::Pass } else { Verdict::Missed }
@@ -105,8 +116,8 @@ fn tell(json: bool, mutant: Mutant, found: &Result<Found, u64>) {
     match (found, json) {
         (Ok(found), false) => {
             let (checker, engine, runs) = (found.checker, found.engine.name(), found.runs);
-            let (time, steps) = (found.time.as_secs_f64(), found.steps);
-            say!("{name:28} {checker:18} {engine:12} {runs:>7} {time:>7.2}s {steps:>6}");
+            let (time, choices, story) = (found.time.as_secs_f64(), found.choices(), found.story().len());
+            say!("{name:28} {checker:18} {engine:12} {runs:>7} {time:>7.2}s {choices:>7} {story:>5}");
         }
         (Err(runs), false) => say!("{name:28} {:18} {:12} {runs:>7}", "NOT FOUND", ""),
         (Ok(found), true) => say!(
@@ -114,7 +125,9 @@ fn tell(json: bool, mutant: Mutant, found: &Result<Found, u64>) {
             serde_json::json!({
                 "mutant": name, "about": mutant.about(), "found": true, "checker": found.checker, "what": found.what,
                 "engine": found.engine.name(), "seed": found.options.seed, "runs": found.runs, "command": replay_command(&found.options, Some(mutant)),
-                "seconds": found.time.as_secs_f64(), "steps": found.steps,
+                "seconds": found.time.as_secs_f64(), "choices": found.choices(),
+                "minimal": found.shrunk.as_ref().is_some_and(|shrunk| shrunk.is_minimal),
+                "story": found.story().iter().map(ToString::to_string).collect::<Vec<_>>(),
             })
         ),
         (Err(runs), true) => say!(

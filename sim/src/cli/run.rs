@@ -12,8 +12,7 @@ use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::plan::Plan;
-use agent_sandbox_sim::run::{Report, run as simulate, run_with, sent_by_intent};
-use agent_sandbox_sim::shrink::shrink;
+use agent_sandbox_sim::run::{Report, run as simulate, sent_by_intent};
 use agent_sandbox_sim::span::whole as span;
 use agent_sandbox_sim::stats::Stats;
 use agent_sandbox_sim::story::{Story, moment};
@@ -21,17 +20,17 @@ use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 
-use super::{RunArgs, Verdict, config, judges, say, timeline};
+use super::{RunArgs, Verdict, config, judges, say, short, timeline};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 30;
 
-/// How many runs may be spent on a shorter story.
-const SHRINK_RUNS: usize = 2000;
-
 /// Runs one seed and tells what happened.
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     timeline::check(args.timeline.as_deref())?;
+    if let Some(path) = &args.tape {
+        return play(path, args);
+    }
     let seed = args.seed.unwrap_or_else(fresh_seed);
     say!("seed            {seed:#018x}");
     let RunArgs { claims, pool, duration, plan, .. } = *args;
@@ -48,7 +47,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     };
     tell(args, &report, started.elapsed());
     let verdict = Verdict::of(report.broken.as_ref());
-    let report = if args.shrink { shorten(args, &options, report, &mut story) } else { report };
+    let report = if args.shrink { shorten(args, &options, report, &mut story)? } else { report };
     if let Some(path) = &args.timeline {
         let choices = args.shrink.then(|| Choices::from_tape(report.tape.clone()));
         timeline::write(path, &options, setup(args), args.mutant, choices)?;
@@ -59,7 +58,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
         say!("  {}", broken.violation.what);
         say!("  promised: {}", broken.violation.property.about);
     }
-    if args.story > 0 || verdict != Verdict::Pass {
+    if args.story > 0 || verdict != Verdict::Pass && !args.shrink {
         say!("");
         say!("the last {} things that happened:", story.lines().len());
         for line in story.lines() {
@@ -78,18 +77,52 @@ fn setup(args: &RunArgs) -> Config {
     Config { replenish_delay, refill_rate, ..config(args.mutant) }
 }
 
-/// Looks for a shorter failure and writes its story in place of the first one.
-fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> Report {
-    if report.broken.is_none() {
-        return report;
-    }
-    let (config, judges, steps) = (setup(args), judges(args.mutant), report.steps);
-    let calm = shrink::<Machine>(options, &config, judges, report, SHRINK_RUNS);
+/// Looks for a shorter failure and tells that one.
+fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> anyhow::Result<Report> {
+    let Some((saved, short)) = short::shorten(options, args.mutant) else { return Ok(report) };
+    let Some(broken) = &short.report.broken else { return Ok(report) };
     say!("");
-    say!("shrunk          from {steps} steps to {}", calm.steps);
+    let minimal = if short.is_minimal { "each of them needed" } else { "not each of them tried" };
+    let (choices, runs) = (saved.tape.len(), short.runs);
+    say!(
+        "shrunk          from {} steps to {}, by {choices} choices, {minimal}; {runs} runs",
+        report.steps,
+        short.report.steps
+    );
+    let name = broken.violation.property.name;
+    let sentences = short::tell_short(&saved, broken);
+    if let Some(path) = &args.save_tape {
+        short::save(&saved, Some(path), name)?;
+    }
+    if let Some(path) = &args.write_test {
+        short::write_test(&saved, path, name, &sentences)?;
+    }
     story.clear();
-    run_with::<Machine>(options, config, judges, Choices::from_tape(calm.tape.clone()), story);
-    calm
+    saved.case().play(Choices::from_tape(saved.tape.clone()), story);
+    Ok(short.report)
+}
+
+/// Plays a tape and tells what it breaks.
+fn play(path: &Path, args: &RunArgs) -> anyhow::Result<Verdict> {
+    let lines = args.story;
+    let saved = short::load(path)?;
+    let mut story = Story::last(usize::try_from(lines).unwrap_or(usize::MAX));
+    let report = saved.case().play(Choices::from_tape(saved.tape.clone()), &mut story);
+    say!("tape            {} choices; {} steps", saved.tape.len(), report.steps);
+    if lines > 0 {
+        story.lines().for_each(|line| say!("{line}"));
+    }
+    if let Some(broken) = &report.broken {
+        short::tell_short(&saved, broken);
+    }
+    if let Some(path) = &args.timeline {
+        let choices = Some(Choices::from_tape(saved.tape.clone()));
+        timeline::write(path, &saved.options, saved.case().setup, saved.mutant, choices)?;
+    }
+    let verdict = Verdict::of(report.broken.as_ref());
+    say!("");
+    say!("verdict         {verdict}");
+    Ok(verdict)
 }
 
 /// Picks a seed that nobody has tried. This is the only chance that is not in the seed.

@@ -308,7 +308,7 @@ mod tests {
     #[test]
     fn the_harmless_draw_is_the_shortest() {
         let delay = Delay::Uniform { least: ms(200), most: ms(800) };
-        let shortest = delay.draw(&mut Choices::from_tape(vec![]));
+        let shortest = delay.draw(&mut Choices::from_tape(crate::tape::Tape::default()));
         assert!((200..=201).contains(&shortest.as_millis()), "{shortest:?}");
     }
 

@@ -15,6 +15,7 @@ use agent_sandbox_core::time::Mono;
 use super::{PLACES, Planned, What};
 use crate::choices::Choices;
 use crate::step::Step;
+use crate::tape::{Site, Topic};
 
 /// How many queues a process has: one for each watch, and one for answers.
 const QUEUES: usize = Kind::ALL.len() + 1;
@@ -43,6 +44,7 @@ pub(super) struct Order {
 impl Order {
     /// Draws priorities, and when they change. The harmless choice is that nothing waits.
     pub(super) fn draw(changes: u8, choices: &mut Choices) -> Self {
+        choices.about(|| Site::new(Topic::Other, "order"));
         let mut priorities = [[0; QUEUES]; PLACES as usize];
         for priority in priorities.iter_mut().flatten() {
             *priority = choices.below(PRIORITIES);
@@ -97,6 +99,16 @@ pub(super) fn queue(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tape::{Choice, Tape};
+
+    /// Returns choices that are these numbers.
+    fn played(draws: &[u64]) -> Choices {
+        let mut tape = Tape::default();
+        for (draw, value) in (0..).zip(draws) {
+            tape.set(Choice { site: Site::new(Topic::Other, "order"), nth: 0, draw }, *value);
+        }
+        Choices::from_tape(tape)
+    }
 
     fn planned(number: u64) -> Planned {
         Planned { at: Mono::default(), number, what: What::Elect }
@@ -104,13 +116,13 @@ mod tests {
 
     #[test]
     fn zeros_let_everything_go_at_once() {
-        let mut order = Order::draw(3, &mut Choices::from_tape(vec![]));
+        let mut order = Order::draw(3, &mut played(&[]));
         assert!((0..100).all(|number| !order.holds(planned(number), 0, (number % 9) as usize)));
     }
 
     #[test]
     fn what_waits_goes_by_priority_when_nothing_else_is_near() {
-        let mut order = Order::draw(0, &mut Choices::from_tape(vec![7, 4]));
+        let mut order = Order::draw(0, &mut played(&[7, 4]));
         assert!(order.holds(Planned { what: What::TakeOver(0), ..planned(1) }, 0, 0));
         assert!(order.holds(Planned { what: What::TakeOver(1), ..planned(2) }, 0, 1));
         let soon = Mono::default() + Duration::from_millis(100);
@@ -125,7 +137,7 @@ mod tests {
         // Eighteen priorities, then the first change at the second delivery.
         let mut tape = vec![0; QUEUES * usize::from(PLACES)];
         tape.extend([0, 2]);
-        let mut order = Order::draw(1, &mut Choices::from_tape(tape));
+        let mut order = Order::draw(1, &mut played(&tape));
         assert_eq!([1, 2, 3].map(|number| order.holds(planned(number), 0, 0)), [false, true, true]);
     }
 }

@@ -7,13 +7,14 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
 
 use super::{BOOKMARK_EVERY, Timed, What};
-use crate::api_server::Commit;
+use crate::api_server::{Commit, Seen};
 use crate::cluster;
 use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::plan::Trick;
 use crate::process::{RequestId, Watch};
 use crate::step::{Fact, PodStep, Step};
+use crate::tape::{self, Site, Topic};
 use crate::world::is_refusable;
 
 /// How long a change takes to be shown by a watch, at most, when nothing is wrong.
@@ -40,6 +41,7 @@ impl<C: Controller> Timed<C> {
                 Fact::Committed(commit) => self.on_commit(commit),
                 Fact::Handled(request) => self.plan_answer(*request),
                 Fact::Listed(process, kind) => {
+                    self.choices.about(|| Site::kind(Topic::Relist, *kind).of(*process));
                     let travel = self.choices.between(ms(2), ms(6));
                     self.plan_step(travel, Step::Relist(*process, *kind));
                 }
@@ -70,6 +72,7 @@ impl<C: Controller> Timed<C> {
     }
 
     fn plan_list(&mut self, process: u8, kind: Kind) {
+        self.choices.about(|| Site::kind(Topic::List, kind).of(process));
         let travel = self.choices.between(ms(1), ms(4));
         self.plan_step(travel, Step::List(process, kind));
     }
@@ -102,13 +105,14 @@ impl<C: Controller> Timed<C> {
             Fault::Refused,
             Fault::Touched,
         ];
+        self.about_request(Topic::Request, request);
         let fault = self.rates.strike(&faults, &mut self.choices);
         let fault = if self.is_refused(request, fault == Some(Fault::Refused)) {
             Some(Fault::Refused)
         } else {
             fault.filter(|fault| *fault != Fault::Refused)
         };
-        let travel = self.choices.between(ms(1), ms(4));
+        let travel = self.choices.draw_of(tape::TRAVEL).between(ms(1), ms(4));
         let fault = match self.plan.trick(request.0) {
             Some(trick) => self.blow(trick, process, request, travel),
             None => fault,
@@ -116,6 +120,7 @@ impl<C: Controller> Timed<C> {
         if let Some(fault) = fault {
             self.struck[fault.index()] += 1;
         }
+        self.choices.draw_of(tape::LATE);
         match fault {
             Some(Fault::Throttled) => self.plan_step(travel, Step::Throttle(request)),
             Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
@@ -127,8 +132,10 @@ impl<C: Controller> Timed<C> {
             Some(Fault::LateCommit) => {
                 self.plan_step(travel, Step::Abandon(request));
                 let limit = C::write_limit(&self.world.scene().controller) * 19 / 20;
-                let mean = *self.choices.pick(&[ms(5), ms(50), ms(500), ms(5000)]);
-                let late = self.choices.around(mean).min(limit);
+                let late = self.choices.span(|choices| {
+                    let mean = *choices.pick(&[ms(5), ms(50), ms(500), ms(5000)]);
+                    choices.around(mean).min(limit)
+                });
                 self.plan_step(travel + late, Step::Commit(request));
             }
             Some(Fault::SlowServer) => {
@@ -141,10 +148,23 @@ impl<C: Controller> Timed<C> {
             }
             Some(_) | None => self.plan_step(travel, Step::Commit(request)),
         }
+        self.choices.draw_of(tape::CRASH);
         if self.strikes(Fault::Crash) {
-            let after = self.choices.between(Duration::ZERO, ms(10));
+            let after = self.choices.draw_of(tape::CRASH_AFTER).between(Duration::ZERO, ms(10));
             self.plan_step(after, Step::Crash(process));
         }
+    }
+
+    /// Says that the next choices are about a request that is under way.
+    fn about_request(&mut self, topic: Topic, request: RequestId) {
+        let world = &self.world;
+        self.choices.about(|| {
+            let request = world.request(request);
+            request.map_or_else(
+                || Site::new(topic, ""),
+                |request| Site::request(topic, request.process, &request.action),
+            )
+        });
     }
 
     /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind. Then it is not for some
@@ -158,8 +178,11 @@ impl<C: Controller> Timed<C> {
         let (until, clock) = (self.refuses_until[place], self.world.clock());
         let begins = strikes && (until == Mono::default() || clock > until + REFUSALS_APART);
         if begins {
-            let mean = *self.choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
-            self.refuses_until[place] = clock + self.choices.around(mean);
+            let length = self.choices.draw_of(tape::REFUSED_FOR).span(|choices| {
+                let mean = *choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
+                choices.around(mean)
+            });
+            self.refuses_until[place] = clock + length;
         }
         begins || (self.rates.has(Fault::Refused) && until > clock)
     }
@@ -169,15 +192,16 @@ impl<C: Controller> Timed<C> {
             return;
         };
         let can_be_lost = *answer != Outcome::Unknown;
+        self.about_request(Topic::Answer, request);
         let is_planned = self.plan.trick(request.0) == Some(Trick::LoseAnswer);
         self.struck[Fault::LostAnswer.index()] += u64::from(can_be_lost && is_planned);
         if can_be_lost && (is_planned || self.strikes(Fault::LostAnswer)) {
             self.plan_step(Duration::ZERO, Step::LoseAnswer(request));
-            let found_out = self.choices.around(ms(1000)).min(ms(10_000));
+            let found_out = self.choices.draw_of(tape::LATE).around(ms(1000)).min(ms(10_000));
             self.plan_step(ANSWER_MIN + found_out, Step::Answer(request));
             return;
         }
-        let travel = self.choices.between(ANSWER_MIN, ANSWER_MIN * 2);
+        let travel = self.choices.draw_of(tape::TRAVEL).between(ANSWER_MIN, ANSWER_MIN * 2);
         self.plan_step(travel, Step::Answer(request));
     }
 
@@ -201,19 +225,39 @@ impl<C: Controller> Timed<C> {
     }
 
     fn plan_collect(&mut self, kind: Kind, orphan: agent_sandbox_core::id::Uid) {
-        let slow = self.strikes(Fault::SlowCollector);
-        let mean = if slow { ms(10_000) } else { ms(100) };
-        let after = ms(10) + self.choices.around(mean);
-        self.plan_step(after, Step::Collect(kind, orphan));
+        let store = self.world.server().store();
+        self.choices.about(|| {
+            let name = store.find(kind, orphan).map(|object| object.key().name.clone());
+            Site::kind(Topic::Collect, kind).named(name)
+        });
+        let wait = self.wait(Fault::SlowCollector, [ms(100), ms(10_000)]);
+        self.plan_step(ms(10) + wait, Step::Collect(kind, orphan));
+    }
+
+    /// Draws how long something takes: the first mean, or the second if the fault strikes.
+    fn wait(&mut self, fault: Fault, means: [Duration; 2]) -> Duration {
+        let rate = self.rates.of(fault);
+        let mut strikes = false;
+        let wait = self.choices.span(|choices| {
+            strikes = rate > 0 && choices.chance(rate);
+            choices.around(means[usize::from(strikes)])
+        });
+        self.struck[fault.index()] += u64::from(strikes);
+        wait
     }
 
     fn plan_pod(&mut self, pod: agent_sandbox_core::id::Uid, what: PodStep) {
+        let store = self.world.server().store();
+        self.choices.about(|| {
+            let name = store.find(Kind::Pod, pod).map(|object| object.key().name.clone());
+            Site::new(Topic::Pod, what.name()).named(name)
+        });
         let after = match what {
             PodStep::Schedule if self.strikes(Fault::NoRoom) => {
                 self.plan_step(ms(5), Step::Pod(pod, PodStep::FindNoRoom));
                 self.much_later(ms(20_000))
             }
-            PodStep::Schedule => self.choices.between(ms(5), ms(20)),
+            PodStep::Schedule => self.choices.draw_of(2).between(ms(5), ms(20)),
             PodStep::GetReady | PodStep::Start if self.strikes(Fault::StuckPod) => {
                 self.plan_step(ms(100), Step::Pod(pod, PodStep::Run));
                 self.much_later(ms(60_000))
@@ -223,17 +267,14 @@ impl<C: Controller> Timed<C> {
                 after
             }
             PodStep::GetReady | PodStep::Start => {
-                let mean = if self.strikes(Fault::SlowKubelet) { ms(8000) } else { ms(300) };
-                let after = ms(400) + self.choices.around(mean);
+                self.choices.draw_of(2);
+                let after = ms(400) + self.wait(Fault::SlowKubelet, [ms(300), ms(8000)]);
                 if self.strikes(Fault::LateAddress) {
                     self.plan_step(after / 2, Step::Pod(pod, PodStep::Run));
                 }
                 after
             }
-            PodStep::FinishDelete => {
-                let mean = if self.strikes(Fault::SlowKubelet) { ms(10_000) } else { ms(500) };
-                ms(50) + self.choices.around(mean)
-            }
+            PodStep::FinishDelete => ms(50) + self.wait(Fault::SlowKubelet, [ms(500), ms(10_000)]),
             PodStep::FindNoRoom | PodStep::Run | PodStep::LoseReady | PodStep::Fail | PodStep::Succeed => {
                 return;
             }
@@ -244,7 +285,7 @@ impl<C: Controller> Timed<C> {
     /// Draws a time that is long, but ends soon after the trouble does.
     fn much_later(&mut self, mean: Duration) -> Duration {
         let most = self.heals_at.since(self.world.clock()) + ms(30_000);
-        self.choices.around(mean).min(most)
+        self.choices.span(|choices| choices.around(mean).min(most))
     }
 
     /// Plans when a watch shows its next line, unless that is planned, or there is none.
@@ -252,6 +293,7 @@ impl<C: Controller> Timed<C> {
         if !self.is_behind(process, kind) || self.lanes[usize::from(process)].armed[kind.index()] {
             return;
         }
+        self.about_line(process, kind);
         let after = self.choices.between(Duration::ZERO, SHOW_MAX);
         self.arm_in(after, process, kind);
     }
@@ -260,6 +302,7 @@ impl<C: Controller> Timed<C> {
     fn arm_again(&mut self, process: u8, kind: Kind) {
         self.lanes[usize::from(process)].armed[kind.index()] = false;
         if self.is_behind(process, kind) {
+            self.about_line(process, kind);
             self.arm_in(Duration::ZERO, process, kind);
         }
     }
@@ -267,14 +310,38 @@ impl<C: Controller> Timed<C> {
     fn arm_in(&mut self, after: Duration, process: u8, kind: Kind) {
         let clock = self.world.clock();
         let lagging = self.lanes[usize::from(process)].lag_until[kind.index()];
-        let after = if self.strikes(Fault::WatchLag) {
-            let mean = *self.choices.pick(&[ms(3), ms(30), ms(300), ms(3000)]);
-            after + self.choices.around(mean)
-        } else {
-            after
-        };
+        let after = if self.rates.has(Fault::WatchLag) { after + self.lag() } else { after };
         self.lanes[usize::from(process)].armed[kind.index()] = true;
         self.plan((clock + after).max(lagging), What::Step(Step::Deliver(process, kind)));
+    }
+
+    /// Says that the next choices are about the next line of a watch.
+    fn about_line(&mut self, process: u8, kind: Kind) {
+        let world = &self.world;
+        self.choices.about(|| {
+            let name = match world.process(process).watches[kind.index()] {
+                Watch::Live { cursor } => {
+                    let next = world.server().lines_after(kind, cursor).next();
+                    next.map(|(_, Seen::Applied(object) | Seen::Deleted(object))| object.key().name.clone())
+                }
+                Watch::Lost | Watch::Listed { .. } => None,
+            };
+            Site::kind(Topic::Line, kind).of(process).named(name)
+        });
+    }
+
+    /// Draws how long a line of a watch lags.
+    fn lag(&mut self) -> Duration {
+        let rate = self.rates.of(Fault::WatchLag);
+        let lag = self.choices.draw_of(1).span(|choices| {
+            if !choices.chance(rate) {
+                return Duration::ZERO;
+            }
+            let mean = *choices.pick(&[ms(3), ms(30), ms(300), ms(3000)]);
+            choices.around(mean)
+        });
+        self.struck[Fault::WatchLag.index()] += u64::from(!lag.is_zero());
+        lag
     }
 
     fn is_behind(&self, process: u8, kind: Kind) -> bool {
@@ -286,6 +353,7 @@ impl<C: Controller> Timed<C> {
 
     fn on_crash(&mut self, process: u8) {
         self.lanes[usize::from(process)].timer = None;
+        self.choices.about(|| Site::new(Topic::Process, "restarts").of(process));
         let restart = ms(50) + self.choices.around(ms(1000));
         self.plan_step(restart, Step::Start(process));
         let takeover = ms(200) + self.choices.around(ms(2000));
@@ -294,6 +362,7 @@ impl<C: Controller> Timed<C> {
 
     /// A process that may not lead any more exits, sooner or later, and starts again.
     fn on_deposed(&mut self, process: u8) {
+        self.choices.about(|| Site::new(Topic::Process, "exits").of(process));
         let exit = self.choices.around(ms(500));
         self.plan_step(exit, Step::Crash(process));
         self.plan_in(ms(5000), What::Elect);

@@ -11,6 +11,7 @@ use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::process::Watch;
 use crate::step::{PodStep, Step};
+use crate::tape::{Site, Topic};
 use crate::workload::Workload;
 
 const fn ms(millis: u64) -> Duration {
@@ -22,9 +23,14 @@ impl<C: Controller> Timed<C> {
     pub(super) fn plan_trouble(&mut self, workload: &Workload) {
         if self.rates.has(Fault::ClockSkew) {
             for process in 0..PLACES {
-                let skew = i64::from(self.choices.below(10_000_001)) - 5_000_000;
+                self.choices.about(|| Site::new(Topic::Calendar, "").of(process));
+                let folded = self.choices.number(|choices| {
+                    let skew = i64::from(choices.below(10_000_001)) - 5_000_000;
+                    skew.unsigned_abs() << 1 | u64::from(skew < 0)
+                });
+                let skew = (folded >> 1) as i64 * if folded & 1 == 1 { -1 } else { 1 };
                 self.world.set_skew(process, skew);
-                self.struck[Fault::ClockSkew.index()] += 1;
+                self.struck[Fault::ClockSkew.index()] += u64::from(skew != 0);
             }
         }
         for fault in [
@@ -41,7 +47,9 @@ impl<C: Controller> Timed<C> {
             if !self.rates.has(fault) {
                 continue;
             }
-            for _ in 0..=self.choices.below(1 + self.rates.of(fault) / 30) {
+            let (site, most) = (Site::new(Topic::Trouble, fault.name()), 1 + self.rates.of(fault) / 30);
+            for number in self.choices.each(&site, |choices| 1 + choices.below(most)) {
+                self.choices.about(|| site.clone().number(number));
                 let at = workload.moment(&mut self.choices, self.heals_at);
                 let what = self.draw_trouble(fault);
                 self.plan(at, what);
@@ -72,8 +80,10 @@ impl<C: Controller> Timed<C> {
         if fault == Fault::WatchLoss {
             return What::Step(Step::BreakWatch(process, kind));
         }
-        let mean = *self.choices.pick(&[ms(20), ms(200), ms(2000)]);
-        let length = self.choices.around(mean);
+        let length = self.choices.span(|choices| {
+            let mean = *choices.pick(&[ms(20), ms(200), ms(2000)]);
+            choices.around(mean)
+        });
         What::Lag { process, kind, length, compact: fault == Fault::Compaction }
     }
 
@@ -150,6 +160,7 @@ impl<C: Controller> Timed<C> {
         }
         let other = self.other_place()?;
         self.struck[Fault::TwoLeaders.index()] += 1;
+        self.choices.about(|| Site::new(Topic::Process, "rivals"));
         let length = self.choices.around(ms(5000));
         self.plan_in(ms(1) + length, What::EndRivalry);
         self.plan_step(Duration::ZERO, Step::Start(other));
@@ -162,6 +173,7 @@ impl<C: Controller> Timed<C> {
         if leaders.len() < 2 {
             return None;
         }
+        self.choices.about(|| Site::new(Topic::Process, "yields"));
         let process = *self.choices.pick(&leaders);
         Some(if self.choices.chance(500) { Step::Crash(process) } else { Step::Depose(process) })
     }
@@ -172,6 +184,7 @@ impl<C: Controller> Timed<C> {
         }
         let other = self.other_place()?;
         self.struck[Fault::Failover.index()] += 1;
+        self.choices.about(|| Site::new(Topic::Process, "follows"));
         let takeover = self.choices.around(ms(500));
         self.plan_step(takeover, Step::Start(other));
         self.plan_in(takeover + ms(1), What::TakeOver(other));

@@ -13,6 +13,7 @@ use super::{POOL, Workload};
 use crate::choices::Choices;
 use crate::faults::{Fault, Options, Rates};
 use crate::scene::{self, Act};
+use crate::tape::Site;
 
 /// When all of it is there: before any process looks.
 const THEN: Mono = Mono::from_micros(3);
@@ -37,9 +38,13 @@ impl Workload {
         if !rates.has(Fault::Inherited) {
             return self.trouble.push((Fault::Inherited, 0));
         }
+        choices.about(|| Site::deed("left"));
         let mut members = choices.below(options.pool + 1);
+        let site = Site::deed("left-claim");
+        let claims = choices.each(&site, |choices| choices.below(4));
         self.trouble.push((Fault::Inherited, 1 + members));
-        for number in 0..choices.below(4) {
+        for number in claims {
+            choices.about(|| site.clone().number(number));
             let name: Text = format!("old-{number}").into();
             match choices.below(5) {
                 0 => self.leave_served(&name, Record::Annotation),
@@ -52,15 +57,18 @@ impl Workload {
                 }
                 _ => continue,
             }
+            choices.about(|| Site::deed("left-policy").number(number));
             if choices.chance(300) {
                 self.leave_policy(&name);
             }
+            choices.about(|| Site::deed("left-claim-deletion").number(number));
             if choices.chance(500) {
                 let gone = THEN + choices.around(Duration::from_secs(10));
                 self.add(gone.min(end), Act::Delete(Kind::Claim, scene::key(name)));
             }
         }
         for number in 0..members {
+            choices.about(|| Site::deed("left-member").number(number));
             let name = format!("{POOL}-m{number}");
             let mut sandbox = member(&name);
             if choices.chance(300) {

@@ -1,0 +1,46 @@
+//! What a failure is shrunk to is told, saved, and becomes a test.
+
+use std::time::Duration;
+
+use agent_sandbox_core::mutant::Mutant;
+use agent_sandbox_sim::choices::Choices;
+use agent_sandbox_sim::matrix::{Found, find};
+use agent_sandbox_sim::run::Judges;
+use agent_sandbox_sim::saved::Saved;
+use agent_sandbox_sim::shrink::{STEPS_MAX, way_of};
+
+fn found(mutant: Mutant) -> (Found, Saved) {
+    let found = find(mutant, None, 0, Duration::from_secs(60), STEPS_MAX).expect("the defect is found");
+    let shrunk = found.shrunk.as_ref().expect("it was shrunk");
+    let (options, tape) = (found.options, shrunk.report.tape.clone());
+    let judges_all = found.case.judges == Judges::All;
+    let saved = Saved { options, judges_all, mutant: Some(mutant), tape };
+    (found, saved)
+}
+
+#[test]
+fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
+    for mutant in [Mutant::OneTooFew, Mutant::AbandonOnConflict, Mutant::OwnWriteInvisible] {
+        let (found, saved) = found(mutant);
+        let broken = saved.play().broken.expect("the tape breaks it");
+        assert_eq!(broken.violation.property.name, found.checker);
+        assert!(found.shrunk.as_ref().is_some_and(|shrunk| shrunk.is_minimal), "{}", mutant.name());
+        assert_eq!(saved.mended().play().broken, None, "{}", mutant.name());
+        for (choice, _) in saved.tape.iter() {
+            let tape = saved.tape.only(|other, _| other != choice);
+            let less = saved.case().play(Choices::from_tape(tape), &mut ());
+            assert_ne!(less.broken.as_ref().map(way_of), Some(way_of(&broken)), "not needed: {choice:?}");
+        }
+        let story = found.story();
+        assert!(!story.is_empty() && story.len() <= 40, "{}: {} sentences", mutant.name(), story.len());
+    }
+}
+
+#[test]
+fn a_saved_tape_plays_the_same_run() {
+    let (_, saved) = found(Mutant::OneTooFew);
+    let again: Saved = saved.to_string().parse().expect("it was just written");
+    assert_eq!(again, saved);
+    let (first, second) = (saved.play(), again.play());
+    assert_eq!((first.hash, first.broken), (second.hash, second.broken));
+}
