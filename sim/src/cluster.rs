@@ -84,6 +84,12 @@ pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Opt
         return None;
     }
     let key = pod.meta.key.clone();
+    if what == PodStep::Evict {
+        return server.delete_now(Kind::Pod, &key, Writer::User);
+    }
+    if what == PodStep::Vanish {
+        return server.remove(Kind::Pod, &key, Writer::User);
+    }
     let by = if matches!(what, PodStep::Schedule | PodStep::FindNoRoom) {
         Writer::Scheduler
     } else {
@@ -109,6 +115,8 @@ fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::LoseReady => live && pod.ready,
         PodStep::Fail | PodStep::Succeed => live && pod.phase == Phase::Running,
         PodStep::FinishDelete => !live,
+        PodStep::Evict => live && placed,
+        PodStep::Vanish => placed,
     }
 }
 
@@ -139,7 +147,7 @@ fn change(pod: &mut Pod, what: PodStep) {
             pod.phase = if what == PodStep::Fail { Phase::Failed } else { Phase::Succeeded };
             pod.ready = false;
         }
-        PodStep::FinishDelete => {}
+        PodStep::FinishDelete | PodStep::Evict | PodStep::Vanish => {}
     }
 }
 

@@ -6,197 +6,165 @@ use crate::choices::Choices;
 use crate::fuzz;
 use crate::plan::Plan;
 
-/// One kind of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Fault {
+/// Makes the kinds of trouble of a table: what each does, its variant, and its name.
+macro_rules! kinds {
+    ($($(#[doc = $about:literal])+ $variant:ident $name:literal,)+) => {
+        /// One kind of trouble.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault {
+            $($(#[doc = $about])+ $variant,)+
+        }
+
+        impl Fault {
+            /// Every kind, in the order of [`Fault::index`].
+            pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
+
+            /// Returns the name used on the command line.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// Returns what it does, in one sentence.
+            pub fn about(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($about),+).trim_start(),)+
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A request never reaches the server.
-    LostRequest,
+    LostRequest "lost-request",
     /// A write takes effect and its answer is lost.
-    LostAnswer,
+    LostAnswer "lost-answer",
     /// The answer is lost first, and the write takes effect later.
-    LateCommit,
+    LateCommit "late-commit",
     /// The server fails (5xx) before it has done anything.
-    ServerError,
+    ServerError "server-error",
     /// The server asks to wait (429).
-    Throttled,
+    Throttled "throttled",
     /// The server takes seconds, so that requests overtake each other.
-    SlowServer,
+    SlowServer "slow-server",
     /// The process dies, at any point, and starts again.
-    Crash,
+    Crash "crash",
     /// A process is told to stop leading, and another takes over.
-    Failover,
+    Failover "failover",
     /// Two processes lead at once, and neither knows.
-    TwoLeaders,
+    TwoLeaders "two-leaders",
     /// Watches lag, each for itself.
-    WatchLag,
+    WatchLag "watch-lag",
     /// A watch breaks, and the process lists again.
-    WatchLoss,
+    WatchLoss "watch-loss",
     /// The server forgets history that a slow watch still needs.
-    Compaction,
+    Compaction "compaction",
     /// The controller's calendar is off by seconds.
-    ClockSkew,
+    ClockSkew "clock-skew",
     /// Pods take long to start and to stop.
-    SlowKubelet,
+    SlowKubelet "slow-kubelet",
     /// A Pod runs before it has an address.
-    LateAddress,
+    LateAddress "late-address",
     /// A ready Pod is not ready for a while.
-    ReadinessFlap,
+    ReadinessFlap "readiness-flap",
     /// The garbage collector takes its time.
-    SlowCollector,
+    SlowCollector "slow-collector",
     /// Somebody deletes a Pod.
-    PodDeleted,
+    PodDeleted "pod-deleted",
     /// Somebody deletes a sandbox.
-    SandboxDeleted,
+    SandboxDeleted "sandbox-deleted",
     /// A user deletes a claim before it is served.
-    ClaimDeleted,
+    ClaimDeleted "claim-deleted",
     /// A claim is created again under the same name, just after it was deleted.
-    ClaimRecreated,
+    ClaimRecreated "claim-recreated",
     /// A pool is scaled up and down.
-    PoolScaled,
+    PoolScaled "pool-scaled",
     /// A pool is deleted, and created again under the same name.
-    PoolRecreated,
+    PoolRecreated "pool-recreated",
     /// Somebody deletes a sandbox in the foreground: it is there, terminating, until its Pod is gone.
-    SandboxTerminated,
+    SandboxTerminated "sandbox-terminated",
     /// The template is deleted, and created again under the same name.
-    TemplateRecreated,
+    TemplateRecreated "template-recreated",
     /// Sandboxes are suspended, and run again or not.
-    SandboxSuspended,
+    SandboxSuspended "sandbox-suspended",
     /// Sandboxes end at a time, which may be moved.
-    SandboxExpired,
+    SandboxExpired "sandbox-expired",
     /// A Pod is there, of the sandbox's name or noted by it, before the sandbox is.
-    PodPrepared,
+    PodPrepared "pod-prepared",
     /// Somebody gives a sandbox one more Pod.
-    PodAdded,
+    PodAdded "pod-added",
     /// The Pod of a sandbox that is nobody's ends, well or badly.
-    PodEnded,
+    PodEnded "pod-ended",
     /// The template is edited, there and back.
-    TemplateEdited,
+    TemplateEdited "template-edited",
     /// A pool's members follow its template or do not, and it is given another template.
-    PoolEdited,
+    PoolEdited "pool-edited",
     /// No node has room for a Pod for a while.
-    NoRoom,
+    NoRoom "no-room",
     /// A Pod takes minutes to get ready.
-    StuckPod,
+    StuckPod "stuck-pod",
     /// The Pod of a member ends.
-    MemberEnded,
+    MemberEnded "member-ended",
     /// The controller is set up with other limits.
-    Tuned,
+    Tuned "tuned",
     /// Users let claims refer to another pool, at any time, or to one that is not there.
-    ClaimMoved,
+    ClaimMoved "claim-moved",
     /// What a template allows claims to add is changed, and who may talk to its sandboxes.
-    PolicyEdited,
+    PolicyEdited "policy-edited",
     /// The Pod of a claim's sandbox ends, well or badly; some claims end some time after that.
-    SessionEnded,
+    SessionEnded "session-ended",
     /// Users change and delete what controllers have made for them: labels of Pods, Services, volumes, policies.
-    PartEdited,
+    PartEdited "part-edited",
     /// An older original has been at work before: its marks, records and half-done adoptions are there.
-    Inherited,
+    Inherited "inherited",
     /// The server refuses creates, or records on claims (403), as for a quota or a policy.
-    Refused,
+    Refused "refused",
     /// Somebody else writes an object just before a request about it is handled.
-    Touched,
+    Touched "touched",
+    /// The API server restarts: every watch breaks, and no request under way is answered.
+    ServerRestart "server-restart",
+    /// The server fails on everything (5xx) for a while.
+    Outage "outage",
+    /// The server puts everything off (429) for a while.
+    Overload "overload",
+    /// A list travels for seconds, so that it is older than what is known already.
+    SlowList "slow-list",
+    /// A list expires between two of its pages (410), and begins again.
+    ListExpired "list-expired",
+    /// Watches send no bookmarks.
+    NoBookmarks "no-bookmarks",
+    /// All watches of a process fall behind together, as at an API server that lags.
+    LaggingServer "lagging-server",
+    /// A process stands still for a while, and goes on with what it knew.
+    Pause "pause",
+    /// A process stands still, another takes its Lease, and then both lead for a moment.
+    LeaseStolen "lease-stolen",
+    /// A process dies while it lists, just after it has begun to lead.
+    CrashAtStart "crash-at-start",
+    /// A process takes long to start again.
+    SlowStart "slow-start",
+    /// A node is gone: its Pods are not ready, and after a while they are removed by force.
+    NodeLost "node-lost",
+    /// A node is drained: its Pods are evicted, which is a graceful deletion.
+    NodeDrained "node-drained",
+    /// A node runs out of memory or disk, and its kubelet ends its Pods, which fail.
+    NodePressure "node-pressure",
+    /// A node does not report for a moment: none of its Pods is ready.
+    NodeFlap "node-flap",
+    /// Somebody deletes a Pod by force, with no grace.
+    PodForced "pod-forced",
+    /// No image can be pulled for a while: Pods that start wait, and start together.
+    RegistryDown "registry-down",
+    /// A Pod takes half a minute and more to stop.
+    SlowStop "slow-stop",
 }
 
 impl Fault {
-    /// Every kind, in the order of [`Fault::index`].
-    pub const ALL: [Self; 43] = [
-        Self::LostRequest,
-        Self::LostAnswer,
-        Self::LateCommit,
-        Self::ServerError,
-        Self::Throttled,
-        Self::SlowServer,
-        Self::Crash,
-        Self::Failover,
-        Self::TwoLeaders,
-        Self::WatchLag,
-        Self::WatchLoss,
-        Self::Compaction,
-        Self::ClockSkew,
-        Self::SlowKubelet,
-        Self::LateAddress,
-        Self::ReadinessFlap,
-        Self::SlowCollector,
-        Self::PodDeleted,
-        Self::SandboxDeleted,
-        Self::ClaimDeleted,
-        Self::ClaimRecreated,
-        Self::PoolScaled,
-        Self::PoolRecreated,
-        Self::SandboxTerminated,
-        Self::TemplateRecreated,
-        Self::SandboxSuspended,
-        Self::SandboxExpired,
-        Self::PodPrepared,
-        Self::PodAdded,
-        Self::PodEnded,
-        Self::TemplateEdited,
-        Self::PoolEdited,
-        Self::NoRoom,
-        Self::StuckPod,
-        Self::MemberEnded,
-        Self::Tuned,
-        Self::ClaimMoved,
-        Self::PolicyEdited,
-        Self::SessionEnded,
-        Self::PartEdited,
-        Self::Inherited,
-        Self::Refused,
-        Self::Touched,
-    ];
-
     /// Returns the position of this kind in [`Fault::ALL`].
     pub const fn index(self) -> usize {
         self as usize
-    }
-
-    /// Returns the name used on the command line.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::LostRequest => "lost-request",
-            Self::LostAnswer => "lost-answer",
-            Self::LateCommit => "late-commit",
-            Self::ServerError => "server-error",
-            Self::Throttled => "throttled",
-            Self::SlowServer => "slow-server",
-            Self::Crash => "crash",
-            Self::Failover => "failover",
-            Self::TwoLeaders => "two-leaders",
-            Self::WatchLag => "watch-lag",
-            Self::WatchLoss => "watch-loss",
-            Self::Compaction => "compaction",
-            Self::ClockSkew => "clock-skew",
-            Self::SlowKubelet => "slow-kubelet",
-            Self::LateAddress => "late-address",
-            Self::ReadinessFlap => "readiness-flap",
-            Self::SlowCollector => "slow-collector",
-            Self::PodDeleted => "pod-deleted",
-            Self::SandboxDeleted => "sandbox-deleted",
-            Self::ClaimDeleted => "claim-deleted",
-            Self::ClaimRecreated => "claim-recreated",
-            Self::PoolScaled => "pool-scaled",
-            Self::PoolRecreated => "pool-recreated",
-            Self::SandboxTerminated => "sandbox-terminated",
-            Self::TemplateRecreated => "template-recreated",
-            Self::SandboxSuspended => "sandbox-suspended",
-            Self::SandboxExpired => "sandbox-expired",
-            Self::PodPrepared => "pod-prepared",
-            Self::PodAdded => "pod-added",
-            Self::PodEnded => "pod-ended",
-            Self::TemplateEdited => "template-edited",
-            Self::PoolEdited => "pool-edited",
-            Self::NoRoom => "no-room",
-            Self::StuckPod => "stuck-pod",
-            Self::MemberEnded => "member-ended",
-            Self::Tuned => "tuned",
-            Self::ClaimMoved => "claim-moved",
-            Self::PolicyEdited => "policy-edited",
-            Self::SessionEnded => "session-ended",
-            Self::PartEdited => "part-edited",
-            Self::Inherited => "inherited",
-            Self::Refused => "refused",
-            Self::Touched => "touched",
-        }
     }
 
     /// Returns the kind with a name.
@@ -207,7 +175,7 @@ impl Fault {
 
 /// A set of kinds of trouble.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Faults(u64);
+pub struct Faults(u128);
 
 impl Faults {
     /// No trouble at all.
@@ -400,7 +368,18 @@ mod tests {
         for (place, fault) in Fault::ALL.into_iter().enumerate() {
             assert_eq!(fault.index(), place);
             assert_eq!(Fault::named(fault.name()), Some(fault));
+            assert!(fault.about().ends_with('.'), "{}", fault.name());
         }
+    }
+
+    #[test]
+    fn the_documentation_has_every_kind() {
+        let rows = |fault: Fault| format!("| `{}` | {} |\n", fault.name(), fault.about());
+        let table: String = Fault::ALL.into_iter().map(rows).collect();
+        assert!(
+            include_str!("../../docs/sim.md").contains(&table),
+            "docs/sim.md should have these rows:\n{table}"
+        );
     }
 
     #[test]

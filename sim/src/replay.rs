@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn as_many_steps_are_replayed_as_are_asked_for() {
-        let replayed = replay(&traces_of(1, None)[0][..], Some(7)).unwrap();
+        let replayed = replay(&traces_of(0, None)[0][..], Some(7)).unwrap();
         assert!(matches!(replayed.end, End::Limit));
         assert_eq!(replayed.steps, 7);
     }

@@ -32,6 +32,8 @@ pub enum Step {
     Deliver(u8, Kind),
     /// A bookmark reaches the process: there was nothing else up to here.
     Bookmark(u8, Kind),
+    /// A list that travels is worth nothing, because its next page has expired: the process lists again.
+    ExpireList(u8, Kind),
     /// A watch breaks and cannot be resumed.
     BreakWatch(u8, Kind),
     /// The server drops the history of a kind.
@@ -77,6 +79,10 @@ pub enum PodStep {
     Succeed,
     /// It was terminating, and its kubelet has stopped it.
     FinishDelete,
+    /// It is evicted: somebody deletes it, with grace.
+    Evict,
+    /// It is removed at once, by force.
+    Vanish,
 }
 
 impl PodStep {
@@ -92,6 +98,8 @@ impl PodStep {
             Self::Fail => "fail",
             Self::Succeed => "succeed",
             Self::FinishDelete => "finish-delete",
+            Self::Evict => "evict",
+            Self::Vanish => "vanish",
         }
     }
 }

@@ -92,6 +92,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::Refuse(id) => format!("the server refuses request {} (403)", id.0),
         Step::Deliver(process, kind) => format!("process {process} sees the next line of its {kind} watch"),
         Step::Bookmark(process, kind) => format!("process {process} gets a bookmark of its {kind} watch"),
+        Step::ExpireList(process, kind) => format!("the {kind} list of process {process} expires (410)"),
         Step::BreakWatch(process, kind) => format!("the {kind} watch of process {process} breaks"),
         Step::Compact(kind) => format!("the server forgets the history of {kind}"),
         Step::Timer(process) => format!("a timer of process {process} is due"),
@@ -113,6 +114,8 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Fail => "fails",
         PodStep::Succeed => "is done",
         PodStep::FinishDelete => "has stopped",
+        PodStep::Evict => "is evicted",
+        PodStep::Vanish => "is removed by force",
     }
 }
 

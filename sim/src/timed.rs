@@ -9,6 +9,7 @@
 mod blows;
 mod conditions;
 mod order;
+mod outages;
 mod reactions;
 mod trouble;
 
@@ -54,6 +55,11 @@ pub struct Timed<C: Controller> {
     lanes: Vec<Lane>,
     struck: [u64; Fault::ALL.len()],
     heals_at: Mono,
+    /// Until when the server fails, and until when it puts everything off.
+    fails_until: Mono,
+    throttles_until: Mono,
+    /// Until when no image can be pulled.
+    registry_down_until: Mono,
     /// Until when the server refuses to create each kind.
     refuses_until: [Mono; Kind::ALL.len()],
     facts: Vec<Fact>,
@@ -72,6 +78,8 @@ struct Lane {
     timer: Option<Mono>,
     /// The kinds whose next line has a moment already.
     armed: [bool; Kind::ALL.len()],
+    /// Until when the process stands still.
+    paused_until: Mono,
     /// Until when each watch shows nothing.
     lag_until: [Mono; Kind::ALL.len()],
 }
@@ -108,6 +116,8 @@ enum What {
         length: Duration,
         compact: bool,
     },
+    /// Something that strikes several at once, with a number that says whom.
+    Outage(Fault, u32),
     /// The n-th Pod is not ready for a while.
     Flap(u32),
     /// The Pod of the n-th member ends.
@@ -203,6 +213,9 @@ impl<C: Controller> Timed<C> {
             lanes: vec![Lane::default(); usize::from(PLACES)],
             struck: [0; Fault::ALL.len()],
             heals_at: (Mono::default() + trouble).max(last),
+            fails_until: Mono::default(),
+            throttles_until: Mono::default(),
+            registry_down_until: Mono::default(),
             refuses_until: Default::default(),
             facts: Vec::new(),
             cluster: None,
@@ -278,8 +291,11 @@ impl<C: Controller> Timed<C> {
     /// Ends all trouble: nothing goes wrong from here on, and one process leads.
     pub fn heal(&mut self) {
         self.rates.heal();
+        self.fails_until = Mono::default();
+        self.throttles_until = Mono::default();
         for lane in &mut self.lanes {
             lane.lag_until = [Mono::default(); Kind::ALL.len()];
+            lane.paused_until = Mono::default();
         }
         for what in self.order.take().into_iter().flat_map(Order::all) {
             self.plan_now(what);

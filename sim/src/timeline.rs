@@ -160,7 +160,7 @@ impl Recorder {
             }
             Step::Abandon(id) => self.sent.get(&id).copied(),
             Step::LoseAnswer(id) | Step::Answer(id) => self.handled.get(&id).copied(),
-            Step::List(process, kind) | Step::Relist(process, kind) => {
+            Step::List(process, kind) | Step::Relist(process, kind) | Step::ExpireList(process, kind) => {
                 let why = self.listing.get(&(process, kind)).copied();
                 why.or_else(|| self.doings.get(&process).copied())
             }
@@ -235,7 +235,7 @@ impl<C: Controller> Observer<C> for Recorder {
             | Step::LoseAnswer(id)
             | Step::Throttle(id)
             | Step::Refuse(id) => _ = decided.map(|event| self.handled.insert(id, event)),
-            Step::List(process, kind) | Step::BreakWatch(process, kind) => {
+            Step::List(process, kind) | Step::ExpireList(process, kind) | Step::BreakWatch(process, kind) => {
                 own.map(|event| self.listing.insert((process, kind), event));
             }
             Step::Start(process) | Step::Lead(process) | Step::Depose(process) | Step::Crash(process) => {

@@ -79,6 +79,7 @@ impl<C: Controller> World<C> {
             Step::Relist(process, kind) => self.relist(process, kind, facts),
             Step::Deliver(process, kind) => self.deliver(process, kind, facts),
             Step::Bookmark(process, kind) => self.bookmark(process, kind, facts),
+            Step::ExpireList(process, kind) => self.expire_list(process, kind, facts),
             Step::BreakWatch(process, kind) => self.break_watch(process, kind, facts),
             Step::Compact(kind) => self.compact(kind),
             Step::Timer(process) => self.timer(process, facts),
@@ -351,6 +352,16 @@ impl<C: Controller> World<C> {
         facts.push(Fact::Relisted { process, term: self.process(process).term(), kind, at });
         let at = self.server.version_of_list(kind, at);
         self.tell(process, Event::Relisted { kind, objects, at }, facts);
+        true
+    }
+
+    fn expire_list(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
+        if !matches!(self.watch(process, kind), Watch::Listed { .. }) {
+            return false;
+        }
+        *self.watch_mut(process, kind) = Watch::Lost;
+        self.tidy(kind);
+        facts.push(Fact::WatchLost(process, kind));
         true
     }
 

@@ -20,7 +20,7 @@ fn found(mutant: Mutant) -> (Found, Saved) {
 
 #[test]
 fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
-    for mutant in [Mutant::OneTooFew, Mutant::AbandonOnConflict, Mutant::OwnWriteInvisible] {
+    for mutant in [Mutant::OneTooFew, Mutant::LostAnswerIsFailure, Mutant::OwnWriteInvisible] {
         let (found, saved) = found(mutant);
         let broken = saved.play().broken.expect("the tape breaks it");
         assert_eq!(broken.violation.property.name, found.checker);
@@ -28,8 +28,12 @@ fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
         assert_eq!(saved.mended().play().broken, None, "{}", mutant.name());
         for (choice, _) in saved.tape.iter() {
             let tape = saved.tape.only(|other, _| other != choice);
+            // A world that breaks a property by itself, such as one with more members than were ever asked for, is no story.
+            let is_possible =
+                saved.mended().case().play(Choices::from_tape(tape.clone()), &mut ()).broken.is_none();
             let less = saved.case().play(Choices::from_tape(tape), &mut ());
-            assert_ne!(less.broken.as_ref().map(way_of), Some(way_of(&broken)), "not needed: {choice:?}");
+            let is_same = less.broken.as_ref().map(way_of) == Some(way_of(&broken));
+            assert!(!(is_same && is_possible), "not needed: {choice:?}");
         }
         let story = found.story();
         assert!(!story.is_empty() && story.len() <= 40, "{}: {} sentences", mutant.name(), story.len());

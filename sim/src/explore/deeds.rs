@@ -104,6 +104,7 @@ impl<C: Searchable> State<C> {
             | Step::Relist(..)
             | Step::Deliver(..)
             | Step::Bookmark(..)
+            | Step::ExpireList(..)
             | Step::BreakWatch(..)
             | Step::Compact(_)
             | Step::Timer(_)

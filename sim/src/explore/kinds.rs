@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 39] = [
+const NAMES: [&str; 41] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -51,6 +51,8 @@ const NAMES: [&str; 39] = [
     "a user edits a spec",
     "a Pod finds no node",
     "somebody else writes an object",
+    "a list expires",
+    "a Pod is evicted, or removed by force",
 ];
 
 impl Kinds {
@@ -97,6 +99,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Collect(Kind::Sandbox, _) => 24,
         Step::Collect(_, _) => 32,
         Step::Touch(..) => 38,
+        Step::ExpireList(..) => 39,
+        Step::Pod(_, PodStep::Evict | PodStep::Vanish) => 40,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,

@@ -185,5 +185,7 @@ pub(super) const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Fail => "fails",
         PodStep::Succeed => "ends well",
         PodStep::FinishDelete => "has stopped",
+        PodStep::Evict => "is evicted",
+        PodStep::Vanish => "is removed by force",
     }
 }

@@ -42,12 +42,24 @@ impl<C: Controller> Timed<C> {
                 Fact::Handled(request) => self.plan_answer(*request),
                 Fact::Listed(process, kind) => {
                     self.choices.about(|| Site::kind(Topic::Relist, *kind).of(*process));
-                    let travel = self.choices.between(ms(2), ms(6));
+                    let mut travel = self.choices.between(ms(2), ms(6));
+                    if self.strikes(Fault::SlowList) {
+                        travel += self.choices.around(ms(2000));
+                    }
+                    self.choices.draw_of(3);
+                    if self.strikes(Fault::ListExpired) {
+                        self.plan_step(travel, Step::ExpireList(*process, *kind));
+                    }
                     self.plan_step(travel, Step::Relist(*process, *kind));
                 }
                 Fact::Relisted { process, kind, .. } => self.arm(*process, *kind),
                 Fact::WatchLost(process, kind) => self.plan_list(*process, *kind),
                 Fact::Leading { process, .. } => {
+                    self.choices.about(|| Site::new(Topic::Process, "dies at once").of(*process));
+                    if self.strikes(Fault::CrashAtStart) {
+                        let after = self.choices.between(ms(1), ms(12));
+                        self.plan_step(after, Step::Crash(*process));
+                    }
                     Kind::ALL.into_iter().for_each(|kind| self.plan_list(*process, kind))
                 }
                 Fact::Started(_) => self.plan_in(ms(100), What::Elect),
@@ -117,14 +129,15 @@ impl<C: Controller> Timed<C> {
             Some(trick) => self.blow(trick, process, request, travel),
             None => fault,
         };
+        let fault = self.server_wide().or(fault);
         if let Some(fault) = fault {
             self.struck[fault.index()] += 1;
         }
         self.choices.draw_of(tape::LATE);
         match fault {
-            Some(Fault::Throttled) => self.plan_step(travel, Step::Throttle(request)),
+            Some(Fault::Throttled | Fault::Overload) => self.plan_step(travel, Step::Throttle(request)),
             Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
-            Some(Fault::ServerError) => self.plan_step(travel, Step::LoseRequest(request)),
+            Some(Fault::ServerError | Fault::Outage) => self.plan_step(travel, Step::LoseRequest(request)),
             Some(Fault::LostRequest) => {
                 let found_out = self.choices.around(ms(3000)).min(ms(10_000));
                 self.plan_step(travel + found_out, Step::LoseRequest(request));
@@ -268,14 +281,25 @@ impl<C: Controller> Timed<C> {
             }
             PodStep::GetReady | PodStep::Start => {
                 self.choices.draw_of(2);
-                let after = ms(400) + self.wait(Fault::SlowKubelet, [ms(300), ms(8000)]);
+                let after =
+                    ms(400) + self.wait(Fault::SlowKubelet, [ms(300), ms(8000)]) + self.image_late_by();
                 if self.strikes(Fault::LateAddress) {
                     self.plan_step(after / 2, Step::Pod(pod, PodStep::Run));
                 }
                 after
             }
-            PodStep::FinishDelete => ms(50) + self.wait(Fault::SlowKubelet, [ms(500), ms(10_000)]),
-            PodStep::FindNoRoom | PodStep::Run | PodStep::LoseReady | PodStep::Fail | PodStep::Succeed => {
+            PodStep::FinishDelete if self.strikes(Fault::SlowStop) => self.much_later(ms(30_000)),
+            PodStep::FinishDelete => {
+                self.choices.draw_of(2);
+                ms(50) + self.wait(Fault::SlowKubelet, [ms(500), ms(10_000)])
+            }
+            PodStep::FindNoRoom
+            | PodStep::Run
+            | PodStep::LoseReady
+            | PodStep::Fail
+            | PodStep::Succeed
+            | PodStep::Evict
+            | PodStep::Vanish => {
                 return;
             }
         };
@@ -283,7 +307,7 @@ impl<C: Controller> Timed<C> {
     }
 
     /// Draws a time that is long, but ends soon after the trouble does.
-    fn much_later(&mut self, mean: Duration) -> Duration {
+    pub(super) fn much_later(&mut self, mean: Duration) -> Duration {
         let most = self.heals_at.since(self.world.clock()) + ms(30_000);
         self.choices.span(|choices| choices.around(mean).min(most))
     }
@@ -354,7 +378,11 @@ impl<C: Controller> Timed<C> {
     fn on_crash(&mut self, process: u8) {
         self.lanes[usize::from(process)].timer = None;
         self.choices.about(|| Site::new(Topic::Process, "restarts").of(process));
-        let restart = ms(50) + self.choices.around(ms(1000));
+        let mut restart = ms(50) + self.choices.around(ms(1000));
+        if self.strikes(Fault::SlowStart) {
+            restart += self.choices.around(ms(10_000));
+        }
+        self.choices.draw_of(3);
         self.plan_step(restart, Step::Start(process));
         let takeover = ms(200) + self.choices.around(ms(2000));
         self.plan_in(takeover, What::Elect);

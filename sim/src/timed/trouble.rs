@@ -43,7 +43,10 @@ impl<C: Controller> Timed<C> {
             Fault::MemberEnded,
             Fault::PodEnded,
             Fault::SessionEnded,
-        ] {
+        ]
+        .into_iter()
+        .chain(super::outages::KINDS)
+        {
             if !self.rates.has(fault) {
                 continue;
             }
@@ -58,6 +61,9 @@ impl<C: Controller> Timed<C> {
     }
 
     fn draw_trouble(&mut self, fault: Fault) -> What {
+        if super::outages::KINDS.contains(&fault) {
+            return What::Outage(fault, self.choices.below(1 << 16));
+        }
         if fault == Fault::TwoLeaders {
             return What::Rival;
         }
@@ -93,7 +99,12 @@ impl<C: Controller> Timed<C> {
 
     /// Turns a plan into a step, if the time for it has come and it is still possible.
     pub(super) fn step_of(&mut self, what: What) -> Option<Step> {
+        if let Some(until) = self.paused(what) {
+            self.plan(until, what);
+            return None;
+        }
         match what {
+            What::Outage(fault, number) => self.outage(fault, number),
             What::Step(step @ Step::Timer(process)) => {
                 let clock = self.world.clock();
                 let due = self.world.timer_due(process).filter(|due| *due <= clock)?;
@@ -130,12 +141,17 @@ impl<C: Controller> Timed<C> {
             What::GiveUp(claim, line) => self.give_up(claim, line),
             What::Bookmark(process, kind) => {
                 self.plan_bookmark(process, kind);
+                let site = Site::new(Topic::Trouble, Fault::NoBookmarks.name()).of(process);
+                self.choices.about(|| site);
+                if self.strikes(Fault::NoBookmarks) {
+                    return None;
+                }
                 Some(Step::Bookmark(process, kind))
             }
         }
     }
 
-    fn leaders(&self) -> Vec<u8> {
+    pub(super) fn leaders(&self) -> Vec<u8> {
         let places = (0..).zip(self.world.processes());
         places.filter(|(_, place)| place.is_leading()).map(|(process, _)| process).collect()
     }
@@ -154,7 +170,7 @@ impl<C: Controller> Timed<C> {
     }
 
     /// Lets another place lead while one does: a pause, a partition, a Lease that was taken too early.
-    fn raise_rival(&mut self) -> Option<Step> {
+    pub(super) fn raise_rival(&mut self) -> Option<Step> {
         if !self.rates.has(Fault::TwoLeaders) {
             return None;
         }

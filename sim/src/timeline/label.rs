@@ -70,6 +70,10 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
         }
         Step::Timer(process) if acts => Label::new(Lane::Process(process), Plain, "a timer is due"),
         Step::Bookmark(..) | Step::Timer(_) => return None,
+        Step::ExpireList(process, kind) => {
+            Label::new(Lane::Cache(process), Trouble, format!("list of every {kind} expires (410)"))
+                .of(kind, "")
+        }
         Step::BreakWatch(process, kind) => {
             Label::new(Lane::Cache(process), Trouble, format!("watch of every {kind} breaks")).of(kind, "")
         }
@@ -203,7 +207,10 @@ pub(crate) fn of_request(sent: &Sent) -> Label {
 }
 
 const fn is_trouble(what: PodStep) -> bool {
-    matches!(what, PodStep::FindNoRoom | PodStep::LoseReady | PodStep::Fail)
+    matches!(
+        what,
+        PodStep::FindNoRoom | PodStep::LoseReady | PodStep::Fail | PodStep::Evict | PodStep::Vanish
+    )
 }
 
 const fn of_pod(what: PodStep) -> &'static str {
@@ -216,6 +223,8 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Fail => "Pod {} fails",
         PodStep::Succeed => "Pod {} is done",
         PodStep::FinishDelete => "Pod {} has stopped",
+        PodStep::Evict => "Pod {} is evicted",
+        PodStep::Vanish => "Pod {} is removed by force",
     }
 }
 
