@@ -1,13 +1,10 @@
-//! Tests adoption logic of your own: implement [`Controller`], pick the promises that it makes, and let seeds
-//! run.
+//! Checks adoption logic of your own, which looks right and is not, and prints how it fails.
 //!
-//! The sixty lines of `Greedy` below keep a pool filled and give each claim a member. They look right, and
-//! they are right as long as every answer arrives. The bug: the ownership patch names no version, so that
-//! whoever writes last has the sandbox. This program finds that out, shrinks the failure, and tells its
-//! story:
+//! `docs/check-your-controller.md` explains it piece by piece; a test puts those pieces together and compares them with this
+//! file.
 //!
 //! ```text
-//! cargo run --release --example own_controller
+//! cargo run --release -p agent-sandbox-sim --example own_controller
 //! ```
 
 use std::collections::BTreeMap;
@@ -21,29 +18,41 @@ use agent_sandbox_core::id::{ActionId, Kind, Uid};
 use agent_sandbox_core::object::{Meta, Object, Owner, Sandbox, SandboxStatus, Template};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::{Mono, Now};
+use agent_sandbox_sim::api_server::Commit;
+use agent_sandbox_sim::checkers::{Checker, Class, Judgement, Property};
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::plan::Plan;
-use agent_sandbox_sim::run::{Case, Judges, run};
+use agent_sandbox_sim::run::{Case, Judges};
 use agent_sandbox_sim::shrink::{STEPS_MAX, shrink};
-use agent_sandbox_sim::story::Story;
+use agent_sandbox_sim::store::Store;
+use agent_sandbox_sim::tale::tell as story;
 
-/// Gives each claim the first member that it sees in the pool.
+/// Whether a write names the state of the object that it was decided on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lock {
+    #[default]
+    None,
+    Version,
+}
+
+/// Keeps a pool filled, and gives each claim the first member that it sees in the pool.
 #[derive(Clone, Debug, Default)]
 struct Greedy {
+    lock: Lock,
     term: u64,
     listed: u32,
     seen: BTreeMap<(Kind, Uid), Object>,
-    busy: bool,
+    is_busy: bool,
     sent: u64,
 }
 
 impl Controller for Greedy {
-    type Setup = ();
+    type Setup = Lock;
 
-    fn start((): &(), _now: Now) -> Self {
-        Self::default()
+    fn start(lock: &Lock, _now: Now) -> Self {
+        Self { lock: *lock, ..Self::default() }
     }
 
     fn handle_event(&mut self, event: Event, _now: Now) {
@@ -56,23 +65,23 @@ impl Controller for Greedy {
                 objects.into_iter().for_each(|object| self.see(object));
             }
             Event::ActionDone { outcome, .. } => {
-                self.busy = false;
+                self.is_busy = false;
                 if let Outcome::Done(object) = outcome {
                     self.see(object);
                 }
             }
-            Event::Leading { term } => *self = Self { term, ..Self::default() },
-            Event::Standby => *self = Self::default(),
+            Event::Leading { term } => *self = Self { lock: self.lock, term, ..Self::default() },
+            Event::Standby => *self = Self { lock: self.lock, ..Self::default() },
             Event::Progress { .. } | Event::WatchLost { .. } => {}
         }
     }
 
     fn poll_action(&mut self) -> Option<Action> {
-        if self.busy || self.listed.count_ones() < 5 {
+        if self.is_busy || self.listed.count_ones() < 5 {
             return None;
         }
         let (intent, operation) = self.adopt().or_else(|| self.fill())?;
-        self.busy = true;
+        self.is_busy = true;
         self.sent += 1;
         Some(Action { id: ActionId(self.sent), intent, operation: Arc::new(operation) })
     }
@@ -99,8 +108,7 @@ impl Greedy {
         let free = self.all(Kind::Sandbox).find(|it| it.meta().owner_of_kind(Kind::Pool).is_some())?;
         let target = Target { kind: Kind::Sandbox, key: free.key().clone(), uid: Some(free.uid()) };
         let changes = vec![Change::Owner(Owner::new(Kind::Claim, claim.meta()))];
-        // The bug. It should be `Some(free.version())`: the member may be somebody else's by now.
-        let version = None;
+        let version = (self.lock == Lock::Version).then(|| free.version());
         Some((Intent::AdoptSandbox, Operation::Patch(Patch { target, version, part: Part::Main, changes })))
     }
 
@@ -132,33 +140,78 @@ fn member(template: &Template, pool: &Object, name: String) -> Object {
     }))
 }
 
-/// What `Greedy` promises. It writes no status and starts no Pods, so most properties are not its own.
-const PROMISES: Judges = Judges::Named(&["adopted-once"]);
+/// What a claim has, nobody takes away.
+#[derive(Clone, Debug)]
+struct Kept;
 
-fn main() -> ExitCode {
+impl Checker for Kept {
+    fn property(&self) -> Property {
+        Property { name: "kept", about: "what a claim has, nobody takes away", class: Class::Safety }
+    }
+
+    fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
+        let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return Judgement::Silent };
+        let Some(had) = old.meta().owner.as_ref().filter(|_| old.meta().owner_of_kind(Kind::Claim).is_some())
+        else {
+            return Judgement::Silent;
+        };
+        let is_taken = !new.meta().is_owned_by(had.uid);
+        let name = &new.key().name;
+        Judgement::unless_broken(is_taken.then(|| format!("{name} was taken away from {}", had.name)))
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+/// How many seeds are tried.
+const SEEDS: u64 = 300;
+
+/// Returns the number of seeds that passed, and the story of the first that did not.
+fn check(lock: Lock) -> (u64, Option<String>) {
     let faults = Faults::NONE.with(Fault::LostAnswer).with(Fault::LateCommit).with(Fault::WatchLag);
-    for seed in 0..1000 {
+    for seed in 0..SEEDS {
         let duration = Duration::from_secs(20);
         let options = Options { seed, claims: 4, pool: 2, duration, faults, plan: Plan::None };
-        let report = run::<Greedy>(&options, (), PROMISES, &mut ());
-        if report.broken.is_none() {
+        let judges = Judges::Own(|| vec![Box::new(Kept)]);
+        let case = Case::<Greedy> { options, setup: lock, judges };
+        if case.play(Choices::from_seed(seed), &mut ()).broken.is_none() {
             continue;
         }
-        let steps = report.steps;
-        let case = Case::<Greedy> { options, setup: (), judges: PROMISES };
-        let short = shrink(&case, Choices::from_seed(seed), STEPS_MAX, &|_| true);
-        let calm = short.map_or(report, |short| short.report);
-        let mut story = Story::last(25);
-        case.play(Choices::from_tape(calm.tape.clone()), &mut story);
-        println!("seed {seed} breaks a promise after {steps} steps; shrunk to {}:", calm.steps);
-        for line in story.lines() {
-            println!("{line}");
-        }
-        if let Some(broken) = calm.broken {
-            println!("{}: {}", broken.violation.property.name, broken.violation.what);
-        }
-        return ExitCode::SUCCESS;
+        return (seed, Some(tell(&case, seed)));
     }
-    println!("the bug was not found");
-    ExitCode::FAILURE
+    (SEEDS, None)
+}
+
+fn tell(case: &Case<Greedy>, seed: u64) -> String {
+    let Some(short) = shrink(case, Choices::from_seed(seed), STEPS_MAX, &|_| true) else {
+        return format!("seed {seed} passes");
+    };
+    let sentences: Vec<String> = story(case, &short.report.tape).iter().map(ToString::to_string).collect();
+    let what = short.report.broken.map(|broken| broken.violation.what).unwrap_or_default();
+    format!("seed {seed}, in {} sentences:\n{}\n{what}", sentences.len(), sentences.join("\n"))
+}
+
+fn main() -> ExitCode {
+    let (passed, story) = check(Lock::None);
+    let Some(story) = story else {
+        println!("{passed} seeds, and the race was not found");
+        return ExitCode::FAILURE;
+    };
+    println!("without a lock: {story}\n");
+    let (passed, story) = check(Lock::Version);
+    println!("with a lock: {}", story.unwrap_or_else(|| format!("{passed} seeds, all well")));
+    if passed == SEEDS { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_lock_keeps_what_a_claim_has() {
+        assert!(check(Lock::None).1.is_some());
+        assert_eq!(check(Lock::Version), (SEEDS, None));
+    }
 }

@@ -7,7 +7,7 @@ use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
 
-use crate::checkers::{Checkers, Class, Property, Stage, Violation};
+use crate::checkers::{Checker, Checkers, Class, Property, Stage, Violation};
 use crate::choices::Choices;
 use crate::controller::Controller;
 use crate::faults::Options;
@@ -97,7 +97,7 @@ pub struct Broken {
 }
 
 /// Which checkers judge a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Judges {
     /// All of them.
     All,
@@ -105,6 +105,8 @@ pub enum Judges {
     Effects,
     /// Those with these names.
     Named(&'static [&'static str]),
+    /// Those that this makes, for each run anew.
+    Own(fn() -> Vec<Box<dyn Checker>>),
 }
 
 impl Judges {
@@ -113,6 +115,7 @@ impl Judges {
             Self::Effects if is_calm => Checkers::of_calm_effects(),
             Self::Effects => Checkers::of_effects(),
             Self::Named(names) => Checkers::of_calm().only(names),
+            Self::Own(make) => Checkers::new(make()),
             Self::All if is_calm => Checkers::of_calm(),
             Self::All => Checkers::all(),
         }
@@ -297,7 +300,7 @@ impl<C: Controller> Run<'_, C> {
     fn judge_memory(&mut self) -> Result<(), Broken> {
         let is_asked = match self.judges {
             Judges::All => true,
-            Judges::Effects => false,
+            Judges::Effects | Judges::Own(_) => false,
             Judges::Named(names) => names.contains(&FORGETS_NOTHING.name),
         };
         if !is_asked {

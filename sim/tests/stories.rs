@@ -13,7 +13,7 @@ fn found(mutant: Mutant) -> (Found, Saved) {
     let found = find(mutant, None, 0, Duration::from_secs(60), STEPS_MAX).expect("the defect is found");
     let shrunk = found.shrunk.as_ref().expect("it was shrunk");
     let (options, tape) = (found.options, shrunk.report.tape.clone());
-    let judges_all = found.case.judges == Judges::All;
+    let judges_all = matches!(found.case.judges, Judges::All);
     let saved = Saved { options, judges_all, mutant: Some(mutant), tape };
     (found, saved)
 }

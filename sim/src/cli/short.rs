@@ -14,7 +14,7 @@ use super::{judges, moment, say};
 
 /// Shrinks a failed run; where a defect is built in, nothing may break without it.
 pub(super) fn shorten(options: &Options, mutant: Option<Mutant>) -> Option<(Saved, Shrunk)> {
-    let judges_all = judges(mutant) == Judges::All;
+    let judges_all = matches!(judges(mutant), Judges::All);
     let mut saved = Saved { options: *options, judges_all, mutant, tape: Default::default() };
     let mended = saved.mended();
     let passes = |tape: &_| {
