@@ -10,7 +10,7 @@ use serde_json::Value;
 const LONG: &[&str] = &["run", "--seed", "7", "--claims", "300"];
 
 /// A run that breaks a promise.
-const BROKEN: &[&str] = &["hunt", "--mutant", "abandon-on-conflict", "--seeds", "0..2000", "--budget", "10m"];
+const BROKEN: &[&str] = &["hunt", "--mutant", "record-without-lock", "--seeds", "0..2000", "--budget", "10m"];
 
 #[test]
 fn ten_thousand_events_fit_a_megabyte() {
