@@ -11,7 +11,7 @@ use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Options};
-use agent_sandbox_sim::run::{Broken, Report, run as simulate};
+use agent_sandbox_sim::run::{Broken, Case, Report, run as simulate};
 use agent_sandbox_sim::story::moment;
 use agent_sandbox_sim::tape::Tape;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -84,10 +84,12 @@ pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
         Some((violated, broken)) => {
-            let tape = tell_violation(args, violated, broken)?;
+            let (tape, command) = tell_violation(args, violated, broken)?;
             if let Some(path) = &args.timeline {
-                let choices = tape.map(Choices::from_tape);
-                timeline::write(path, &violated.options, config(args.mutant), args.mutant, choices)?;
+                let options = violated.options;
+                let case = Case { options, setup: config(args.mutant), judges: judges(args.mutant) };
+                let choices = tape.map_or_else(|| options.choices(), Choices::from_tape);
+                timeline::write(path, &case, choices, &command)?;
             }
         }
         None => tell_unreached(args, &found),
@@ -187,8 +189,9 @@ fn tell_violation(
     args: &HuntArgs,
     Violated { engine, options, .. }: &Violated,
     broken: &Broken,
-) -> anyhow::Result<Option<Tape>> {
-    let mut tape = None;
+) -> anyhow::Result<(Option<Tape>, String)> {
+    let replay = replay_command(options, args.mutant);
+    let mut shortest = (None, replay.clone());
     let (property, engine) = (broken.violation.property, engine.name());
     say!("");
     say!(
@@ -207,13 +210,14 @@ fn tell_violation(
         let path = short::save(&saved, None, property.name)?;
         say!("");
         say!("play it again with");
-        say!("  agent-sandbox-sim run --tape {}", path.display());
-        tape = Some(saved.tape);
+        let command = format!("agent-sandbox-sim run --tape {}", path.display());
+        say!("  {command}");
+        shortest = (Some(saved.tape), command);
     }
     say!("");
     say!("replay the run with");
-    say!("  {}", replay_command(options, args.mutant));
-    Ok(tape)
+    say!("  {replay}");
+    Ok(shortest)
 }
 
 fn tell_unreached(args: &HuntArgs, found: &Found) {

@@ -12,7 +12,7 @@ use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::plan::Plan;
-use agent_sandbox_sim::run::{Report, run as simulate, sent_by_intent};
+use agent_sandbox_sim::run::{Case, Report, run as simulate, sent_by_intent};
 use agent_sandbox_sim::span::whole as span;
 use agent_sandbox_sim::stats::Stats;
 use agent_sandbox_sim::story::{Story, moment};
@@ -20,7 +20,7 @@ use agent_sandbox_sim::trace::{Recorded, Recording, Traces};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 
-use super::{RunArgs, Verdict, config, judges, say, short, timeline};
+use super::{RunArgs, Verdict, config, judges, replay_command, say, short, timeline};
 
 /// How many lines of the story come with a violation.
 const STORY_LINES: usize = 30;
@@ -49,8 +49,15 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
     let verdict = Verdict::of(report.broken.as_ref());
     let report = if args.shrink { shorten(args, &options, report, &mut story)? } else { report };
     if let Some(path) = &args.timeline {
-        let choices = args.shrink.then(|| Choices::from_tape(report.tape.clone()));
-        timeline::write(path, &options, setup(args), args.mutant, choices)?;
+        let case = Case { options, setup: setup(args), judges: judges(args.mutant) };
+        let command = replay_command(&options, args.mutant);
+        // A run that was not shrunk has no tape.
+        if report.tape.is_empty() {
+            timeline::write(path, &case, options.choices(), &command)?;
+        } else {
+            let choices = Choices::from_tape(report.tape.clone());
+            timeline::write(path, &case, choices, &format!("{command} --shrink"))?;
+        }
     }
     if let Some(broken) = &report.broken {
         say!("");
@@ -103,9 +110,9 @@ fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story)
 }
 
 /// Plays a tape and tells what it breaks.
-fn play(path: &Path, args: &RunArgs) -> anyhow::Result<Verdict> {
+fn play(tape: &Path, args: &RunArgs) -> anyhow::Result<Verdict> {
     let lines = args.story;
-    let saved = short::load(path)?;
+    let saved = short::load(tape)?;
     let mut story = Story::last(usize::try_from(lines).unwrap_or(usize::MAX));
     let report = saved.case().play(Choices::from_tape(saved.tape.clone()), &mut story);
     say!("tape            {} choices; {} steps", saved.tape.len(), report.steps);
@@ -116,8 +123,9 @@ fn play(path: &Path, args: &RunArgs) -> anyhow::Result<Verdict> {
         short::tell_short(&saved, broken);
     }
     if let Some(path) = &args.timeline {
-        let choices = Some(Choices::from_tape(saved.tape.clone()));
-        timeline::write(path, &saved.options, saved.case().setup, saved.mutant, choices)?;
+        let choices = Choices::from_tape(saved.tape.clone());
+        let command = format!("agent-sandbox-sim run --tape {}", tape.display());
+        timeline::write(path, &saved.case(), choices, &command)?;
     }
     let verdict = Verdict::of(report.broken.as_ref());
     say!("");
