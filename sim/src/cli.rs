@@ -268,6 +268,9 @@ struct ExploreArgs {
     /// One defect to build in; without other flags the search is one that finds it.
     #[arg(long, value_parser = parse::mutant)]
     mutant: Option<Mutant>,
+    /// How many threads to use; one for each core if there is none.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
+    jobs: Option<u32>,
     /// How long to search, in real time.
     #[arg(long, default_value = "60s", value_parser = parse::duration)]
     budget: Duration,

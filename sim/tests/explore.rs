@@ -1,5 +1,5 @@
-//! Small worlds are searched to the end, each defect is found, and what a search leaves out makes no difference
-//! where that can be tried.
+//! Small worlds are searched to the end, by one worker or by several, each defect is found, and what a search leaves out
+//! makes no difference where that can be tried.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn small_worlds_are_closed_and_nothing_breaks() {
         Scope { scale_downs: 1, ..one },
     ];
     for world in worlds {
-        let report = explore(&world, BUDGET);
+        let report = explore(&world, BUDGET, 1);
         assert!(report.found.is_none(), "{world:?}: {:?}", report.found);
         assert!(report.closed && report.rests > 0, "{world:?}");
     }
@@ -39,7 +39,7 @@ fn every_mutant_is_found_and_its_story_can_be_told_again() {
         Mutant::AbandonOnConflict,
     ];
     for mutant in small {
-        let report = explore(&Scope::of_mutant(mutant), BUDGET);
+        let report = explore(&Scope::of_mutant(mutant), BUDGET, 1);
         let found = report.found.unwrap_or_else(|| panic!("{} was not found", mutant.name()));
         assert_eq!(found.violation.property.class, Class::Safety, "{found:?}");
         assert!(found.is_confirmed, "{found:?}");
@@ -50,16 +50,28 @@ fn every_mutant_is_found_and_its_story_can_be_told_again() {
 #[test]
 fn the_same_search_gives_the_same_report() {
     let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
-    assert_eq!(figures(&explore(&scope, BUDGET)), figures(&explore(&scope, BUDGET)));
+    assert_eq!(figures(&explore(&scope, BUDGET, 1)), figures(&explore(&scope, BUDGET, 1)));
+}
+
+#[test]
+fn workers_find_together_what_one_finds() {
+    let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
+    let [one, three] = [1, 3].map(|workers| explore(&scope, BUDGET, workers));
+    assert!(three.closed);
+    assert_eq!(figures(&one), figures(&three));
+    let broken = Scope::of_mutant(Mutant::LostAnswerIsFailure);
+    let [one, three] = [1, 3].map(|workers| explore(&broken, BUDGET, workers).found.map(|found| found.story));
+    assert!(one.is_some());
+    assert_eq!(one, three);
 }
 
 #[test]
 fn without_short_cuts_the_same_is_found() {
     let empty = Scope { claims: 0, no_shortcuts: true, ..Scope::small() };
-    assert!(explore(&empty, BUDGET).closed);
+    assert!(explore(&empty, BUDGET, 1).closed);
     for mutant in [Mutant::LostAnswerIsFailure, Mutant::OwnWriteInvisible] {
         let scope = Scope { no_shortcuts: true, ..Scope::of_mutant(mutant) };
-        let [short, long] = [Scope::of_mutant(mutant), scope].map(|scope| explore(&scope, BUDGET).found);
+        let [short, long] = [Scope::of_mutant(mutant), scope].map(|scope| explore(&scope, BUDGET, 1).found);
         let property =
             |found: Option<agent_sandbox_sim::explore::Found>| found.map(|it| it.violation.property);
         assert_eq!(property(short), property(long), "{}", mutant.name());
@@ -68,8 +80,8 @@ fn without_short_cuts_the_same_is_found() {
 
 #[test]
 fn what_a_search_leaves_out_follows_from_its_scope() {
-    let calm = explore(&Scope { claims: 1, ..Scope::small() }, BUDGET);
-    let crash = explore(&Scope { claims: 1, crashes: 1, ..Scope::small() }, BUDGET);
+    let calm = explore(&Scope { claims: 1, ..Scope::small() }, BUDGET, 1);
+    let crash = explore(&Scope { claims: 1, crashes: 1, ..Scope::small() }, BUDGET, 1);
     let dies = |report: &Report| !report.kinds.missing().any(|kind| kind == "a process dies");
     assert!(!dies(&calm) && dies(&crash));
     let all = Scope { no_shortcuts: true, ..Scope::small() };
@@ -80,7 +92,7 @@ fn what_a_search_leaves_out_follows_from_its_scope() {
 fn breaks_unbroken(mutant: Mutant) -> bool {
     let scope = Scope { mutant: None, ..Scope::of_mutant(mutant) };
     // The larger of these worlds are searched to the end in release only: see docs/sim.md.
-    explore(&scope, Duration::from_secs(2)).found.is_some()
+    explore(&scope, Duration::from_secs(2), 1).found.is_some()
 }
 
 fn figures(report: &Report) -> impl PartialEq + std::fmt::Debug + use<> {

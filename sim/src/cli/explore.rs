@@ -1,5 +1,7 @@
 //! `explore`: every interleaving of one small world.
 
+use std::thread::available_parallelism;
+
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_sim::checkers::Class;
 use agent_sandbox_sim::controller::Controller;
@@ -26,7 +28,8 @@ pub(super) fn explore(args: &ExploreArgs) -> Verdict {
     if let Some(mutant) = scope.mutant {
         say!("defect          {}: {}", mutant.name(), mutant.about());
     }
-    let report = search(&scope, args.budget);
+    let jobs = args.jobs.map_or_else(|| available_parallelism().map_or(1, usize::from), |jobs| jobs as usize);
+    let report = search(&scope, args.budget, jobs);
     tell_figures(&report);
     tell_left_out(&scope, &report);
     let branches = (0..).zip(Machine::branches()).filter(|(bit, _)| report.reached >> bit & 1 == 0);
@@ -79,15 +82,16 @@ fn tell_figures(report: &Report) {
     say!("space           {closed}");
     say!("states          {}, {} of them at rest; depth {}", report.states, report.rests, report.depth);
     say!(
-        "transitions     {} in {real:.1} s: {:.0}/s on one core; made of {} steps: {:.0}/s",
+        "transitions     {} in {real:.1} s: {:.0}/s on {}; made of {} steps: {:.0}/s",
         report.transitions,
         report.transitions as f64 / real,
+        if report.workers == 1 { "one core".to_owned() } else { format!("{} cores", report.workers) },
         report.steps,
         report.steps as f64 / real
     );
     say!(
         "memory          {:.0} bytes a state visited, {} a state that waits, without what it shares; at most {} waited",
-        report.bytes_visited as f64 / f64::from(report.states.max(1)),
+        report.bytes_visited as f64 / report.states.max(1) as f64,
         report.bytes_waiting,
         report.frontier_max
     );

@@ -1,6 +1,6 @@
-//! A set of fingerprints that gives each a number: 12 bytes an entry, and no order.
+//! Where what belongs to a fingerprint is kept: a number for each, in no order.
 
-/// Numbers fingerprints in the order in which they come.
+/// Fingerprints with their numbers.
 ///
 /// **Shape**: open addressing with linear steps; filled to three quarters at most, so 16 to 32 bytes an entry.
 /// A fingerprint has 64 bits: among n of them two are equal by chance with a probability below n² / 2⁶⁵.
@@ -18,15 +18,6 @@ struct Place {
     number: u32,
 }
 
-/// What came of putting a fingerprint in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It is new.
-    New,
-    /// It was there, and this is its number.
-    Known(u32),
-}
-
 impl Default for Fingerprints {
     fn default() -> Self {
         Self { places: vec![Place::default(); 1024], count: 0 }
@@ -34,29 +25,17 @@ impl Default for Fingerprints {
 }
 
 impl Fingerprints {
-    /// Returns how many fingerprints are in it.
-    pub(super) const fn len(&self) -> u32 {
-        self.count
-    }
-
-    /// Returns how many bytes it takes.
-    pub(super) const fn bytes(&self) -> usize {
-        self.places.len() * size_of::<Place>()
-    }
-
     /// Puts a fingerprint in with a number, unless it is there.
-    pub(super) fn insert(&mut self, fingerprint: u64, number: u32) -> Entry {
+    pub(super) fn insert(&mut self, fingerprint: u64, number: u32) {
         if self.count as usize * 4 >= self.places.len() * 3 {
             self.grow();
         }
         let fingerprint = fingerprint.max(1);
         let place = self.place(fingerprint);
-        if self.places[place].fingerprint != 0 {
-            return Entry::Known(self.places[place].number);
+        if self.places[place].fingerprint == 0 {
+            self.places[place] = Place { fingerprint, number };
+            self.count += 1;
         }
-        self.places[place] = Place { fingerprint, number };
-        self.count += 1;
-        Entry::New
     }
 
     /// Returns the number of a fingerprint.
@@ -95,12 +74,12 @@ mod tests {
         let mut fingerprints = Fingerprints::default();
         let of = |number: u32| u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for number in 0..10_000 {
-            assert_eq!(fingerprints.insert(of(number), number), Entry::New);
+            fingerprints.insert(of(number), number);
         }
         for number in 0..10_000 {
-            assert_eq!(fingerprints.insert(of(number), 0), Entry::Known(number));
+            fingerprints.insert(of(number), 0);
             assert_eq!(fingerprints.get(of(number)), Some(number));
         }
-        assert_eq!((fingerprints.len(), fingerprints.get(of(10_000))), (10_000, None));
+        assert_eq!(fingerprints.get(of(10_000)), None);
     }
 }

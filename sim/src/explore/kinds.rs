@@ -61,6 +61,11 @@ impl Kinds {
         self.0 |= 1 << bit(step, &scene.script);
     }
 
+    /// Returns what was done in either of two searches.
+    pub(super) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// Returns what was never done.
     pub fn missing(self) -> impl Iterator<Item = &'static str> {
         (0..).zip(NAMES).filter(move |(bit, _)| self.0 >> bit & 1 == 0).map(|(_, name)| name)
