@@ -39,6 +39,8 @@ pub struct Machine {
     /// Rules that failed on a subject and wait before they try again.
     cooling: Shared<BTreeMap<(RuleId, Uid), Cooling>>,
     now: Now,
+    /// How far the calendar was ahead of the process's own clock when everything was looked at. Unit: microseconds.
+    calendar: i64,
     /// Set while this process leads.
     term: Option<u64>,
     names_given: u64,
@@ -56,6 +58,12 @@ struct Cooling {
 /// Most Kubernetes Events that wait to be written. They are for people; more of them at once nobody reads.
 const NOTICES_MAX: usize = 1024;
 
+/// A calendar that differs by this much from the process's own clock has been set anew; less is a clock that runs a little
+/// faster or slower. Unit: microseconds.
+///
+/// Source: NTP daemons step a clock that is off by 128 ms or more, and slew it otherwise.
+const CALENDAR_SET_BY: u64 = 100_000;
+
 impl Machine {
     /// Returns a machine that knows nothing and does not lead.
     pub fn new(config: Config, now: Now) -> Self {
@@ -65,6 +73,7 @@ impl Machine {
             agenda: Agenda::default(),
             cooling: Shared::default(),
             now,
+            calendar: now.calendar_ahead(),
             term: None,
             names_given: 0,
             reached: 0,
@@ -73,7 +82,7 @@ impl Machine {
 
     /// Records one fact about the cluster.
     pub fn handle_event(&mut self, event: Event, now: Now) {
-        self.now = now;
+        self.tell_time(now);
         if self.is_missed(&event) {
             return;
         }
@@ -104,7 +113,7 @@ impl Machine {
 
     /// Runs what is due; an early or spurious call changes nothing.
     pub fn handle_timeout(&mut self, now: Now) {
-        self.now = now;
+        self.tell_time(now);
         while let Some(item) = self.agenda.due(now.mono) {
             let urgency = self.urgency(&item);
             self.agenda.add(item, urgency);
@@ -197,6 +206,21 @@ impl Machine {
     }
 
     // ----- What enters -----
+
+    /// Takes in what the time is.
+    ///
+    /// Who waits for a moment of the calendar waits by the process's own clock, and what is over by the calendar waits for
+    /// nothing. So when somebody sets the calendar, everything is looked at again.
+    fn tell_time(&mut self, now: Now) {
+        self.now = now;
+        let ahead = now.calendar_ahead();
+        if ahead.abs_diff(self.calendar) >= CALENDAR_SET_BY {
+            self.calendar = ahead;
+            if self.term.is_some() {
+                self.state.touch_everything();
+            }
+        }
+    }
 
     fn on_leading(&mut self, term: u64) {
         self.term = Some(term);

@@ -183,6 +183,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// Returns how far the calendar is ahead of the process's own clock. Unit: microseconds.
+    pub(crate) const fn calendar_ahead(self) -> i64 {
+        self.wall.micros().wrapping_sub_unsigned(self.mono.micros())
+    }
+
     /// Returns when the process's own clock will show this moment of the calendar, if nobody sets the calendar meanwhile.
     pub fn mono_at(self, at: Wall) -> Mono {
         self.mono + (at - self.wall)

@@ -139,6 +139,26 @@ fn a_sandbox_ends_at_its_time_with_one_write_that_says_so() {
     }
 }
 
+/// INV-12, INV-19: whoever waits for a moment of the calendar waits no longer than that when the calendar is set, and what is
+/// over no more goes on.
+#[test]
+fn a_calendar_that_is_set_anew_changes_what_is_over() {
+    let mut world = World::with_pool(0);
+    let at = Wall::from_micros(world.now().wall.micros() + 600_000_000);
+    world.own_sandbox(|sandbox| sandbox.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain }));
+    world.settle();
+    for (ahead, is_over) in [(900, true), (0, false)] {
+        world.ahead = ahead;
+        // Any news will do.
+        world
+            .machine
+            .handle_event(Event::Progress { kind: Kind::Pod, at: Version(world.revision) }, world.now());
+        world.settle();
+        assert_eq!(world.sandbox("own").status.is_expired(), is_over);
+        assert_eq!(world.objects.contains_key(&(Kind::Pod, "own".into())), !is_over);
+    }
+}
+
 /// SCND-040, SEVT-001, SEVT-002, SHAZ-002; SACC-094, SACC-095.
 #[test]
 fn several_pods_of_a_sandbox_are_told_once_and_left_alone() {

@@ -25,6 +25,8 @@ pub(crate) struct World {
     pub(crate) objects: BTreeMap<(Kind, String), Object>,
     pub(crate) revision: u64,
     pub(crate) time: u64,
+    /// How far the calendar is ahead. Unit: seconds.
+    pub(crate) ahead: i64,
     pub(crate) term: u64,
     pub(crate) kubelet: bool,
     pub(crate) sent: Vec<Intent>,
@@ -57,6 +59,7 @@ impl World {
             objects: BTreeMap::new(),
             revision: 0,
             time: 1_000_000,
+            ahead: 0,
             term: 0,
             kubelet: true,
             sent: Vec::new(),
@@ -98,7 +101,8 @@ impl World {
     }
 
     pub(crate) fn now(&self) -> Now {
-        Now { mono: Mono::from_micros(self.time), wall: Wall::from_micros(self.time as i64) }
+        let wall = Wall::from_micros(self.time as i64 + self.ahead * 1_000_000);
+        Now { mono: Mono::from_micros(self.time), wall }
     }
 
     pub(crate) fn restart(&mut self) {
