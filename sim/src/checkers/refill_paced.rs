@@ -28,8 +28,8 @@ pub(super) struct RefillPaced {
 /// What one process has done in its term.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// Members that it gives away or deletes, with their pools, and since when.
-    parting: BTreeMap<Uid, (Uid, Mono)>,
+    /// Members that it gives away or deletes, with their pools, and since when; `None` where an earlier term of it began to.
+    parting: BTreeMap<Uid, Option<(Uid, Mono)>>,
     /// Pool → since when it has known at least that it lost a member.
     lost: BTreeMap<Uid, Mono>,
     /// Pool → when it has made the latest members.
@@ -93,7 +93,7 @@ impl RefillPaced {
         let Some(uid) = uid else { return };
         match outcome {
             Outcome::Done(_) | Outcome::Accepted => {
-                if let Some((pool, since)) = seen.parting.remove(&uid) {
+                if let Some((pool, since)) = seen.parting.remove(&uid).flatten() {
                     let lost = seen.lost.entry(pool).or_default();
                     *lost = since.max(*lost);
                 }
@@ -144,7 +144,7 @@ impl Checker for RefillPaced {
                 let pool = sandbox.and_then(|it| Some((it.meta.uid, it.meta.owner_of_kind(Kind::Pool)?)));
                 if let Some((sandbox, pool)) = pool {
                     let seen = self.processes.entry(sent.process).or_default();
-                    seen.parting.entry(sandbox).or_insert((pool, self.now));
+                    seen.parting.entry(sandbox).or_insert(Some((pool, self.now)));
                 }
                 Judgement::Silent
             }
@@ -166,7 +166,8 @@ impl Checker for RefillPaced {
             }
             Fact::Leading { process, .. } => {
                 // What was under way in an earlier term of the same process still is, and is no loss of this one.
-                let Seen { names, parting, .. } = self.processes.remove(process).unwrap_or_default();
+                let Seen { names, mut parting, .. } = self.processes.remove(process).unwrap_or_default();
+                parting.values_mut().for_each(|since| *since = None);
                 self.processes.insert(*process, Seen { names, parting, ..Seen::default() });
             }
             Fact::Crashed { process, .. } => {
