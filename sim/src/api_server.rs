@@ -425,7 +425,7 @@ const fn counts_generations(kind: Kind) -> bool {
 }
 
 /// A create sets no status, except on Pods, whose first status the server writes itself.
-fn reset_status(object: &mut Object) {
+pub(crate) fn reset_status(object: &mut Object) {
     match object {
         Object::Claim(claim) => Arc::make_mut(claim).status = ClaimStatus::default(),
         Object::Pool(pool) => Arc::make_mut(pool).status = PoolStatus::default(),

@@ -105,7 +105,7 @@ pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Opt
     })
 }
 
-fn is_possible(pod: &Pod, what: PodStep) -> bool {
+pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
     let (live, placed) = (!pod.meta.terminating, !pod.node.is_empty());
     match what {
         PodStep::Schedule | PodStep::Start => live && !placed,
@@ -117,6 +117,7 @@ fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::FinishDelete => !live,
         PodStep::Evict => live && placed,
         PodStep::Vanish => placed,
+        PodStep::Move => live && pod.phase == Phase::Running && !pod.ips.is_empty(),
     }
 }
 
@@ -147,6 +148,7 @@ fn change(pod: &mut Pod, what: PodStep) {
             pod.phase = if what == PodStep::Fail { Phase::Failed } else { Phase::Succeeded };
             pod.ready = false;
         }
+        PodStep::Move => pod.ips = pod.ips.iter().map(|address| next_address(address)).collect(),
         PodStep::FinishDelete | PodStep::Evict | PodStep::Vanish => {}
     }
 }
@@ -175,6 +177,12 @@ pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Co
 fn address(uid: Uid) -> Text {
     let [.., a, b, c] = uid.bits().to_be_bytes();
     format!("10.{a}.{b}.{c}").into()
+}
+
+/// Returns the address of a Pod after this one; no other Pod ever has it either.
+fn next_address(address: &str) -> Text {
+    let (network, rest) = address.split_once('.').unwrap_or_default();
+    format!("{}.{rest}", network.parse().unwrap_or(0) + 1).into()
 }
 
 #[cfg(test)]

@@ -159,6 +159,12 @@ kinds! {
     RegistryDown "registry-down",
     /// A Pod takes half a minute and more to stop.
     SlowStop "slow-stop",
+    /// The calendar of a controller is set anew while it runs, forward or back.
+    ClockJump "clock-jump",
+    /// A Pod that runs gets another address.
+    AddressChanged "address-changed",
+    /// A user clears the status of a claim, a pool or a sandbox.
+    StatusCleared "status-cleared",
 }
 
 impl Fault {

@@ -80,6 +80,8 @@ pub enum Act {
     Refer(Key, Text),
     /// Change the n-th of all objects of a kind, as somebody does who thinks that it is his.
     Spoil(Kind, u32),
+    /// Clear the status of the n-th of all objects of a kind.
+    ClearStatus(Kind, u32),
     /// Put an object where a controller that ran before has left it: with its status, and owned by the one of that
     /// name.
     Leave(Object, Option<(Kind, Key)>),

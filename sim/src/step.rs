@@ -48,6 +48,8 @@ pub enum Step {
     Depose(u8),
     /// A process dies.
     Crash(u8),
+    /// The calendar of a process is set anew: from now on it is so many microseconds ahead.
+    SetCalendar(u8, i64),
     /// Something happens to a Pod.
     Pod(Uid, PodStep),
     /// The garbage collector takes an object of this kind whose owner is gone.
@@ -83,6 +85,8 @@ pub enum PodStep {
     Evict,
     /// It is removed at once, by force.
     Vanish,
+    /// It gets another address: its kubelet has made its sandbox anew.
+    Move,
 }
 
 impl PodStep {
@@ -100,6 +104,7 @@ impl PodStep {
             Self::FinishDelete => "finish-delete",
             Self::Evict => "evict",
             Self::Vanish => "vanish",
+            Self::Move => "move",
         }
     }
 }

@@ -95,6 +95,9 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::ExpireList(process, kind) => format!("the {kind} list of process {process} expires (410)"),
         Step::BreakWatch(process, kind) => format!("the {kind} watch of process {process} breaks"),
         Step::Compact(kind) => format!("the server forgets the history of {kind}"),
+        Step::SetCalendar(process, micros) => {
+            format!("the calendar of process {process} is set to {:+.1} s", micros as f64 / 1e6)
+        }
         Step::Timer(process) => format!("a timer of process {process} is due"),
         Step::Pod(uid, what) => {
             let name = store.find(Kind::Pod, uid).map_or("that is gone", |pod| &pod.key().name);
@@ -116,6 +119,7 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::FinishDelete => "has stopped",
         PodStep::Evict => "is evicted",
         PodStep::Vanish => "is removed by force",
+        PodStep::Move => "gets another address",
     }
 }
 

@@ -179,6 +179,7 @@ impl Recorder {
             | Step::BreakWatch(..)
             | Step::Compact(_)
             | Step::Timer(_)
+            | Step::SetCalendar(..)
             | Step::Start(_) => None,
         };
         let mut label = label;
@@ -249,6 +250,7 @@ impl<C: Controller> Observer<C> for Recorder {
             | Step::Bookmark(..)
             | Step::Compact(_)
             | Step::Timer(_)
+            | Step::SetCalendar(..)
             | Step::Pod(..)
             | Step::Collect(..)
             | Step::User(_)

@@ -7,7 +7,7 @@ use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
-use crate::api_server::{ApiServer, Commit, Writer, terminate};
+use crate::api_server::{ApiServer, Commit, Writer, reset_status, terminate};
 use crate::controller::Controller;
 use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
@@ -126,6 +126,12 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             let place = (*number as usize).checked_rem(all.len())?;
             let key = all[place].key().clone();
             world.server.update(*kind, &key, Writer::User, |object| spoil(object, *number))
+        }
+        Act::ClearStatus(kind, number) => {
+            let all = world.server.store().list(*kind);
+            let place = (*number as usize).checked_rem(all.len())?;
+            let key = all[place].key().clone();
+            world.server.update(*kind, &key, Writer::User, reset_status)
         }
         Act::Suspend(key, suspended) => edit(world, key, |sandbox| sandbox.suspended = *suspended),
         Act::SuspendAny(number) => {

@@ -87,6 +87,11 @@ impl<C: Controller> World<C> {
             Step::Lead(process) => self.lead(process, facts),
             Step::Depose(process) => self.depose(process, facts),
             Step::Crash(process) => self.crash(process, facts),
+            Step::SetCalendar(process, micros) => {
+                let is_news = self.process(process).skew != micros;
+                self.set_skew(process, micros);
+                is_news
+            }
             Step::User(line) => users::act(self, line, facts),
             Step::Touch(kind, uid) => {
                 let commit = users::touch(&mut self.server, kind, uid);

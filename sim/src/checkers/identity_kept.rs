@@ -7,7 +7,7 @@ use agent_sandbox_core::id::{Kind, Text, Uid, Version};
 use agent_sandbox_core::object::Object;
 
 use super::{Checker, Class, Judgement, Property, as_claim};
-use crate::api_server::Commit;
+use crate::api_server::{Commit, Writer};
 use crate::store::Store;
 
 /// INV-17 and CON-010: what was published stays while it is true, and no older generation replaces a newer.
@@ -47,6 +47,10 @@ impl Checker for IdentityKept {
         let since = self.note_claims(commit);
         let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return Judgement::Silent };
         if old.uid() != new.uid() {
+            return Judgement::Silent;
+        }
+        if commit.by == Some(Writer::User) {
+            // Who clears a status says nothing that could be older than what was there.
             return Judgement::Silent;
         }
         if let Some((what, from, to)) = steps_back(commit) {

@@ -62,7 +62,13 @@ fn a_claim_that_is_ready_with_nothing_behind_it_is_noticed() {
     let foreign = ready(claim("a", 1, Some("s")), "s", "10.0.0.99");
     assert_eq!(broken(lines.clone().into_iter().chain([foreign])), ["truthful-ready"]);
     let truth = ready(claim("a", 1, Some("s")), "s", "10.0.0.4");
-    assert_eq!(broken(lines.into_iter().chain([truth])), [""; 0]);
+    assert_eq!(broken(lines.clone().into_iter().chain([truth.clone()])), [""; 0]);
+    // The Pod got another address while that was written.
+    let mut moved = pod("s", 4, 3);
+    if let Object::Pod(pod) = &mut moved {
+        Arc::make_mut(pod).ips = vec!["11.0.0.4".into()];
+    }
+    assert_eq!(broken(lines.into_iter().chain([moved, truth])), [""; 0]);
 }
 
 #[test]
@@ -88,6 +94,28 @@ fn a_name_that_is_dropped_while_the_sandbox_is_there_is_noticed() {
         claim("a", 1, Some("s")),
     ];
     assert_eq!(broken(lines), ["identity-kept"]);
+}
+
+#[test]
+fn whoever_clears_a_status_takes_nothing_back_but_a_controller_does() {
+    let judged = |by| {
+        let commit = |old: Option<Object>, new: Object| {
+            Fact::Committed(Commit { version: new.version(), old, new: Some(new), by: Some(by) })
+        };
+        let lines = [owned("s", 3, 'c', 1), bound(claim("a", 1, Some("s")), "s"), claim("a", 1, Some("s"))];
+        let lines: Vec<Object> = numbered(lines).iter().map(|line| line.object().clone()).collect();
+        let mut store = Store::default();
+        store.put(lines[0].clone());
+        let mut checkers = Checkers::of_effects().only(&["identity-kept"]);
+        let steps = [(None, 0), (None, 1), (Some(1), 2)];
+        steps.into_iter().try_for_each(|(old, new)| {
+            let fact = commit(old.map(|old: usize| lines[old].clone()), lines[new].clone());
+            checkers.on_fact(&fact, &store).map_err(|violation| violation.property.name)
+        })
+    };
+    assert_eq!(judged(Writer::User), Ok(()));
+    let process = Writer::Process { process: 0, term: 1, intent: Intent::SetClaimStatus };
+    assert_eq!(judged(process), Err("identity-kept"));
 }
 
 #[test]
@@ -163,6 +191,26 @@ fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
     assert_eq!(refill(&[(4999, "a")]), Err("refill-paced"));
     assert_eq!(refill(&[(5000, "a"), (5999, "b")]), Err("refill-paced"));
     assert_eq!(refill(&[(5000, "a"), (5001, "a")]), Ok(()), "the same again is no other");
+}
+
+/// RFL-003: what was deleted in one term, and is deleted again in the next because the answer was lost, is no loss of the next.
+#[test]
+fn a_delete_that_is_repeated_in_the_next_term_makes_nobody_wait() {
+    let mut store = Store::default();
+    store.put(owned("s", 3, 'p', 9));
+    let delay = Duration::from_secs(5);
+    let mut checkers = Checkers::new(Vec::new()).and_of_pace(Pace { delay, rate: Rate::default() });
+    let delete = deletion(1, true, Some(Version(3)));
+    let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
+    let facts = [
+        delete.clone(),
+        Fact::Answered { process: 0, action: action.clone(), outcome: Outcome::Unknown },
+        Fact::Leading { process: 0, term: 2 },
+        delete,
+        Fact::Answered { process: 0, action, outcome: Outcome::Accepted },
+        creation(owned("a", 0, 'p', 9)),
+    ];
+    assert_eq!(facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store)), Ok(()));
 }
 
 /// Judges objects as a watch would show them one after the other; returns the properties that break.

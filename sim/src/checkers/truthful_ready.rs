@@ -11,12 +11,14 @@ use crate::store::Store;
 /// INV-16 and CON-012: clients act on the first version that says Ready.
 ///
 /// The sandbox and its Pod may be gone again by the time the status is written: somebody else's delete can
-/// always come in between. So what counts is what is there, or was.
+/// always come in between, and so can a kubelet that gives the Pod another address. So what counts is what is there, or
+/// was.
 #[derive(Clone, Debug, Default)]
 pub(super) struct TruthfulReady {
     /// Sandboxes of claims that are gone: claim, sandbox, name.
     sandboxes: Vec<(Uid, Uid, Text)>,
-    /// Pods of sandboxes that are gone: sandbox, addresses. A claim may have adopted the sandbox before it is known.
+    /// Pods of sandboxes that are gone, or have other addresses now: sandbox, addresses. A claim may have adopted the
+    /// sandbox before it is known.
     pods: Vec<(Uid, Vec<Text>)>,
 }
 
@@ -31,6 +33,7 @@ impl Checker for TruthfulReady {
 
     fn heeds(&self, commit: &Commit) -> bool {
         commit.new.is_none()
+            || moves(commit).is_some()
             || (commit.object().kind() == Kind::Claim
                 && commit.changes(|claim| as_claim(Some(claim)).map(|claim| &claim.status)))
     }
@@ -63,8 +66,16 @@ impl Checker for TruthfulReady {
     }
 }
 
+/// Returns the addresses that a Pod had before a change that gives it others, with its sandbox.
+fn moves(commit: &Commit) -> Option<(Uid, Vec<Text>)> {
+    let (old, new) = (commit.old.as_ref()?.as_pod()?, commit.new.as_ref()?.as_pod()?);
+    let has_moved = !old.ips.is_empty() && old.ips != new.ips;
+    Some((old.meta.owner_of_kind(Kind::Sandbox)?, old.ips.clone())).filter(|_| has_moved)
+}
+
 impl TruthfulReady {
     fn remember(&mut self, commit: &Commit) {
+        self.pods.extend(moves(commit));
         let (Some(old), None) = (&commit.old, &commit.new) else { return };
         match old {
             Object::Claim(claim) => self.sandboxes.retain(|entry| entry.0 != claim.meta.uid),

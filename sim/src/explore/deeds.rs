@@ -112,6 +112,7 @@ impl<C: Searchable> State<C> {
             | Step::Lead(_)
             | Step::Depose(_)
             | Step::Crash(_)
+            | Step::SetCalendar(..)
             | Step::Touch(..) => return None,
         }
         walk.number(self.world.wall().whole_seconds().micros() as u64);

@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 41] = [
+const NAMES: [&str; 43] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -53,6 +53,8 @@ const NAMES: [&str; 41] = [
     "somebody else writes an object",
     "a list expires",
     "a Pod is evicted, or removed by force",
+    "a Pod gets another address",
+    "a calendar is set anew",
 ];
 
 impl Kinds {
@@ -106,6 +108,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Touch(..) => 38,
         Step::ExpireList(..) => 39,
         Step::Pod(_, PodStep::Evict | PodStep::Vanish) => 40,
+        Step::Pod(_, PodStep::Move) => 41,
+        Step::SetCalendar(..) => 42,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,
@@ -121,7 +125,14 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::ShutDown(..)
                 | Act::AddPod(..),
             ) => 35,
-            Some(Act::Label(..) | Act::Extend(_) | Act::Refer(..) | Act::Spoil(..) | Act::Leave(..)) => 33,
+            Some(
+                Act::Label(..)
+                | Act::Extend(_)
+                | Act::Refer(..)
+                | Act::Spoil(..)
+                | Act::ClearStatus(..)
+                | Act::Leave(..),
+            ) => 33,
             Some(Act::Edit(_)) => 36,
         },
     }

@@ -266,6 +266,15 @@ impl Recorder {
         if let Step::Abandon(request) = step {
             self.abandoned.push(request);
         }
+        if let Step::SetCalendar(process, micros) = step {
+            let side = if micros > 0 { "ahead" } else { "behind" };
+            let text = format!(
+                "the calendar of {} is set anew and is {:.1} s {side}",
+                words::controller(process),
+                micros.unsigned_abs() as f64 / 1e6
+            );
+            self.add(at, Who::Controller(process), text);
+        }
         if let Step::Compact(kind) = step {
             let text = format!("the server forgets the history of {}", words::kind(kind));
             self.add(at, Who::Cluster, text);

@@ -187,5 +187,6 @@ pub(super) const fn of_pod(what: PodStep) -> &'static str {
         PodStep::FinishDelete => "has stopped",
         PodStep::Evict => "is evicted",
         PodStep::Vanish => "is removed by force",
+        PodStep::Move => "gets another address",
     }
 }

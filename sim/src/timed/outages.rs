@@ -7,13 +7,14 @@ use agent_sandbox_core::object::{Object, Phase, Pod};
 use agent_sandbox_core::time::Mono;
 
 use super::{PLACES, Timed, What};
+use crate::cluster;
 use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::step::{PodStep, Step};
 use crate::tape::{Site, Topic};
 
 /// The kinds of trouble that are told here.
-pub(super) const KINDS: [Fault; 12] = [
+pub(super) const KINDS: [Fault; 13] = [
     Fault::ServerRestart,
     Fault::Outage,
     Fault::Overload,
@@ -26,6 +27,7 @@ pub(super) const KINDS: [Fault; 12] = [
     Fault::NodeFlap,
     Fault::PodForced,
     Fault::RegistryDown,
+    Fault::AddressChanged,
 ];
 
 /// How many nodes there are. Which one a Pod has follows from its identity.
@@ -68,6 +70,7 @@ impl<C: Controller> Timed<C> {
             }
             Fault::LeaseStolen => self.steal_lease(),
             Fault::PodForced => return self.strike_pod(fault, number, PodStep::Vanish),
+            Fault::AddressChanged => return self.strike_pod(fault, number, PodStep::Move),
             Fault::NodeFlap => self.strike_node(fault, number, &[PodStep::LoseReady]),
             Fault::NodeLost => self.strike_node(fault, number, &[PodStep::LoseReady, PodStep::Vanish]),
             Fault::NodeDrained => self.strike_node(fault, number, &[PodStep::Evict]),
@@ -153,7 +156,7 @@ impl<C: Controller> Timed<C> {
     }
 
     fn strike_pod(&mut self, fault: Fault, number: u32, what: PodStep) -> Option<Step> {
-        let running = |pod: &&Object| matches!(pod, Object::Pod(pod) if pod.phase == Phase::Running);
+        let running = |pod: &&Object| matches!(pod, Object::Pod(pod) if pod.phase == Phase::Running && cluster::is_possible(pod, what));
         let pods: Vec<Uid> =
             self.world.server().store().list(Kind::Pod).iter().filter(running).map(Object::uid).collect();
         let pod = pods[(number as usize).checked_rem(pods.len())?];

@@ -299,7 +299,8 @@ impl<C: Controller> Timed<C> {
             | PodStep::Fail
             | PodStep::Succeed
             | PodStep::Evict
-            | PodStep::Vanish => {
+            | PodStep::Vanish
+            | PodStep::Move => {
                 return;
             }
         };

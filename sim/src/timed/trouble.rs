@@ -14,6 +14,11 @@ use crate::step::{PodStep, Step};
 use crate::tape::{Site, Topic};
 use crate::workload::Workload;
 
+/// A calendar that is off by less is not set, but runs a little faster or slower for a while. Unit: microseconds.
+///
+/// Source: `STEPT` of ntpd, 128 ms.
+const STEPPED_FROM: u64 = 128_000;
+
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -24,11 +29,7 @@ impl<C: Controller> Timed<C> {
         if self.rates.has(Fault::ClockSkew) {
             for process in 0..PLACES {
                 self.choices.about(|| Site::new(Topic::Calendar, "").of(process));
-                let folded = self.choices.number(|choices| {
-                    let skew = i64::from(choices.below(10_000_001)) - 5_000_000;
-                    skew.unsigned_abs() << 1 | u64::from(skew < 0)
-                });
-                let skew = (folded >> 1) as i64 * if folded & 1 == 1 { -1 } else { 1 };
+                let skew = self.draw_skew(5_000_000);
                 self.world.set_skew(process, skew);
                 self.struck[Fault::ClockSkew.index()] += u64::from(skew != 0);
             }
@@ -43,6 +44,7 @@ impl<C: Controller> Timed<C> {
             Fault::MemberEnded,
             Fault::PodEnded,
             Fault::SessionEnded,
+            Fault::ClockJump,
         ]
         .into_iter()
         .chain(super::outages::KINDS)
@@ -82,6 +84,10 @@ impl<C: Controller> Timed<C> {
         if fault == Fault::SessionEnded {
             return What::EndSession(self.choices.below(1 << 16));
         }
+        if fault == Fault::ClockJump {
+            let process = self.choices.below(u32::from(PLACES)) as u8;
+            return What::Step(Step::SetCalendar(process, self.draw_skew(20_000_000)));
+        }
         let (process, kind) = self.draw_watch();
         if fault == Fault::WatchLoss {
             return What::Step(Step::BreakWatch(process, kind));
@@ -91,6 +97,15 @@ impl<C: Controller> Timed<C> {
             choices.around(mean)
         });
         What::Lag { process, kind, length, compact: fault == Fault::Compaction }
+    }
+
+    /// Draws by how many microseconds a calendar is ahead or behind, at most so many.
+    fn draw_skew(&mut self, most: u32) -> i64 {
+        let folded = self.choices.number(|choices| {
+            let skew = i64::from(choices.below(2 * most + 1)) - i64::from(most);
+            skew.unsigned_abs() << 1 | u64::from(skew < 0)
+        });
+        (folded >> 1) as i64 * if folded & 1 == 1 { -1 } else { 1 }
     }
 
     fn draw_watch(&mut self) -> (u8, Kind) {
@@ -118,6 +133,11 @@ impl<C: Controller> Timed<C> {
                 let live = matches!(self.world.process(process).watches[kind.index()], Watch::Live { .. });
                 self.struck[Fault::WatchLoss.index()] += u64::from(live);
                 Some(step)
+            }
+            What::Step(step @ Step::SetCalendar(process, micros)) => {
+                let is_stepped = self.world.process(process).skew.abs_diff(micros) >= STEPPED_FROM;
+                self.struck[Fault::ClockJump.index()] += u64::from(is_stepped);
+                is_stepped.then_some(step)
             }
             What::Step(step) => Some(step),
             What::Elect => self.elect(),

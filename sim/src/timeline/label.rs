@@ -70,6 +70,11 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
         }
         Step::Timer(process) if acts => Label::new(Lane::Process(process), Plain, "a timer is due"),
         Step::Bookmark(..) | Step::Timer(_) => return None,
+        Step::SetCalendar(process, micros) => Label::new(
+            Lane::Process(process),
+            Trouble,
+            format!("calendar is set to {:+.1} s", micros as f64 / 1e6),
+        ),
         Step::ExpireList(process, kind) => {
             Label::new(Lane::Cache(process), Trouble, format!("list of every {kind} expires (410)"))
                 .of(kind, "")
@@ -209,7 +214,12 @@ pub(crate) fn of_request(sent: &Sent) -> Label {
 const fn is_trouble(what: PodStep) -> bool {
     matches!(
         what,
-        PodStep::FindNoRoom | PodStep::LoseReady | PodStep::Fail | PodStep::Evict | PodStep::Vanish
+        PodStep::FindNoRoom
+            | PodStep::LoseReady
+            | PodStep::Fail
+            | PodStep::Evict
+            | PodStep::Vanish
+            | PodStep::Move
     )
 }
 
@@ -225,6 +235,7 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::FinishDelete => "Pod {} has stopped",
         PodStep::Evict => "Pod {} is evicted",
         PodStep::Vanish => "Pod {} is removed by force",
+        PodStep::Move => "Pod {} gets another address",
     }
 }
 
@@ -238,6 +249,7 @@ const fn of_act(act: &Act) -> &'static str {
         Act::AddPod(..) => "adds",
         Act::Leave(..) => "finds, from an older release,",
         Act::Spoil(..) => "meddles with",
+        Act::ClearStatus(..) => "clears the status of",
         Act::Edit(_)
         | Act::Label(..)
         | Act::Extend(_)
