@@ -12,7 +12,7 @@ use agent_sandbox_core::time::Mono;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::plan::Plan;
-use agent_sandbox_sim::run::{Case, Report, run as simulate, sent_by_intent};
+use agent_sandbox_sim::run::{Case, Observer, Report, run as simulate, sent_by_intent};
 use agent_sandbox_sim::span::whole as span;
 use agent_sandbox_sim::stats::Stats;
 use agent_sandbox_sim::story::{Story, moment};
@@ -41,11 +41,19 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
         story = story.about(word);
     }
     let started = Instant::now();
+    let play = |observer: &mut dyn Observer<Machine>| {
+        simulate::<Machine>(&options, setup(args), judges(args.mutant), observer)
+    };
     let report = match &args.trace {
-        None => simulate::<Machine>(&options, setup(args), judges(args.mutant), &mut story),
         Some(path) => record(path, args, &options, &mut story)?,
+        None if args.story > 0 => play(&mut story),
+        // To tell what happens takes a quarter of the time, so only what breaks something is played once more for it.
+        None => play(&mut ()),
     };
     tell(args, &report, started.elapsed());
+    if args.trace.is_none() && args.story == 0 && report.broken.is_some() {
+        play(&mut story);
+    }
     let verdict = Verdict::of(report.broken.as_ref());
     let report = if args.shrink { shorten(args, &options, report, &mut story)? } else { report };
     if let Some(path) = &args.timeline {
