@@ -101,6 +101,18 @@ mutants! {
         "the member changes hands before the claim records it (BUG-03)";
     OwnerNotWritten = "owner-not-written",
         "an adoption writes its labels and not the owner (BUG-68)";
+    ColdBesideReady = "cold-beside-ready",
+        "a claim that has others before it starts cold, although members are left (BUG-33)";
+    StartingUncounted = "starting-uncounted",
+        "a claim starts cold beside members that are about to be usable (BUG-27)";
+    TakesTheUnready = "takes-the-unready",
+        "a claim gets a member that is starting while another is ready (BUG-18)";
+    GivesAwayStale = "gives-away-stale",
+        "a claim gets a member of an older template that is about to be replaced (BUG-21)";
+    YoungestFirst = "youngest-first",
+        "later claims overtake earlier ones (BUG-32)";
+    RefusedWait = "refused-wait",
+        "a claim that can never be served takes a member before anybody checks it (BUG-31)";
     GivesUpUnseen = "gives-up-unseen",
         "a record is dropped because the watch has not shown the member (BUG-05)";
     NeverGivesUp = "never-gives-up",
@@ -171,6 +183,10 @@ mutants! {
         "members of an older template stay (BUG-21)";
     NeverReplacesEnded = "never-replaces-ended",
         "a member whose Pod has ended stays for ever (BUG-66)";
+    NoRoomIsStuck = "no-room-is-stuck",
+        "a member for which no node has room is replaced again and again (BUG-38)";
+    AgeCounts = "age-counts",
+        "a member that has just stopped being ready is replaced because it is old (BUG-41)";
     MemberUnmarked = "member-unmarked",
         "a pool's own selector does not match its members (BUG-74)";
     ZeroUntold = "zero-untold",

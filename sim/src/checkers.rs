@@ -13,12 +13,15 @@
 mod adopted_once;
 mod bounded_cost;
 mod claims_served;
+mod first_come;
 mod hands_off;
 mod identity_kept;
 mod in_use_kept;
+mod known;
 mod leader_writes;
 mod locked_writes;
 mod log;
+mod no_churn;
 mod no_shared_sandbox;
 mod no_silent_rebind;
 mod nothing_left;
@@ -29,10 +32,12 @@ mod population;
 mod recorded_first;
 mod refill_paced;
 mod right_end;
+mod right_make;
 mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
 mod truthful_ready;
+mod warm_first;
 mod wishes_granted;
 
 use std::fmt::Debug;
@@ -43,7 +48,7 @@ use agent_sandbox_core::time::Mono;
 
 pub use self::log::Log;
 use crate::api_server::Commit;
-use crate::controller::Pace;
+use crate::controller::{Pace, Waits};
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
@@ -177,6 +182,8 @@ impl Checkers {
             Box::new(leader_writes::LeaderWrites),
             Box::new(hands_off::HandsOff),
             Box::new(right_end::RightEnd::default()),
+            Box::new(right_make::RightMake::default()),
+            Box::new(first_come::FirstCome::default()),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),
@@ -232,10 +239,18 @@ impl Checkers {
         self.list.iter().for_each(|(checker, _)| checker.remembered(walk));
     }
 
-    /// Returns the set with the checker of pools that are refilled at some pace, if they are.
+    /// Returns the set with the checkers to which it matters how controllers are set up: how long they wait, and at what
+    /// pace pools are refilled, if at any.
     #[must_use]
-    pub fn and_of_pace(self, pace: Pace) -> Self {
-        if pace == Pace::default() { self } else { self.and(Box::new(refill_paced::RefillPaced::new(pace))) }
+    pub fn and_of_setup(self, waits: Waits, pace: Pace) -> Self {
+        let waiting = self
+            .and(Box::new(warm_first::WarmFirst::new(waits.grace)))
+            .and(Box::new(no_churn::NoChurn::new(waits.patience)));
+        if pace == Pace::default() {
+            waiting
+        } else {
+            waiting.and(Box::new(refill_paced::RefillPaced::new(pace)))
+        }
     }
 
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.
@@ -314,6 +329,8 @@ impl Checkers {
             | Fact::Leading { .. }
             | Fact::Deposed { .. }
             | Fact::Crashed { .. }
+            | Fact::Shown { .. }
+            | Fact::CalendarSet(_)
             | Fact::Ran(_) => {
                 self.list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
                 Ok(())

@@ -46,6 +46,11 @@ pub trait Controller: Clone {
         Pace::default()
     }
 
+    /// Returns how long it waits with this setup, at least.
+    fn waits(_setup: &Self::Setup) -> Waits {
+        Waits::default()
+    }
+
     /// Returns how long after it was sent a write may still take effect when its answer is missing.
     fn write_limit(_setup: &Self::Setup) -> Duration {
         Duration::from_secs(15)
@@ -67,6 +72,15 @@ pub trait Controller: Clone {
     fn forgotten(&self) -> Vec<Action> {
         Vec::new()
     }
+}
+
+/// How long a controller waits for what may get ready.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// How long a claim waits for a member that is starting.
+    pub grace: Duration,
+    /// How long a member that is not ready is left alone.
+    pub patience: Duration,
 }
 
 /// How fast a pool is refilled.
@@ -125,6 +139,10 @@ impl Controller for Machine {
 
     fn pace(setup: &Config) -> Pace {
         Pace { delay: setup.replenish_delay, rate: setup.refill_rate }
+    }
+
+    fn waits(setup: &Config) -> Waits {
+        Waits { grace: setup.adopt_grace, patience: setup.readiness_grace }
     }
 
     fn write_limit(setup: &Config) -> Duration {

@@ -9,7 +9,7 @@ use agent_sandbox_core::time::Mono;
 
 use crate::checkers::{Checker, Checkers, Class, Property, Stage, Violation};
 use crate::choices::Choices;
-use crate::controller::Controller;
+use crate::controller::{Controller, Pace, Waits};
 use crate::faults::Options;
 use crate::stats::Stats;
 use crate::step::{Fact, Step};
@@ -110,14 +110,15 @@ pub enum Judges {
 }
 
 impl Judges {
-    fn checkers(self, is_calm: bool) -> Checkers {
+    fn checkers(self, is_calm: bool, waits: Waits, pace: Pace) -> Checkers {
+        let of_setup = |checkers: Checkers| checkers.and_of_setup(waits, pace);
         match self {
-            Self::Effects if is_calm => Checkers::of_calm_effects(),
-            Self::Effects => Checkers::of_effects(),
-            Self::Named(names) => Checkers::of_calm().only(names),
-            Self::Own(make) => Checkers::new(make()),
-            Self::All if is_calm => Checkers::of_calm(),
-            Self::All => Checkers::all(),
+            Self::Effects if is_calm => of_setup(Checkers::of_calm_effects()),
+            Self::Effects => of_setup(Checkers::of_effects()),
+            Self::Named(names) => of_setup(Checkers::of_calm()).only(names),
+            Self::Own(make) => of_setup(Checkers::new(make())),
+            Self::All if is_calm => of_setup(Checkers::of_calm()),
+            Self::All => of_setup(Checkers::all()),
         }
     }
 }
@@ -168,7 +169,7 @@ pub fn run_with<C: Controller>(
     let timed = Timed::<C>::new(options, controller, choices);
     let pace = C::pace(&timed.world().scene().controller);
     // A pool is scaled up to twice its size.
-    play(timed, judges.checkers(options.is_calm()), pace.slack(2 * options.pool), judges, observer)
+    play(timed, options.is_calm(), pace.slack(2 * options.pool), judges, observer)
 }
 
 /// Runs what a scenario has set up to its end, or to the first violation. Everything must be done `slack` later than
@@ -180,20 +181,21 @@ pub fn run_scene<C: Controller>(
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    play(timed, judges.checkers(is_calm), slack, judges, observer)
+    play(timed, is_calm, slack, judges, observer)
 }
 
 fn play<C: Controller>(
     timed: Timed<C>,
-    checkers: Checkers,
+    is_calm: bool,
     slack: Duration,
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    let pace = C::pace(&timed.world().scene().controller);
+    let setup = &timed.world().scene().controller;
+    let checkers = judges.checkers(is_calm, C::waits(setup), C::pace(setup));
     let mut run = Run {
         timed,
-        checkers: checkers.and_of_pace(pace),
+        checkers,
         settles_within: SETTLES_WITHIN + slack,
         stats: Stats::default(),
         judges,

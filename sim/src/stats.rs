@@ -85,6 +85,8 @@ impl Stats {
             | Fact::Leading { .. }
             | Fact::Deposed { .. }
             | Fact::Crashed { .. }
+            | Fact::Shown { .. }
+            | Fact::CalendarSet(_)
             | Fact::Ran(_) => {}
         }
     }

@@ -155,6 +155,15 @@ pub enum Fact {
         /// As of this version.
         at: Version,
     },
+    /// A watch has shown a process everything of a kind up to a version.
+    Shown {
+        /// Which process.
+        process: u8,
+        /// Which kind.
+        kind: Kind,
+        /// Up to this version.
+        upto: Version,
+    },
     /// A process has lost a watch and must list.
     WatchLost(u8, Kind),
     /// A process started.
@@ -180,6 +189,8 @@ pub enum Fact {
         /// The term that ended; zero when it did not lead.
         term: u64,
     },
+    /// The calendar of a process was set anew.
+    CalendarSet(u8),
     /// A process has run, so its next timer may be another.
     Ran(u8),
 }

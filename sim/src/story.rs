@@ -145,7 +145,9 @@ fn of_fact(fact: &Fact) -> Option<String> {
         Fact::Leading { process, term } => format!("process {process} leads, term {term}"),
         Fact::Deposed { process, term } => format!("process {process} is told to stop leading, term {term}"),
         Fact::Crashed { process, term } => format!("process {process} dies, term {term}"),
-        Fact::Handled(_) | Fact::Listed(..) | Fact::Ran(_) => return None,
+        Fact::Handled(_) | Fact::Listed(..) | Fact::Shown { .. } | Fact::CalendarSet(_) | Fact::Ran(_) => {
+            return None;
+        }
     })
 }
 

@@ -90,6 +90,7 @@ impl<C: Controller> World<C> {
             Step::SetCalendar(process, micros) => {
                 let is_news = self.process(process).skew != micros;
                 self.set_skew(process, micros);
+                facts.extend(is_news.then_some(Fact::CalendarSet(process)));
                 is_news
             }
             Step::User(line) => users::act(self, line, facts),
@@ -379,6 +380,7 @@ impl<C: Controller> World<C> {
         };
         *self.watch_mut(process, kind) = Watch::Live { cursor };
         self.tidy(kind);
+        facts.push(Fact::Shown { process, kind, upto: cursor });
         self.tell(process, seen.into(), facts);
         true
     }
@@ -400,6 +402,7 @@ impl<C: Controller> World<C> {
         }
         let at = self.server.read(kind);
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
+        facts.push(Fact::Shown { process, kind, upto: at });
         let at = self.server.version_of_list(kind, at);
         self.tell(process, Event::Progress { kind, at }, facts);
         true

@@ -6,6 +6,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::checkers::Checkers;
+use agent_sandbox_sim::controller::{Pace, Waits};
 use agent_sandbox_sim::faults::{Faults, Options};
 use agent_sandbox_sim::matrix::find;
 use agent_sandbox_sim::run::{Judges, Report, run};
@@ -35,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 23] = [
+const CAUGHT: [(&str, Mutant, Faults); 27] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -50,6 +51,10 @@ const CAUGHT: [(&str, Mutant, Faults); 23] = [
     ("leader-writes", Mutant::WritesBeforeListed, Faults::ALL),
     ("hands-off", Mutant::AnyPodWillDo, Faults::ALL),
     ("right-end", Mutant::RetainedIsDeleted, Faults::ALL),
+    ("warm-first", Mutant::TakesTheUnready, Faults::ALL),
+    ("right-make", Mutant::GivesAwayStale, Faults::ALL),
+    ("first-come", Mutant::YoungestFirst, Faults::ALL),
+    ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
     ("pools-full", Mutant::OneTooFew, Faults::ALL),
     ("sandboxes-settled", Mutant::NeverStopsPods, Faults::ALL),
@@ -91,10 +96,33 @@ fn every_checker_catches_a_defect_that_the_unbroken_core_does_not_have() {
 
 #[test]
 fn no_checker_is_without_a_mutant() {
-    let all = Checkers::of_calm();
+    let all = Checkers::of_calm().and_of_setup(Waits::default(), Pace::default());
     let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing"]);
     let lacking: Vec<_> = names.filter(|name| CAUGHT.iter().all(|caught| caught.0 != *name)).collect();
     assert_eq!(lacking, [""; 0]);
+}
+
+/// INV-10, INV-13, INV-14, INV-32: decisions that do no harm which others would notice.
+#[test]
+fn what_one_checker_alone_catches_is_caught_by_no_other() {
+    let alone = [
+        ("warm-first", Mutant::ColdBesideReady),
+        ("warm-first", Mutant::StartingUncounted),
+        ("warm-first", Mutant::TakesTheUnready),
+        ("right-make", Mutant::GivesAwayStale),
+        ("first-come", Mutant::YoungestFirst),
+        ("no-churn", Mutant::NoRoomIsStuck),
+        ("no-churn", Mutant::AgeCounts),
+    ];
+    for (checker, mutant) in alone {
+        let names = CAUGHT.iter().map(|caught| caught.0).filter(|name| *name != checker);
+        let others: Vec<&str> = names.filter(|name| *name != "bounded-cost").collect();
+        let judges = Judges::Named(Box::leak(others.into_boxed_slice()));
+        for seed in 0..30 {
+            let broken = play(&Options::of_campaign(seed), Some(mutant), judges).broken;
+            assert_eq!(broken, None, "{} with seed {seed}", mutant.name());
+        }
+    }
 }
 
 /// The defects that only trouble brings to light: no user would have noticed them.

@@ -2,6 +2,7 @@ use super::{Branch, Verdict, record, transfer_unrecorded};
 use crate::action::Intent;
 use crate::agenda::TimeoutReason;
 use crate::id::Uid;
+use crate::members::Members;
 use crate::mutant::Mutant;
 use crate::state::ClaimEntry;
 use crate::time::Now;
@@ -22,8 +23,15 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
         return Verdict::Quiet;
     };
-    let Some(oldest) = view.oldest_waiting(&pool.meta.key, now.wall) else { return Verdict::Quiet };
+    let first =
+        if view.config.has(Mutant::YoungestFirst) { View::youngest_waiting } else { View::oldest_waiting };
+    let Some(oldest) = first(view, &pool.meta.key, now.wall) else { return Verdict::Quiet };
     let members = view.members(pool.meta.uid);
+    if let Some(worse) = worse(view, members) {
+        return record_member(view, oldest, worse);
+    }
+    let is_passed = view.config.has(Mutant::ColdBesideReady) && view.waiting_count(&pool.meta.key) > 1;
+    let members = members.filter(|_| !is_passed);
     if let Some(ready) = members.and_then(|members| members.ready.best()) {
         view.mark(Branch::AssignReady);
         return record_member(view, oldest, ready);
@@ -36,7 +44,8 @@ pub(super) fn assign_waiting(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         view.mark(Branch::AssignNoTemplate);
         return Verdict::Quiet;
     }
-    let starting = members.map_or(0, |members| members.starting.len());
+    let starting = members.filter(|_| !view.config.has(Mutant::StartingUncounted));
+    let starting = starting.map_or(0, |members| members.starting.len());
     if view.waiting_count(&pool.meta.key) > starting {
         view.mark(Branch::AssignCold);
         let Some(youngest) = view.youngest_waiting(&pool.meta.key, now.wall) else { return Verdict::Quiet };
@@ -57,6 +66,17 @@ fn record_member(view: &View<'_>, claim: &ClaimEntry, member: Uid) -> Verdict {
         return transfer_unrecorded(&claim.claim.meta, &member.sandbox.meta);
     }
     record(view, claim, Intent::RecordAssignment, member.sandbox.meta.key.name.clone())
+}
+
+/// What only mutants do: they give away a member that is not the best.
+fn worse(view: &View<'_>, members: Option<&Members>) -> Option<Uid> {
+    if view.config.has(Mutant::GivesAwayStale) {
+        return members?.stale().next().map(|victim| victim.4);
+    }
+    if view.config.has(Mutant::TakesTheUnready) {
+        return members?.starting.first().copied();
+    }
+    None
 }
 
 fn record_cold_start(view: &View<'_>, claim: &ClaimEntry) -> Verdict {

@@ -11,6 +11,7 @@ use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
 use crate::id::{Key, Kind, Uid};
 use crate::make;
 use crate::members::{Place, Standing, Trouble};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Blueprint, Claim, Meta, Object, Pool, Sandbox, Template, Truth, Update};
 use crate::same;
@@ -178,6 +179,9 @@ impl State {
         if claim.needs_own_sandbox() || claim.expired().is_some() {
             return true;
         }
+        if self.has(Mutant::RefusedWait) {
+            return false;
+        }
         let template = self.template_for(claim);
         let wants_metadata = claim.wishes.as_ref().is_some_and(|wishes| wishes.name_metadata());
         template.is_some_and(|template| template.flaw.is_some())
@@ -335,7 +339,8 @@ impl State {
         let pod = pods.next().filter(|_| pods.next().is_none());
         let told = sandbox.status.condition(names::READY);
         let seen = self.sandboxes.get(&sandbox.meta.uid).map_or(Wall::default(), |entry| entry.seen.wall);
-        let since = told.map_or(seen, |condition| condition.changed);
+        let counts = told.filter(|_| !self.has(Mutant::AgeCounts));
+        let since = counts.map_or(seen, |condition| condition.changed);
         let says_ready = told.is_some_and(|condition| condition.status == Truth::True);
         if says_ready {
             // Whatever its Pod does: since when it is not ready is known once it says so.
@@ -350,6 +355,7 @@ impl State {
         let waits_for_room = pod.is_some_and(|pod| {
             let scheduled = pod.scheduled.as_ref();
             !pod.meta.terminating
+                && !self.has(Mutant::NoRoomIsStuck)
                 && scheduled.is_some_and(|(status, reason, _)| {
                     *status == Truth::False && &**reason == names::UNSCHEDULABLE
                 })

@@ -181,6 +181,8 @@ impl Checker for RefillPaced {
             | Fact::WatchLost(..)
             | Fact::Started(_)
             | Fact::Deposed { .. }
+            | Fact::Shown { .. }
+            | Fact::CalendarSet(_)
             | Fact::Ran(_) => {}
         }
     }

@@ -1,5 +1,7 @@
 //! Each checker sees what it is for.
 
+mod decisions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -177,7 +179,7 @@ fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
     let refill = |after: &[(u64, &'static str)]| {
         let mut store = Store::default();
         store.put(owned("s", 3, 'p', 9));
-        let mut checkers = Checkers::new(Vec::new()).and_of_pace(Pace { delay, rate });
+        let mut checkers = Checkers::new(Vec::new()).and_of_setup(Waits::default(), Pace { delay, rate });
         let mut facts = vec![(0, deletion(1, true, Some(Version(3))))];
         let Fact::Sent(Sent { action, .. }) = facts[0].1.clone() else { panic!("no request") };
         facts.push((0, Fact::Answered { process: 0, action, outcome: Outcome::Accepted }));
@@ -199,7 +201,8 @@ fn a_delete_that_is_repeated_in_the_next_term_makes_nobody_wait() {
     let mut store = Store::default();
     store.put(owned("s", 3, 'p', 9));
     let delay = Duration::from_secs(5);
-    let mut checkers = Checkers::new(Vec::new()).and_of_pace(Pace { delay, rate: Rate::default() });
+    let mut checkers =
+        Checkers::new(Vec::new()).and_of_setup(Waits::default(), Pace { delay, rate: Rate::default() });
     let delete = deletion(1, true, Some(Version(3)));
     let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
     let facts = [

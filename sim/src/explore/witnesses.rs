@@ -71,6 +71,8 @@ const fn is_memorable(fact: &Fact) -> bool {
         | Fact::WatchLost(..)
         | Fact::Started(_)
         | Fact::Leading { .. }
+        | Fact::Shown { .. }
+        | Fact::CalendarSet(_)
         | Fact::Ran(_) => false,
     }
 }

@@ -52,7 +52,7 @@ fn lack(pool: &Pool, store: &Store) -> Option<String> {
 }
 
 /// CON-063: a pool whose members follow its template has none of another make. Both texts are the simulator's own.
-fn is_stale(member: &Sandbox, pool: &Pool, store: &Store) -> bool {
+pub fn is_stale(member: &Sandbox, pool: &Pool, store: &Store) -> bool {
     template_of(pool, store).is_some_and(|template| {
         let name = names::name_hash(&template.meta.key.name);
         member.pod_spec != template.blueprint.pod_spec

@@ -246,7 +246,11 @@ impl Recorder {
                 let text = format!("{} dies", words::controller(*process));
                 self.add(at, Who::Controller(*process), text);
             }
-            Fact::Handled(_) | Fact::Listed(..) | Fact::Ran(_) => {}
+            Fact::Handled(_)
+            | Fact::Listed(..)
+            | Fact::Shown { .. }
+            | Fact::CalendarSet(_)
+            | Fact::Ran(_) => {}
         }
     }
 

@@ -66,7 +66,7 @@ impl<C: Controller> Timed<C> {
                 Fact::Deposed { process, .. } => self.on_deposed(*process),
                 Fact::Crashed { process, .. } => self.on_crash(*process),
                 Fact::Ran(process) => self.plan_timer(*process),
-                Fact::Answered { .. } => {}
+                Fact::Answered { .. } | Fact::Shown { .. } | Fact::CalendarSet(_) => {}
             }
         }
         self.facts = facts;

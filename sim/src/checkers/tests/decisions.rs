@@ -1,0 +1,138 @@
+//! What a process decides is judged by what it knew.
+
+use agent_sandbox_core::action::{Part, Patch};
+use agent_sandbox_core::object::Update;
+use agent_sandbox_core::patch::Change;
+
+use super::*;
+
+/// INV-13: unless the process has not seen that the member is ready, or has given it to another.
+#[test]
+fn a_claim_that_starts_cold_beside_a_member_for_it_is_noticed() {
+    let cold = || record(Intent::RecordColdStart, "a", 1, "a");
+    let ready = [member("s", 3, true), pod("s", 4, 3)];
+    assert_eq!(decided(&ready, 9, &[cold()]), Err("warm-first"));
+    assert_eq!(decided(&ready, 1, &[cold()]), Ok(()));
+    let given = record(Intent::RecordAssignment, "a", 1, "s");
+    let other = record(Intent::RecordColdStart, "b", 2, "b");
+    assert_eq!(decided(&ready, 9, &[given, other]), Ok(()));
+    assert_eq!(decided(&[], 9, &[cold()]), Ok(()));
+    // Two wait, and one starts.
+    assert_eq!(decided(&[member("s", 3, false)], 9, &[cold()]), Ok(()));
+    let two = [member("s", 3, false), member("t", 5, false)];
+    assert_eq!(decided(&two, 9, &[cold()]), Err("warm-first"));
+}
+
+/// INV-13.
+#[test]
+fn a_member_that_is_not_ready_given_away_before_one_that_is_is_noticed() {
+    let members = [member("s", 3, true), pod("s", 4, 3), member("t", 5, false)];
+    assert_eq!(decided(&members, 9, &[record(Intent::RecordAssignment, "a", 1, "t")]), Err("warm-first"));
+    assert_eq!(decided(&members, 9, &[record(Intent::RecordAssignment, "a", 1, "s")]), Ok(()));
+}
+
+/// INV-14: unless members stay as they are, or the process has not seen the template's change.
+#[test]
+fn a_member_of_an_older_make_given_away_is_noticed() {
+    let give = || [record(Intent::RecordAssignment, "a", 1, "s")];
+    let follow = scene::pool_of("p", 2, scene::TEMPLATE, Update::Recreate);
+    let edited = scene::template_of(scene::TEMPLATE, "sandbox:2");
+    let member = || [member("s", 3, true), pod("s", 4, 3)].into_iter();
+    let of = |changes: &[Object]| member().chain(changes.iter().cloned()).collect::<Vec<_>>();
+    assert_eq!(decided(&of(&[pool(follow.clone())]), 9, &give()), Ok(()));
+    let both = [pool(follow), edited.clone()];
+    assert_eq!(decided(&of(&both), 9, &give()), Err("right-make"));
+    assert_eq!(decided(&of(&both), 7, &give()), Ok(()));
+    assert_eq!(decided(&of(&[edited]), 9, &give()), Ok(()));
+}
+
+/// INV-32.
+#[test]
+fn a_claim_that_overtakes_an_older_one_is_noticed() {
+    let members = [member("s", 3, true), pod("s", 4, 3)];
+    let serve = |name, uid| [record(Intent::RecordAssignment, name, uid, "s")];
+    assert_eq!(decided(&members, 9, &serve("a", 1)), Ok(()));
+    assert_eq!(decided(&members, 9, &serve("b", 2)), Err("first-come"));
+}
+
+/// INV-10: unless it is one too many.
+#[test]
+fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
+    let delete = || [deletion(1, true, Some(Version(5)))];
+    let placed = |change: fn(&mut Pod)| {
+        let mut pod = pod("s", 4, 3);
+        if let Object::Pod(pod) = &mut pod {
+            change(Arc::make_mut(pod));
+        }
+        [member("s", 3, false), pod]
+    };
+    let unplaced = placed(|pod| {
+        let reason = names::UNSCHEDULABLE.into();
+        (pod.ready, pod.scheduled) = (false, Some((Truth::False, reason, "".into())));
+    });
+    let ended = placed(|pod| (pod.ready, pod.phase) = (false, Phase::Failed));
+    assert_eq!(decided(&unplaced, 9, &delete()), Err("no-churn"));
+    assert_eq!(decided(&placed(|pod| pod.ready = false), 9, &delete()), Err("no-churn"), "too soon");
+    assert_eq!(decided(&ended, 9, &delete()), Ok(()));
+    assert_eq!(decided(&[member("s", 3, true), pod("s", 4, 3)], 9, &delete()), Err("no-churn"));
+    let surplus = unplaced.into_iter().chain([member("t", 5, false), pool(scene::pool("p", 1))]);
+    assert_eq!(decided(&surplus.collect::<Vec<_>>(), 9, &delete()), Ok(()));
+}
+
+/// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
+/// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
+fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
+    let waits = Waits { grace: Duration::from_secs(2), patience: Duration::from_secs(300) };
+    let mut checkers = Checkers::of_effects().and_of_setup(waits, Pace::default());
+    let mut store = Store::default();
+    let mut later = claim("b", 2, None);
+    later.meta_mut().created = Wall::from_micros(1_000_000);
+    let first = [scene::template(), pool(scene::pool("p", 2)), claim("a", 1, None), later];
+    for seen in numbered(first.into_iter().chain(objects.iter().cloned())) {
+        let (version, new) = (seen.version(), seen.object().clone());
+        let commit = Commit { version, old: store.put(new.clone()), new: Some(new), by: None };
+        checkers.on_fact(&Fact::Committed(commit), &store).expect("the objects are right");
+    }
+    for kind in Kind::ALL {
+        let fact = Fact::Relisted { process: 0, term: 1, kind, at: Version(seen) };
+        checkers.on_fact(&fact, &store).expect("a list breaks nothing");
+    }
+    requests
+        .iter()
+        .try_for_each(|fact| checkers.on_fact(fact, &store))
+        .map_err(|violation| violation.property.name)
+}
+
+/// A request to record a sandbox on a claim: `a` is of version 3, `b` of version 4.
+fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
+    let target = Target { kind: Kind::Claim, key: scene::key(claim), uid: Some(Uid::from_bits(uid)) };
+    let changes = vec![Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox.into()))];
+    let version = Some(Version(uid as u64 + 2));
+    let operation = Arc::new(Operation::Patch(Patch { target, version, part: Part::Main, changes }));
+    let action = Action { id: ActionId(3), intent, operation };
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
+}
+
+fn pool(mut pool: Object) -> Object {
+    pool.meta_mut().uid = Uid::from_bits(9);
+    pool
+}
+
+/// A member of the pool, made from the template.
+fn member(name: &str, uid: u128, ready: bool) -> Object {
+    let mut member = owned(name, uid, 'p', 9);
+    if let Object::Sandbox(sandbox) = &mut member {
+        let sandbox = Arc::make_mut(sandbox);
+        let hash = names::name_hash(scene::TEMPLATE);
+        sandbox.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), hash);
+        sandbox.status.conditions.extend(ready.then(|| Condition {
+            kind: names::READY.into(),
+            status: Truth::True,
+            reason: "DependenciesReady".into(),
+            message: "".into(),
+            observed: 0,
+            changed: Wall::default(),
+        }));
+    }
+    member
+}
