@@ -95,6 +95,8 @@ mutants! {
         "what failed is not tried again until something else happens (BUG-11)";
     NoRepeatTimer = "no-repeat-timer",
         "a write whose answer was lost is never settled (BUG-45)";
+    NoRefillTimer = "no-refill-timer",
+        "a pool that is refilled at a pace stops until something else happens (BUG-49)";
 
     // ----- Adoption -----
     TransferFirst = "transfer-first",
@@ -187,6 +189,10 @@ mutants! {
         "a member for which no node has room is replaced again and again (BUG-38)";
     AgeCounts = "age-counts",
         "a member that has just stopped being ready is replaced because it is old (BUG-41)";
+    RefillsAtOnce = "refills-at-once",
+        "a pool does not wait after a loss, although it is set up to (BUG-49)";
+    RefillUncounted = "refill-uncounted",
+        "what a pool has just made does not count for the rate at which it may go on (BUG-49)";
     MemberUnmarked = "member-unmarked",
         "a pool's own selector does not match its members (BUG-74)";
     ZeroUntold = "zero-untold",

@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 27] = [
+const CAUGHT: [(&str, Mutant, Faults); 28] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -55,6 +55,7 @@ const CAUGHT: [(&str, Mutant, Faults); 27] = [
     ("right-make", Mutant::GivesAwayStale, Faults::ALL),
     ("first-come", Mutant::YoungestFirst, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
+    ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
     ("pools-full", Mutant::OneTooFew, Faults::ALL),
     ("sandboxes-settled", Mutant::NeverStopsPods, Faults::ALL),
@@ -96,13 +97,14 @@ fn every_checker_catches_a_defect_that_the_unbroken_core_does_not_have() {
 
 #[test]
 fn no_checker_is_without_a_mutant() {
-    let all = Checkers::of_calm().and_of_setup(Waits::default(), Pace::default());
+    let pace = Pace { delay: Duration::from_secs(1), ..Pace::default() };
+    let all = Checkers::of_calm().and_of_setup(Waits::default(), pace);
     let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing"]);
     let lacking: Vec<_> = names.filter(|name| CAUGHT.iter().all(|caught| caught.0 != *name)).collect();
     assert_eq!(lacking, [""; 0]);
 }
 
-/// INV-10, INV-13, INV-14, INV-32: decisions that do no harm which others would notice.
+/// INV-10, INV-13, INV-14, INV-32, RFL-003, RFL-010: decisions that do no harm which others would notice.
 #[test]
 fn what_one_checker_alone_catches_is_caught_by_no_other() {
     let alone = [
@@ -113,6 +115,8 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("first-come", Mutant::YoungestFirst),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
+        ("refill-paced", Mutant::RefillsAtOnce),
+        ("refill-paced", Mutant::RefillUncounted),
     ];
     for (checker, mutant) in alone {
         let names = CAUGHT.iter().map(|caught| caught.0).filter(|name| *name != checker);

@@ -55,7 +55,8 @@ impl Machine {
             TimeoutReason::StatusInterval => self.has(Mutant::NoStatusTimer),
             TimeoutReason::Backoff => self.has(Mutant::NoBackoffTimer),
             TimeoutReason::Repeat => self.has(Mutant::NoRepeatTimer),
-            TimeoutReason::Grace | TimeoutReason::Settle | TimeoutReason::Refill => false,
+            TimeoutReason::Refill => self.has(Mutant::NoRefillTimer),
+            TimeoutReason::Grace | TimeoutReason::Settle => false,
         }
     }
 

@@ -3,8 +3,11 @@
 //! * A pool that has lost a member and is short waits from then on. One that is full again waits for nothing.
 //! * A term begins without memory: what was lost before is nobody's news, and a first fill is not held up.
 
+use core::time::Duration;
+
 use super::Machine;
 use crate::id::Uid;
+use crate::mutant::Mutant;
 use crate::pace::Pace;
 
 impl Machine {
@@ -21,7 +24,9 @@ impl Machine {
         if self.state.bereft.is_empty() {
             return;
         }
-        let until = self.now.mono + self.config.replenish_delay;
+        let delay =
+            if self.has(Mutant::RefillsAtOnce) { Duration::ZERO } else { self.config.replenish_delay };
+        let until = self.now.mono + delay;
         for pool in core::mem::take(&mut self.state.bereft) {
             if until > self.now.mono
                 && let Some(entry) = self.state.pools.get_mut(&pool)
@@ -47,6 +52,7 @@ impl Machine {
     pub(super) fn spend(&mut self, pool: Uid) {
         let (rate, now) = (self.config.refill_rate, self.now.mono);
         if rate.is_limited()
+            && !self.has(Mutant::RefillUncounted)
             && let Some(entry) = self.state.pools.get_mut(&pool)
         {
             entry.pace.spend(rate, now);
