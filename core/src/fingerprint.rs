@@ -516,8 +516,9 @@ impl Machine {
         for item in self.agenda().waiting() {
             walk.item(&item);
         }
-        for (rule, uid, failures, until, refused) in self.cooling() {
+        for (rule, uid, [failures, refusals], until, refused) in self.cooling() {
             walk.number(rule as u64 | u64::from(failures) << 32);
+            walk.number(refusals.into());
             walk.uid(uid);
             walk.deadline(until);
             walk.option(refused.is_some());

@@ -50,6 +50,8 @@ pub struct Machine {
 #[derive(Clone, Debug)]
 struct Cooling {
     failures: u32,
+    /// How many of them were for good: what the server holds for invalid.
+    refusals: u32,
     until: Mono,
     /// The create that the server refused: one that is made from something else need not wait.
     refused: Option<Arc<Operation>>,
@@ -199,9 +201,10 @@ impl Machine {
         (self.term.unwrap_or(0), self.names_given)
     }
 
-    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, u32, Mono, Option<&Operation>)> {
+    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, [u32; 2], Mono, Option<&Operation>)> {
         self.cooling.iter().map(|((rule, uid), cooling)| {
-            (*rule, *uid, cooling.failures, cooling.until, cooling.refused.as_deref())
+            let counts = [cooling.failures, cooling.refusals];
+            (*rule, *uid, counts, cooling.until, cooling.refused.as_deref())
         })
     }
 

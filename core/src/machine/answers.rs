@@ -286,12 +286,15 @@ impl Machine {
     pub(super) fn failed(&mut self, purpose: &Purpose, outcome: &Outcome) -> Duration {
         let Some(rule) = purpose.rule else { return self.config.backoff_min };
         let slot = (rule, purpose.subject);
-        let failures = self.cooling.get(&slot).map_or(0, |cooling| cooling.failures) + 1;
+        let is_invalid = matches!(outcome, Outcome::Refused(Refusal::Invalid(_)));
+        let before = self.cooling.get(&slot).map(|cooling| (cooling.failures, cooling.refusals));
+        let (failures, refusals) = before.unwrap_or_default();
+        let (failures, refusals) = (failures + 1, refusals + u32::from(is_invalid));
         let delay = match outcome {
             Outcome::Throttled(delay) => *delay,
             // Until the object changes; and now and then, since what is wrong may be elsewhere.
             Outcome::Refused(Refusal::Invalid(_)) => {
-                let doubled = self.config.backoff_max.saturating_mul(1 << (failures - 1).min(4));
+                let doubled = self.config.backoff_max.saturating_mul(1 << (refusals - 1).min(4));
                 doubled.min(self.config.backoff_max * 10)
             }
             // The namespace will not be back, and what is in it is being deleted.
@@ -304,7 +307,8 @@ impl Machine {
             | Outcome::AlreadyExists
             | Outcome::NotFound => self.backoff(failures),
         };
-        self.cooling.insert(slot, Cooling { failures, until: self.now.mono + delay, refused: None });
+        self.cooling
+            .insert(slot, Cooling { failures, refusals, until: self.now.mono + delay, refused: None });
         if let Some(kind) = self.state.kind_of(purpose.subject) {
             self.state.touch(kind, purpose.subject);
         }

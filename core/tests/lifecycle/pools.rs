@@ -167,6 +167,22 @@ fn a_pool_whose_members_are_refused_says_why_and_when_that_is_over() {
     assert_eq!(world.members(), 2);
 }
 
+/// INV-09: what the server holds for invalid is tried less and less often, but not because of what failed before.
+#[test]
+fn a_first_refusal_for_good_counts_as_the_first_whatever_came_before() {
+    let mut world = World::with_pool(1);
+    world.refuses = Some(|intent, times| match times {
+        _ if intent != Intent::CreateMember => None,
+        1..=4 => Some(Refusal::Forbidden("exceeded quota".into())),
+        5 => Some(Refusal::Invalid("denied by a policy".into())),
+        _ => None,
+    });
+    world.pass_seconds(10);
+    assert_eq!((world.count(Intent::CreateMember), world.members()), (5, 0));
+    world.pass(Config::default().backoff_max);
+    assert_eq!((world.count(Intent::CreateMember), world.members()), (6, 1));
+}
+
 /// DEF-033, WPL-030: one request each, and none waits for another.
 #[test]
 fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
