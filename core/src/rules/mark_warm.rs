@@ -8,7 +8,8 @@ use crate::patch::Change;
 use crate::time::Now;
 use crate::view::View;
 
-/// Labels a member that an older release has made as one that was started ahead, so that clients can tell.
+/// Labels a member as one of its pool that was started ahead, where an older release or a user has not, so that clients
+/// can tell and the pool's selector matches it.
 ///
 /// Reads: the sandbox, and that its pool is there.
 /// Emits: [`Intent::LabelSandbox`].
@@ -17,15 +18,25 @@ use crate::view::View;
 pub(super) fn mark_warm(view: &View<'_>, sandbox: Uid, _now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let meta = &sandbox.meta;
-    let is_marked = meta.label(names::LAUNCH_TYPE).is_some_and(|value| &**value == "warm");
-    if is_marked || meta.terminating || view.is_held(meta.uid) {
+    if meta.terminating || view.is_held(meta.uid) {
         return Verdict::Quiet;
     }
-    if meta.owner_of_kind(Kind::Pool).and_then(|pool| view.pool(pool)).is_none() {
+    let Some(pool) = meta.owner_of_kind(Kind::Pool).and_then(|pool| view.pool(pool)) else {
+        return Verdict::Quiet;
+    };
+    let mut changes = Vec::new();
+    if meta.label(names::LAUNCH_TYPE).is_none_or(|value| &**value != "warm") {
+        changes.push(Change::Label(names::LAUNCH_TYPE.into(), Some("warm".into())));
+    }
+    if meta.label(names::WARM_POOL).is_none_or(|value| !names::is_name_hash(value, &pool.pool.meta.key.name))
+    {
+        changes
+            .push(Change::Label(names::WARM_POOL.into(), Some(names::name_hash(&pool.pool.meta.key.name))));
+    }
+    if changes.is_empty() {
         return Verdict::Quiet;
     }
-    let label = Change::Label(names::LAUNCH_TYPE.into(), Some("warm".into()));
-    patch(Intent::LabelSandbox, Kind::Sandbox, meta, Part::Main, Vec::from([label]))
+    patch(Intent::LabelSandbox, Kind::Sandbox, meta, Part::Main, changes)
 }
 
 #[cfg(test)]
@@ -37,8 +48,10 @@ mod tests {
     /// when that write fails (DEF-009).
     #[test]
     fn a_member_of_an_older_release_is_marked() {
+        let mark = names::name_hash("p");
         for label in ["", "label:launch-type=cold"] {
-            let world = alloc::format!("pool p\nsandbox s1 pool=p ready {label}");
+            let world =
+                alloc::format!("pool p\nsandbox s1 pool=p ready {label} label:warm-pool-sandbox={mark}");
             check(mark_warm, Kind::Sandbox, &world, &["LabelSandbox s1 launch-type=warm"]);
             check(
                 super::super::replenish::replenish,
@@ -49,10 +62,25 @@ mod tests {
         }
     }
 
+    /// KEY-001, INV-18: somebody has taken the label off by which the pool's selector finds it, or put another there.
+    #[test]
+    fn a_member_is_matched_by_its_pools_selector() {
+        let mark = names::name_hash("p");
+        for label in ["", "label:warm-pool-sandbox=other"] {
+            let world = alloc::format!("pool p\nsandbox s1 pool=p ready label:launch-type=warm {label}");
+            let said = alloc::format!("LabelSandbox s1 warm-pool-sandbox={mark}");
+            check(mark_warm, Kind::Sandbox, &world, &[&said]);
+        }
+    }
+
     #[test]
     fn others_are_left_as_they_are() {
+        let mark = names::name_hash("p");
+        let marked = alloc::format!(
+            "pool p\nsandbox s1 pool=p ready label:launch-type=warm label:warm-pool-sandbox={mark}"
+        );
         for world in [
-            "pool p\nsandbox s1 pool=p ready label:launch-type=warm",
+            &*marked,
             "pool p\nsandbox s1 pool=p ready terminating",
             "pool p\nsandbox s1 pool=p ready\nheld s1",
             "sandbox s1 pool=p ready",
