@@ -3,9 +3,11 @@
 //! One store with one revision counter. Every write that changes something gets the next revision, which
 //! becomes the object's version and a line in its kind's history, from which watches are fed. What is
 //! modelled, and each point has a test below: names and identities, preconditions, generations, the two
-//! halves of an object, graceful deletion of Pods, compaction. What is not: finalizers, admission, quota, field managers.
+//! halves of an object, graceful deletion of Pods, finalizers of others, a namespace that is going, compaction. What is
+//! not: admission, quota, field managers.
 //! `tests/tests/apicheck.rs` asks it and a real server the same; docs/api-server-model.md says where they differ.
 
+pub(crate) mod finalizers;
 mod numbering;
 mod stored;
 
@@ -13,8 +15,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use agent_sandbox_core::action::{Intent, Operation, Part, Patch, Propagation, Target};
-use agent_sandbox_core::event::{Event, Outcome};
-use agent_sandbox_core::id::{Key, Kind, Uid, Version};
+use agent_sandbox_core::event::{Event, Outcome, Refusal};
+use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{ClaimStatus, Object, Phase, PoolStatus, SandboxStatus};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
@@ -33,6 +35,8 @@ pub struct ApiServer {
     revision: u64,
     notices: u64,
     marks: Marks,
+    /// The namespace that is going.
+    ending: Option<Text>,
     histories: [Arc<History>; Kind::ALL.len()],
 }
 
@@ -187,6 +191,14 @@ impl ApiServer {
     /// Does what a request asks for, if its preconditions hold; returns the answer and the change, if there
     /// was one.
     pub fn handle(&mut self, operation: &Operation, by: Writer, now: Wall) -> (Outcome, Option<Commit>) {
+        if let Some(namespace) = self.ending.as_ref().filter(|ending| operation.key().namespace == **ending)
+            && matches!(operation, Operation::Create(_) | Operation::Notify(_))
+        {
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
+            return (Outcome::Refused(Refusal::NamespaceEnding(why.into())), None);
+        }
         match operation {
             Operation::Create(draft) => self.create(draft, by, now),
             Operation::Patch(patch) => self.patch(patch, by),
@@ -325,8 +337,37 @@ impl ApiServer {
         (object != old).then(|| self.write(Some(old), object, by))
     }
 
-    /// Takes an object away at once, whatever it says about grace.
+    /// Takes an object away at once, whatever it says about grace; what bears a finalizer stays.
     pub fn remove(&mut self, kind: Kind, key: &Key, by: Writer) -> Option<Commit> {
+        if finalizers::bears_one(self.store.get(kind, key)?.meta()) {
+            return self.update(kind, key, by, finalizers::leave);
+        }
+        self.erase(kind, key, by)
+    }
+
+    /// Takes the finalizer off an object, and the object away if nothing else keeps it.
+    pub fn release(&mut self, kind: Kind, uid: Uid) -> Option<Commit> {
+        let object = self.store.find(kind, uid)?;
+        let key = object.key().clone();
+        if finalizers::is_last(object.meta()) {
+            return self.erase(kind, &key, Writer::User);
+        }
+        self.update(kind, &key, Writer::User, |object| {
+            object.meta_mut().annotations.remove(finalizers::FINALIZER);
+        })
+    }
+
+    /// Deletes a namespace: from now on nothing is created in it.
+    pub fn end_namespace(&mut self, namespace: &Text) {
+        self.ending = Some(namespace.clone());
+    }
+
+    /// Returns the namespace that was deleted.
+    pub const fn ending(&self) -> Option<&Text> {
+        self.ending.as_ref()
+    }
+
+    fn erase(&mut self, kind: Kind, key: &Key, by: Writer) -> Option<Commit> {
         let old = self.store.remove(kind, key)?;
         self.marks.forget(&self.numbers, &old);
         let version = self.next_revision();

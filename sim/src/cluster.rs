@@ -9,7 +9,7 @@ use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
 
-use crate::api_server::{ApiServer, Commit, Writer, terminate};
+use crate::api_server::{ApiServer, Commit, Writer, finalizers, terminate};
 use crate::step::{PodStep, Step};
 use crate::store::Store;
 
@@ -36,6 +36,9 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
 /// Returns whether the garbage collector would take an object: an orphan; what belongs to a sandbox that is
 /// being deleted in the foreground; and that sandbox, once all of it is gone.
 pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
+    if finalizers::is_last(object.meta()) {
+        return false;
+    }
     match (object.kind(), object.meta().terminating) {
         (Kind::Sandbox | Kind::Claim, true) => {
             OWNED.iter().all(|kind| store.owned_by(*kind, object.uid()).next().is_none())
@@ -48,7 +51,7 @@ pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
 }
 
 fn has_terminating_owner(store: &Store, object: &Object) -> bool {
-    owner(store, object).is_some_and(|owner| owner.meta().terminating)
+    owner(store, object).is_some_and(|owner| owner.meta().terminating && !finalizers::is_last(owner.meta()))
 }
 
 /// Returns the owner that may be deleted in the foreground.
@@ -95,6 +98,16 @@ pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Opt
     } else {
         Writer::Kubelet
     };
+    if what == PodStep::FinishDelete && finalizers::bears_one(&pod.meta) {
+        return server.update(Kind::Pod, &key, by, |object| {
+            if let Object::Pod(pod) = object
+                && !pod.phase.is_terminal()
+            {
+                change(Arc::make_mut(pod), PodStep::Fail);
+            }
+            finalizers::leave(object);
+        });
+    }
     if what == PodStep::FinishDelete {
         return server.remove(Kind::Pod, &key, by);
     }
@@ -114,7 +127,7 @@ pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
         PodStep::LoseReady => live && pod.ready,
         PodStep::Fail | PodStep::Succeed => live && pod.phase == Phase::Running,
-        PodStep::FinishDelete => !live,
+        PodStep::FinishDelete => !live && !finalizers::is_last(&pod.meta),
         PodStep::Evict => live && placed,
         PodStep::Vanish => placed,
         PodStep::Move => live && pod.phase == Phase::Running && !pod.ips.is_empty(),

@@ -165,6 +165,14 @@ kinds! {
     AddressChanged "address-changed",
     /// A user clears the status of a claim, a pool or a sandbox.
     StatusCleared "status-cleared",
+    /// Somebody puts a finalizer on an object: deleted, it stays until that is taken off.
+    Finalizer "finalizer",
+    /// The server refuses creates, or records on claims, as invalid (422).
+    Invalid "invalid",
+    /// A namespace is deleted while claims live in it: creates are refused, and all that is in it goes.
+    NamespaceEnded "namespace-ended",
+    /// A user takes labels off an object, or makes it look like another.
+    Relabelled "relabelled",
 }
 
 impl Fault {

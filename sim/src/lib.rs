@@ -17,6 +17,7 @@ pub mod explore;
 pub mod faults;
 pub mod fuzz;
 pub mod matrix;
+mod namespace;
 pub mod plan;
 pub mod process;
 pub mod reference;

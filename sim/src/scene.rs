@@ -17,6 +17,12 @@ use crate::controller::Controller;
 /// The namespace in which everything happens.
 pub const NAMESPACE: &str = "default";
 
+/// Another namespace, which may be deleted.
+pub const GUESTS: &str = "guests";
+
+/// The annotation of what users have made look like what controllers make.
+pub const TAKEN: &str = "example.com/taken";
+
 /// The template from which sandboxes are made.
 pub const TEMPLATE: &str = "template";
 
@@ -82,6 +88,12 @@ pub enum Act {
     Spoil(Kind, u32),
     /// Clear the status of the n-th of all objects of a kind.
     ClearStatus(Kind, u32),
+    /// Edit the labels of the n-th of all objects of a kind.
+    Relabel(Kind, u32),
+    /// Put a finalizer on the n-th of all objects of a kind.
+    Finalize(Kind, u32),
+    /// Delete a namespace.
+    EndNamespace(Text),
     /// Put an object where a controller that ran before has left it: with its status, and owned by the one of that
     /// name.
     Leave(Object, Option<(Kind, Key)>),

@@ -24,6 +24,8 @@ pub enum Step {
     Throttle(RequestId),
     /// The server refuses a create, or a record on a claim (403): a quota is used up, or a policy of the cluster objects.
     Refuse(RequestId),
+    /// The server refuses such a request because it holds it for invalid (422).
+    Reject(RequestId),
     /// The server reads a list for a process.
     List(u8, Kind),
     /// The list reaches the process, and a watch begins where it ends.
@@ -56,6 +58,10 @@ pub enum Step {
     Collect(Kind, Uid),
     /// Somebody who is no controller of ours writes an object of this kind: only its version is another then.
     Touch(Kind, Uid),
+    /// Somebody takes the finalizer off an object of this kind.
+    Release(Kind, Uid),
+    /// The controller of namespaces deletes everything of this kind in the namespace that is going.
+    Sweep(Kind),
     /// A user does what stands in this line of the script.
     User(u32),
 }

@@ -81,7 +81,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
     let store = world.server().store();
     Some(match step {
         Step::Commit(_) | Step::Answer(_) | Step::User(_) | Step::Start(_) | Step::Lead(_) => return None,
-        Step::Touch(..) => return None,
+        Step::Touch(..) | Step::Release(..) | Step::Sweep(_) => return None,
         Step::Depose(_) | Step::Crash(_) | Step::List(..) | Step::Relist(..) | Step::Collect(..) => {
             return None;
         }
@@ -90,6 +90,7 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::LoseAnswer(id) => format!("the answer to request {} is lost", id.0),
         Step::Throttle(id) => format!("the server puts request {} off (429)", id.0),
         Step::Refuse(id) => format!("the server refuses request {} (403)", id.0),
+        Step::Reject(id) => format!("the server rejects request {} as invalid (422)", id.0),
         Step::Deliver(process, kind) => format!("process {process} sees the next line of its {kind} watch"),
         Step::Bookmark(process, kind) => format!("process {process} gets a bookmark of its {kind} watch"),
         Step::ExpireList(process, kind) => format!("the {kind} list of process {process} expires (410)"),

@@ -6,6 +6,7 @@
 //! Without faults a watch shows a change before the answer to the request that made it arrives, so nothing
 //! that a process sees is old.
 
+mod aftermath;
 mod blows;
 mod conditions;
 mod order;
@@ -62,6 +63,8 @@ pub struct Timed<C: Controller> {
     registry_down_until: Mono,
     /// Until when the server refuses to create each kind.
     refuses_until: [Mono; Kind::ALL.len()],
+    /// As what it refuses them.
+    refuses_as: [Fault; Kind::ALL.len()],
     facts: Vec<Fact>,
     /// What the cluster is like, where a scenario says so.
     cluster: Option<Box<Cluster>>,
@@ -217,6 +220,7 @@ impl<C: Controller> Timed<C> {
             throttles_until: Mono::default(),
             registry_down_until: Mono::default(),
             refuses_until: Default::default(),
+            refuses_as: [Fault::Refused; Kind::ALL.len()],
             facts: Vec::new(),
             cluster: None,
             plan: Plan::None,

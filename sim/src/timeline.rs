@@ -155,9 +155,11 @@ impl Recorder {
     ) -> Option<u64> {
         let label = label::of_step(step, facts, world)?;
         let cause = match step {
-            Step::Commit(id) | Step::LoseRequest(id) | Step::Throttle(id) | Step::Refuse(id) => {
-                self.sent.get(&id).copied()
-            }
+            Step::Commit(id)
+            | Step::LoseRequest(id)
+            | Step::Throttle(id)
+            | Step::Refuse(id)
+            | Step::Reject(id) => self.sent.get(&id).copied(),
             Step::Abandon(id) => self.sent.get(&id).copied(),
             Step::LoseAnswer(id) | Step::Answer(id) => self.handled.get(&id).copied(),
             Step::List(process, kind) | Step::Relist(process, kind) | Step::ExpireList(process, kind) => {
@@ -169,7 +171,7 @@ impl Recorder {
                 Watch::Lost | Watch::Listed { .. } => None,
             },
             Step::Pod(uid, _) => self.objects.get(&uid).copied(),
-            Step::Collect(..) | Step::User(_) | Step::Touch(..) => {
+            Step::Collect(..) | Step::User(_) | Step::Touch(..) | Step::Release(..) | Step::Sweep(_) => {
                 facts.iter().find_map(|fact| self.why(fact))
             }
             Step::Lead(process) | Step::Depose(process) | Step::Crash(process) => {
@@ -235,7 +237,8 @@ impl<C: Controller> Observer<C> for Recorder {
             | Step::LoseRequest(id)
             | Step::LoseAnswer(id)
             | Step::Throttle(id)
-            | Step::Refuse(id) => _ = decided.map(|event| self.handled.insert(id, event)),
+            | Step::Refuse(id)
+            | Step::Reject(id) => _ = decided.map(|event| self.handled.insert(id, event)),
             Step::List(process, kind) | Step::ExpireList(process, kind) | Step::BreakWatch(process, kind) => {
                 own.map(|event| self.listing.insert((process, kind), event));
             }
@@ -254,7 +257,9 @@ impl<C: Controller> Observer<C> for Recorder {
             | Step::Pod(..)
             | Step::Collect(..)
             | Step::User(_)
-            | Step::Touch(..) => {}
+            | Step::Touch(..)
+            | Step::Release(..)
+            | Step::Sweep(_) => {}
         }
         for fact in facts {
             if let Fact::Sent(sent) = fact {

@@ -1,5 +1,7 @@
 //! Users: they do what their script says, in any order that the script allows.
 
+mod strangers;
+
 use std::sync::Arc;
 
 use agent_sandbox_core::action::Operation;
@@ -7,7 +9,7 @@ use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
-use crate::api_server::{ApiServer, Commit, Writer, reset_status, terminate};
+use crate::api_server::{ApiServer, Commit, Writer, finalizers, reset_status, terminate};
 use crate::controller::Controller;
 use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
@@ -121,17 +123,15 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             world.server.update(Kind::Sandbox, &key, Writer::User, terminate)
         }
         Act::ResumeOwned | Act::Leave(..) => None,
-        Act::Spoil(kind, number) => {
-            let all = world.server.store().list(*kind);
-            let place = (*number as usize).checked_rem(all.len())?;
-            let key = all[place].key().clone();
-            world.server.update(*kind, &key, Writer::User, |object| spoil(object, *number))
+        Act::Spoil(kind, number) => edit_any(world, *kind, *number, |object| spoil(object, *number)),
+        Act::ClearStatus(kind, number) => edit_any(world, *kind, *number, reset_status),
+        Act::Relabel(kind, number) => {
+            edit_any(world, *kind, *number, |object| strangers::relabel(object, *number))
         }
-        Act::ClearStatus(kind, number) => {
-            let all = world.server.store().list(*kind);
-            let place = (*number as usize).checked_rem(all.len())?;
-            let key = all[place].key().clone();
-            world.server.update(*kind, &key, Writer::User, reset_status)
+        Act::Finalize(kind, number) => edit_any(world, *kind, *number, finalizers::put),
+        Act::EndNamespace(namespace) => {
+            world.server.end_namespace(namespace);
+            None
         }
         Act::Suspend(key, suspended) => edit(world, key, |sandbox| sandbox.suspended = *suspended),
         Act::SuspendAny(number) => {
@@ -148,6 +148,19 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             world.server.handle(&Operation::Create(pod), Writer::User, wall).1
         }
     }
+}
+
+/// Changes the n-th of all objects of a kind, counted round and round.
+fn edit_any<C: Controller>(
+    world: &mut World<C>,
+    kind: Kind,
+    number: u32,
+    change: impl FnOnce(&mut Object),
+) -> Option<Commit> {
+    let all = world.server.store().list(kind);
+    let place = (number as usize).checked_rem(all.len())?;
+    let key = all[place].key().clone();
+    world.server.update(kind, &key, Writer::User, change)
 }
 
 /// Takes over the spec of a draft. The server counts a change of it.

@@ -14,6 +14,7 @@ use crate::scene::{self, Act, Deed};
 use crate::tape::Site;
 
 mod inherited;
+mod strangers;
 
 /// The name of the pool.
 pub const POOL: &str = "pool";
@@ -83,7 +84,8 @@ impl Workload {
         workload.draw_rollouts(options, rates, choices, end);
         workload.draw_policies(options, rates, choices, end);
         workload.draw_meddling(options, rates, choices, end);
-        workload.draw_clearings(options, rates, choices, end);
+        workload.draw_strangers(options, rates, choices, end);
+        workload.draw_namespace(options, rates, choices, end);
         let deletions: [(Fault, Deletion); 3] = [
             (Fault::PodDeleted, |number| Act::DeleteAny(Kind::Pod, number)),
             (Fault::SandboxDeleted, |number| Act::DeleteAny(Kind::Sandbox, number)),
@@ -332,19 +334,6 @@ impl Workload {
             self.add(at, if spoils { Act::Spoil(kind, number) } else { Act::DeleteAny(kind, number) });
         }
         self.trouble.push((Fault::PartEdited, edited.len() as u32));
-    }
-
-    /// Users who clear what controllers have said of an object.
-    fn draw_clearings(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
-        let site = Site::deed("clearing");
-        let cleared = self.often((Fault::StatusCleared, u32::MAX), &site, (options, rates), choices);
-        for number in &cleared {
-            choices.about(|| site.clone().number(*number));
-            let at = self.moment(choices, end);
-            let kind = *choices.pick(&[Kind::Claim, Kind::Sandbox, Kind::Pool]);
-            self.add(at, Act::ClearStatus(kind, choices.below(1 << 16)));
-        }
-        self.trouble.push((Fault::StatusCleared, cleared.len() as u32));
     }
 
     /// Sandboxes that users make for themselves, without a pool or a claim.

@@ -20,7 +20,7 @@ use crate::controller::Controller;
 use crate::process::{Process, Request, RequestId, Role, Watch};
 use crate::scene::Scene;
 use crate::step::{Fact, Sent, Step};
-use crate::{cluster, users};
+use crate::{cluster, namespace, users};
 
 /// How long the server asks a client to wait when it answers 429.
 ///
@@ -74,7 +74,14 @@ impl<C: Controller> World<C> {
             Step::LoseAnswer(id) => self.lose_answer(id),
             Step::Abandon(id) => self.abandon(id, facts),
             Step::Throttle(id) => self.throttle(id, facts),
-            Step::Refuse(id) => self.refuse(id, facts),
+            Step::Refuse(id) => {
+                let why = format!("exceeded quota, used: {}", id.0);
+                self.refuse(id, Refusal::Forbidden(why.into()), facts)
+            }
+            Step::Reject(id) => {
+                let why = format!("denied by policy {}", id.0 % 3);
+                self.refuse(id, Refusal::Invalid(why.into()), facts)
+            }
             Step::List(process, kind) => self.list(process, kind, facts),
             Step::Relist(process, kind) => self.relist(process, kind, facts),
             Step::Deliver(process, kind) => self.deliver(process, kind, facts),
@@ -101,6 +108,15 @@ impl<C: Controller> World<C> {
             Step::Pod(uid, what) => {
                 let commit = cluster::change_pod(&mut self.server, uid, what);
                 self.note(commit, facts)
+            }
+            Step::Release(kind, uid) => {
+                let commit = self.server.release(kind, uid);
+                self.note(commit, facts)
+            }
+            Step::Sweep(kind) => {
+                let commits = namespace::sweep(&mut self.server, kind);
+                commits.into_iter().for_each(|commit| _ = self.note(Some(commit), facts));
+                true
             }
             Step::Collect(kind, uid) => {
                 let commit = cluster::collect(&mut self.server, kind, uid);
@@ -325,13 +341,12 @@ impl<C: Controller> World<C> {
         true
     }
 
-    fn refuse(&mut self, id: RequestId, facts: &mut Vec<Fact>) -> bool {
+    fn refuse(&mut self, id: RequestId, refusal: Refusal, facts: &mut Vec<Fact>) -> bool {
         let Some(place) = self.unhandled(id) else { return false };
         if self.requests[place].abandoned || !is_refusable(&self.requests[place].action) {
             return false;
         }
-        let why = format!("exceeded quota, used: {}", id.0);
-        self.requests[place].answer = Some(Outcome::Refused(Refusal::Forbidden(why.into())));
+        self.requests[place].answer = Some(Outcome::Refused(refusal));
         facts.push(Fact::Handled(id));
         true
     }

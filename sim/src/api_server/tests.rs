@@ -212,6 +212,41 @@ fn a_scheduled_pod_is_terminating_first_and_a_second_delete_changes_nothing() {
     assert_eq!(handle(&mut server, &Operation::Create(pod("a"))), Outcome::AlreadyExists);
 }
 
+/// A real server keeps `metadata.deletionTimestamp` and the object until the list of finalizers is empty.
+#[test]
+fn what_bears_a_finalizer_is_terminating_until_that_is_taken_off() {
+    let mut server = ApiServer::default();
+    let claim = created(&mut server, scene::claim("a", "p"));
+    server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put);
+    assert_eq!(handle(&mut server, &delete(&claim, None)), Outcome::Done(stored(&server, &claim)));
+    assert!(stored(&server, &claim).meta().terminating);
+    let again = Operation::Create(scene::claim("a", "p"));
+    assert_eq!(handle(&mut server, &again), Outcome::AlreadyExists);
+    assert!(server.release(Kind::Claim, claim.uid()).is_some_and(|commit| commit.new.is_none()));
+    assert!(server.store().list(Kind::Claim).is_empty());
+}
+
+#[test]
+fn a_finalizer_that_is_taken_off_in_time_keeps_nothing_and_none_is_put_on_what_is_going() {
+    let mut server = ApiServer::default();
+    let claim = created(&mut server, scene::claim("a", "p"));
+    server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put);
+    server.release(Kind::Claim, claim.uid());
+    server.update(Kind::Claim, claim.key(), Writer::User, terminate);
+    assert!(server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put).is_none());
+    assert!(server.remove(Kind::Claim, claim.key(), Writer::Collector).is_some_and(|it| it.new.is_none()));
+}
+
+#[test]
+fn nothing_is_created_in_a_namespace_that_is_going() {
+    let mut server = ApiServer::default();
+    let claim = created(&mut server, scene::claim("a", "p"));
+    server.end_namespace(&scene::NAMESPACE.into());
+    let refused = handle(&mut server, &Operation::Create(scene::claim("b", "p")));
+    assert!(matches!(refused, Outcome::Refused(Refusal::NamespaceEnding(_))), "{refused:?}");
+    assert_eq!(handle(&mut server, &delete(&claim, None)), Outcome::Accepted);
+}
+
 #[test]
 fn a_watch_shows_every_change_of_its_kind_in_order() {
     let mut server = ApiServer::default();
@@ -309,6 +344,10 @@ fn handle(server: &mut ApiServer, operation: &Operation) -> Outcome {
 }
 
 #[track_caller]
+fn stored(server: &ApiServer, object: &Object) -> Object {
+    server.store().find(object.kind(), object.uid()).expect("it is there").clone()
+}
+
 fn created(server: &mut ApiServer, draft: Object) -> Object {
     done(handle(server, &Operation::Create(draft)))
 }

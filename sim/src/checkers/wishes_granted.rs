@@ -5,6 +5,7 @@ use agent_sandbox_core::object::{Claim, Json, Sandbox};
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::Commit;
+use crate::reference::claims::has_template;
 use crate::store::Store;
 
 /// CON-003: a sandbox without the variables that its user asked for runs the wrong program.
@@ -41,7 +42,9 @@ impl Checker for WishesGranted {
         let lack = claims.filter(|claim| claim.status.is_ready()).find_map(|claim| {
             let bound = claim.status.sandbox.as_ref()?;
             let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
-            lack_of_metadata(claim, as_sandbox(Some(sandbox))?, store)
+            // Without its template nobody knows what else the Pod should have, and what is there stays (PMD-010).
+            let sandbox = as_sandbox(Some(sandbox)).filter(|it| has_template(claim, it, store))?;
+            lack_of_metadata(claim, sandbox, store)
         });
         Judgement::unless_broken(lack)
     }

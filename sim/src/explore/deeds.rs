@@ -113,6 +113,9 @@ impl<C: Searchable> State<C> {
             | Step::Depose(_)
             | Step::Crash(_)
             | Step::SetCalendar(..)
+            | Step::Reject(_)
+            | Step::Release(..)
+            | Step::Sweep(_)
             | Step::Touch(..) => return None,
         }
         walk.number(self.world.wall().whole_seconds().micros() as u64);

@@ -11,7 +11,7 @@ use crate::step::{PodStep, Step};
 pub struct Kinds(u64);
 
 /// What each kind is called, in the order of their bits.
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 45] = [
     "a request is handled",
     "an answer arrives",
     "a request is lost",
@@ -55,6 +55,8 @@ const NAMES: [&str; 43] = [
     "a Pod is evicted, or removed by force",
     "a Pod gets another address",
     "a calendar is set anew",
+    "a finalizer is taken off",
+    "a namespace is swept",
 ];
 
 impl Kinds {
@@ -81,7 +83,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::LoseRequest(_) => 2,
         Step::LoseAnswer(_) => 3,
         Step::Abandon(_) => 4,
-        Step::Throttle(_) | Step::Refuse(_) => 5,
+        Step::Throttle(_) | Step::Refuse(_) | Step::Reject(_) => 5,
         Step::List(..) => 6,
         Step::Relist(..) => 7,
         Step::Deliver(..) => 8,
@@ -110,6 +112,8 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Pod(_, PodStep::Evict | PodStep::Vanish) => 40,
         Step::Pod(_, PodStep::Move) => 41,
         Step::SetCalendar(..) => 42,
+        Step::Release(..) => 43,
+        Step::Sweep(_) => 44,
         Step::User(line) => match script.get(line as usize).map(|deed| &deed.act) {
             None | Some(Act::Create(_)) => 26,
             Some(Act::Delete(Kind::Claim, _)) => 27,
@@ -131,6 +135,9 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::Refer(..)
                 | Act::Spoil(..)
                 | Act::ClearStatus(..)
+                | Act::Relabel(..)
+                | Act::Finalize(..)
+                | Act::EndNamespace(_)
                 | Act::Leave(..),
             ) => 33,
             Some(Act::Edit(_)) => 36,

@@ -5,6 +5,7 @@ use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
+use crate::scene;
 use crate::store::Store;
 
 /// What a claim must have come to.
@@ -88,11 +89,14 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if recorded.is_some_and(|recorded| recorded != name) {
         return Some(format!("has sandbox {name} and records {recorded:?}"));
     }
-    if sandbox.meta.label(names::WARM_POOL).is_some() {
+    let is_taken = sandbox.meta.annotation(scene::TAKEN).is_some();
+    if sandbox.meta.label(names::WARM_POOL).is_some() && !is_taken {
         return Some(format!("has {name}, which a pool's selector matches"));
     }
     let uid = claim.meta.uid.to_string();
-    if sandbox.pod.labels.get(names::CLAIM_UID).is_none_or(|told| **told != *uid) {
+    let is_told = sandbox.pod.labels.get(names::CLAIM_UID).is_some_and(|told| **told == *uid);
+    // Without the template that it was made from, what is there stays (PMD-010).
+    if !is_told && has_template(claim, sandbox, store) {
         return Some(format!("has {name}, whose Pods are not told who has them"));
     }
     let Some(pod) = pod_of(sandbox, store) else { return Some(format!("has {name}, which has no Pod")) };
@@ -110,6 +114,17 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     };
     let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+/// Returns whether the template that a claim's sandbox was made from is there.
+pub(crate) fn has_template(claim: &Claim, sandbox: &Sandbox, store: &Store) -> bool {
+    let Some(hash) = sandbox.meta.label(names::TEMPLATE_REF_HASH) else {
+        let pool =
+            store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
+        return pool.is_some_and(|pool| template_of(pool, store).is_some());
+    };
+    let mut templates = store.list(Kind::Template).iter().map(Object::key);
+    templates.any(|key| key.namespace == claim.meta.key.namespace && names::name_hash(&key.name) == *hash)
 }
 
 fn pod_of<'a>(sandbox: &Sandbox, store: &'a Store) -> Option<&'a Pod> {

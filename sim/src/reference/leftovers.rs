@@ -5,6 +5,7 @@ use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
 
 use crate::cluster;
+use crate::scene;
 use crate::store::Store;
 
 /// Returns the first object that nobody owns or wants any more.
@@ -13,7 +14,10 @@ use crate::store::Store;
 pub fn difference(store: &Store) -> Option<String> {
     let all = cluster::OWNED.into_iter().flat_map(|kind| store.list(kind));
     // Users make sandboxes and Pods for themselves, and those have no owner.
-    let is_made = |object: &&Object| object.meta().label(names::LAUNCH_TYPE).is_some();
+    let is_made = |object: &&Object| {
+        let meta = object.meta();
+        meta.label(names::LAUNCH_TYPE).is_some() && meta.annotation(scene::TAKEN).is_none()
+    };
     let mut left = all.filter(|object| match object.meta().owner {
         None => is_made(object),
         Some(_) => store.is_orphan(object) || is_of_claim(object),

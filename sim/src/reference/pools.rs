@@ -17,10 +17,11 @@ pub fn difference(store: &Store) -> Option<String> {
 }
 
 fn lack(pool: &Pool, store: &Store) -> Option<String> {
-    // Without a template there is nothing to make members from.
-    let want = if template_of(pool, store).is_some() { pool.replicas } else { 0 };
     let members: Vec<&Sandbox> =
         store.owned_by(Kind::Sandbox, pool.meta.uid).filter_map(Object::as_sandbox).collect();
+    // Without a template there is nothing to make members from; those that are there stay (WPL-053).
+    let has_template = template_of(pool, store).is_some();
+    let want = if has_template { pool.replicas } else { pool.replicas.min(members.len() as u32) };
     let ready = members.iter().filter(|member| is_ready(member)).count();
     if members.len() != want as usize || ready != members.len() {
         return Some(format!("has {} members, {ready} of them ready, instead of {want}", members.len()));

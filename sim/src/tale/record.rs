@@ -264,6 +264,8 @@ impl Recorder {
             tell(request, "; the server puts it off (429)");
         } else if let Step::Refuse(request) = step {
             tell(request, "; the server refuses it (403)");
+        } else if let Step::Reject(request) = step {
+            tell(request, "; the server rejects it as invalid (422)");
         } else if let Step::Abandon(request) = step {
             tell(request, "; it waits in vain for an answer");
         }

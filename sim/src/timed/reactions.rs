@@ -70,6 +70,7 @@ impl<C: Controller> Timed<C> {
             }
         }
         self.facts = facts;
+        self.follow_namespace(step);
         self.struck[Fault::Compaction.index()] += u64::from(matches!(step, Step::Compact(_)));
         if let Step::Deliver(process, kind) = step {
             self.arm_again(process, kind);
@@ -116,14 +117,12 @@ impl<C: Controller> Timed<C> {
             Fault::LateCommit,
             Fault::Refused,
             Fault::Touched,
+            Fault::Invalid,
         ];
         self.about_request(Topic::Request, request);
         let fault = self.rates.strike(&faults, &mut self.choices);
-        let fault = if self.is_refused(request, fault == Some(Fault::Refused)) {
-            Some(Fault::Refused)
-        } else {
-            fault.filter(|fault| *fault != Fault::Refused)
-        };
+        let refusal = fault.filter(|fault| matches!(fault, Fault::Refused | Fault::Invalid));
+        let fault = self.refused_as(request, refusal).or(fault.filter(|_| refusal.is_none()));
         let travel = self.choices.draw_of(tape::TRAVEL).between(ms(1), ms(4));
         let fault = match self.plan.trick(request.0) {
             Some(trick) => self.blow(trick, process, request, travel),
@@ -137,6 +136,7 @@ impl<C: Controller> Timed<C> {
         match fault {
             Some(Fault::Throttled | Fault::Overload) => self.plan_step(travel, Step::Throttle(request)),
             Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
+            Some(Fault::Invalid) => self.plan_step(travel, Step::Reject(request)),
             Some(Fault::ServerError | Fault::Outage) => self.plan_step(travel, Step::LoseRequest(request)),
             Some(Fault::LostRequest) => {
                 let found_out = self.choices.around(ms(3000)).min(ms(10_000));
@@ -180,24 +180,27 @@ impl<C: Controller> Timed<C> {
         });
     }
 
-    /// Returns whether a quota is in the way: from a strike on, for a while, and for one kind. Then it is not for some
-    /// time, however often it strikes: else those who try again at once keep it up for ever.
-    fn is_refused(&mut self, request: RequestId, strikes: bool) -> bool {
-        let Some(request) = self.world.request(request) else { return false };
+    /// Returns as what a request is refused, if a quota or a policy is in the way: from a strike on, for a while, and for
+    /// one kind. Then it is not for some time, however often it strikes: else those who try again at once keep it up for
+    /// ever.
+    fn refused_as(&mut self, request: RequestId, strikes: Option<Fault>) -> Option<Fault> {
+        let request = self.world.request(request)?;
         if !is_refusable(&request.action) {
-            return false;
+            return None;
         }
         let place = request.action.operation.kind().index();
         let (until, clock) = (self.refuses_until[place], self.world.clock());
-        let begins = strikes && (until == Mono::default() || clock > until + REFUSALS_APART);
-        if begins {
+        let is_over = until == Mono::default() || clock > until + REFUSALS_APART;
+        let begins = strikes.filter(|_| is_over);
+        if let Some(fault) = begins {
+            self.refuses_as[place] = fault;
             let length = self.choices.draw_of(tape::REFUSED_FOR).span(|choices| {
                 let mean = *choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
                 choices.around(mean)
             });
             self.refuses_until[place] = clock + length;
         }
-        begins || (self.rates.has(Fault::Refused) && until > clock)
+        begins.or(Some(self.refuses_as[place]).filter(|fault| self.rates.has(*fault) && until > clock))
     }
 
     fn plan_answer(&mut self, request: RequestId) {
@@ -220,6 +223,7 @@ impl<C: Controller> Timed<C> {
 
     fn on_commit(&mut self, commit: &Commit) {
         self.follow_user(commit);
+        self.follow_finalizer(commit);
         let object = commit.object();
         for process in 0..self.lanes.len() as u8 {
             self.arm(process, object.kind());

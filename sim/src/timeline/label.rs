@@ -56,6 +56,7 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
         Step::LoseAnswer(id) => of_message(id, "answer lost", world),
         Step::Throttle(id) => of_message(id, "put off (429)", world),
         Step::Refuse(id) => of_message(id, "refused (403)", world),
+        Step::Reject(id) => of_message(id, "refused (422)", world),
         Step::List(process, kind) => {
             Label::new(Lane::Server, Plain, format!("lists every {kind} for process {process}"))
         }
@@ -95,14 +96,15 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
             let name = name.map_or("", |pod| &pod.key().name);
             Label::new(Lane::Nodes, tone, of_pod(what)).of(Kind::Pod, name)
         }
-        Step::Collect(kind, _) => {
-            let object = committed(facts)?;
-            Label::new(Lane::Collector, Plain, format!("takes {kind} {{}}")).of(kind, &object.key().name)
+        Step::Collect(kind, _) => of_deed(Lane::Collector, Plain, &format!("takes {kind} {{}}"), facts)?,
+        Step::Sweep(kind) => {
+            of_deed(Lane::Collector, Plain, &format!("sweeps {kind} {{}} out of the namespace"), facts)?
+        }
+        Step::Release(kind, _) => {
+            of_deed(Lane::Users, Plain, &format!("takes the finalizer off {kind} {{}}"), facts)?
         }
         Step::Touch(kind, _) => {
-            let object = committed(facts)?;
-            Label::new(Lane::Users, Trouble, format!("writes {kind} {{}} meanwhile"))
-                .of(kind, &object.key().name)
+            of_deed(Lane::Users, Trouble, &format!("writes {kind} {{}} meanwhile"), facts)?
         }
         Step::User(line) => {
             let object = committed(facts)?;
@@ -211,6 +213,12 @@ pub(crate) fn of_request(sent: &Sent) -> Label {
     Label { state, ..label }.of(operation.kind(), &operation.key().name)
 }
 
+/// Names what somebody does to an object, if something came of it.
+fn of_deed(lane: Lane, tone: Tone, what: &str, facts: &[Fact]) -> Option<Label> {
+    let object = committed(facts)?;
+    Some(Label::new(lane, tone, what).of(object.kind(), &object.key().name))
+}
+
 const fn is_trouble(what: PodStep) -> bool {
     matches!(
         what,
@@ -250,6 +258,9 @@ const fn of_act(act: &Act) -> &'static str {
         Act::Leave(..) => "finds, from an older release,",
         Act::Spoil(..) => "meddles with",
         Act::ClearStatus(..) => "clears the status of",
+        Act::Relabel(..) => "edits the labels of",
+        Act::Finalize(..) => "puts a finalizer on",
+        Act::EndNamespace(_) => "deletes the namespace of",
         Act::Edit(_)
         | Act::Label(..)
         | Act::Extend(_)
