@@ -382,6 +382,16 @@ mod tests {
     use crate::faults::Faults;
 
     #[test]
+    fn the_tape_of_a_run_with_all_kinds_of_trouble_can_be_read_again() {
+        for seed in 0..20 {
+            let options = Options::of_campaign(seed);
+            let choices = options.choices().noted();
+            let report = run_with::<Machine>(&options, Config::default(), Judges::All, choices, &mut ());
+            assert_eq!(report.tape.to_string().parse(), Ok(report.tape), "{options:?}");
+        }
+    }
+
+    #[test]
     fn a_run_without_faults_keeps_every_promise() {
         for seed in 0..20 {
             let options = Options { faults: Faults::NONE, ..Options::of_campaign(seed) };

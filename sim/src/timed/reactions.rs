@@ -55,7 +55,7 @@ impl<C: Controller> Timed<C> {
                 Fact::Relisted { process, kind, .. } => self.arm(*process, *kind),
                 Fact::WatchLost(process, kind) => self.plan_list(*process, *kind),
                 Fact::Leading { process, .. } => {
-                    self.choices.about(|| Site::new(Topic::Process, "dies at once").of(*process));
+                    self.choices.about(|| Site::new(Topic::Process, "dies-at-once").of(*process));
                     if self.strikes(Fault::CrashAtStart) {
                         let after = self.choices.between(ms(1), ms(12));
                         self.plan_step(after, Step::Crash(*process));
