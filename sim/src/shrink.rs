@@ -268,8 +268,10 @@ mod tests {
         let tape = &short.report.tape;
         assert!(short.is_minimal && !tape.is_empty() && tape.len() < 40, "{tape}");
         for (choice, _) in tape.iter() {
-            let less = replay(mutant, &tape.only(|other, _| other != choice));
-            assert_ne!(way(&less), way(&first), "not needed: {choice:?}");
+            let less = tape.only(|other, _| other != choice);
+            // A world that breaks a property by itself, such as one with more members than were ever asked for, is no story.
+            let is_story = passes(&less) && way(&replay(mutant, &less)) == way(&first);
+            assert!(!is_story, "not needed: {choice:?}");
         }
     }
 
