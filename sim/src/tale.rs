@@ -5,6 +5,7 @@
 //! and every disturbance. A cause of a write is what its sender was told just before, and the change of the same object
 //! that it had seen; a cause of a change by the cluster is the change of the same object before it.
 
+mod fold;
 mod record;
 mod words;
 
@@ -88,7 +89,7 @@ pub fn tell<C: Controller>(case: &Case<C>, tape: &Tape) -> Vec<Sentence> {
     let report = case.play(Choices::from_tape(tape.clone()), &mut recorder);
     let Some(broken) = &report.broken else { return Vec::new() };
     let kept = causes_of(recorder.events(), broken);
-    let mut sentences = fold(recorder.events(), &kept);
+    let mut sentences = fold::fold(recorder.events(), &kept);
     if tape.iter().any(|(choice, _)| choice.site.topic == Topic::Setup) {
         let text = "the controllers are set up with other limits than usual".to_owned();
         sentences.insert(0, Sentence { at: Mono::default(), text, events: Vec::new() });
@@ -147,72 +148,4 @@ fn is_bookkeeping(event: &Event) -> bool {
             | Intent::SetNetworkPolicy
             | Intent::Notify
     )
-}
-
-/// Makes sentences of the events that are kept.
-fn fold(events: &[Event], kept: &[bool]) -> Vec<Sentence> {
-    let mut told: Vec<Sentence> = Vec::new();
-    for (place, event) in events.iter().enumerate().filter(|(place, _)| kept[*place]) {
-        if let Some(last) = told.last_mut()
-            && let Some(before) = last.events.last().map(|before| &events[*before])
-            && let Some(text) = join(before, event, &last.text)
-        {
-            last.text = text;
-            last.events.push(place);
-            continue;
-        }
-        if let Some(first) = repeated(events, &mut told, event) {
-            first.events.push(place);
-            continue;
-        }
-        told.push(Sentence { at: event.at, text: event.text.clone(), events: vec![place] });
-    }
-    for sentence in &mut told {
-        let writes = |place: &&usize| matches!(events[**place].sort, Sort::Write(_));
-        let again = sentence.events.iter().filter(writes).count();
-        if again > 1
-            && sentence.events.iter().all(|place| events[*place].text == events[sentence.events[0]].text)
-        {
-            sentence.text += &format!(
-                " ({again} times, the last at {})",
-                moment(events[*sentence.events.last().unwrap_or(&0)].at)
-            );
-        }
-    }
-    told
-}
-
-/// Joins an event to the sentence before it, if they are parts of one thing.
-fn join(before: &Event, event: &Event, text: &str) -> Option<String> {
-    let is_soon = event.at.since(before.at).as_millis() < 1000;
-    match (before.sort, event.sort) {
-        (Sort::Creation, Sort::Creation) if is_soon => {
-            let rest = event.text.strip_prefix("a user creates ")?;
-            Some(format!("{text}, {rest}").replacen("a user creates", "users create", 1))
-        }
-        (Sort::Rise, Sort::Rise) if before.who == event.who => {
-            let rest = event.text.split_once(' ').and_then(|(_, rest)| rest.split_once(' '))?.1;
-            Some(format!("{text}, {rest}"))
-        }
-        (Sort::Write(Intent::CreatePod), Sort::PodRises) if before.subject == event.subject => {
-            let rest = event.text.split_once(' ').and_then(|(_, rest)| rest.split_once(' '))?.1;
-            Some(format!("{text}, which {rest}"))
-        }
-        (Sort::PodRises, Sort::PodRises) if before.subject == event.subject => {
-            let rest = event.text.split_once(' ').and_then(|(_, rest)| rest.split_once(' '))?.1;
-            Some(format!("{text}, {rest}"))
-        }
-        _ => None,
-    }
-}
-
-/// Finds the sentence that told the same write already.
-fn repeated<'a>(events: &[Event], told: &'a mut [Sentence], event: &Event) -> Option<&'a mut Sentence> {
-    if !matches!(event.sort, Sort::Write(_)) || event.disturbs {
-        return None;
-    }
-    told.iter_mut().rev().find(|sentence| {
-        let first = &events[sentence.events[0]];
-        first.sort == event.sort && first.who == event.who && first.text == event.text
-    })
 }

@@ -37,7 +37,12 @@ struct Change {
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     events: Vec<Event>,
+    /// In the order of their versions.
     changes: Vec<Change>,
+    /// Kind → its changes: places in `changes`.
+    of_kind: BTreeMap<Kind, Vec<usize>>,
+    /// Object → its changes, likewise.
+    of_object: BTreeMap<(Kind, Text), Vec<usize>>,
     requests: BTreeMap<RequestId, (usize, Mono)>,
     /// Who gave up waiting for which request.
     abandoned: Vec<RequestId>,
@@ -62,6 +67,10 @@ impl Recorder {
     fn append(&mut self, request: RequestId, text: &str, disturbs: bool) {
         let Some((event, _)) = self.requests.get(&request) else { return };
         let event = &mut self.events[*event];
+        if text.starts_with(';') {
+            // A clause about what was not seen ends where the sentence ends.
+            event.text.truncate(event.text.trim_end_matches(',').len());
+        }
         event.text += text;
         event.disturbs |= disturbs;
     }
@@ -70,16 +79,29 @@ impl Recorder {
     fn known(&self, process: u8, subject: &(Kind, Text)) -> Option<&Change> {
         let cursor = self.cursors.get(&(process, subject.0)).copied().unwrap_or_default();
         let seen = |change: &&Change| change.version <= cursor || change.process == Some(process);
-        self.changes.iter().rev().find(|change| change.subject == *subject && seen(change))
+        self.changes_of(subject).find(seen)
     }
 
     /// Returns what a process has not been shown that it should have been.
     fn unseen(&self, process: u8, at: Mono) -> Option<&Change> {
-        self.changes.iter().find(|change| {
-            let cursor = self.cursors.get(&(process, change.subject.0));
-            let behind = cursor.is_some_and(|cursor| *cursor < change.version);
-            behind && change.process != Some(process) && at.since(change.at) > IN_TIME
-        })
+        let of_kind = Kind::ALL.into_iter().filter_map(|kind| {
+            let cursor = *self.cursors.get(&(process, kind))?;
+            let mut changes = self.after(kind, cursor).take_while(|change| at.since(change.at) > IN_TIME);
+            changes.find(|change| change.process != Some(process))
+        });
+        of_kind.min_by_key(|change| change.version)
+    }
+
+    /// Returns the changes of an object, the newest first.
+    fn changes_of(&self, subject: &(Kind, Text)) -> impl Iterator<Item = &Change> {
+        self.of_object.get(subject).into_iter().flatten().rev().map(|place| &self.changes[*place])
+    }
+
+    /// Returns the changes of a kind after a version, the oldest first.
+    fn after(&self, kind: Kind, version: Version) -> impl DoubleEndedIterator<Item = &Change> {
+        let places = self.of_kind.get(&kind).map_or(&[][..], Vec::as_slice);
+        let first = places.partition_point(|place| self.changes[*place].version <= version);
+        places[first..].iter().map(|place| &self.changes[*place])
     }
 
     fn on_sent(&mut self, at: Mono, sent: &Sent, trigger: Option<usize>) {
@@ -110,7 +132,7 @@ impl Recorder {
     fn on_commit(&mut self, at: Mono, step: Step, commit: &Commit) {
         let object = commit.object();
         let subject = (object.kind(), object.key().name.clone());
-        let before = self.changes.iter().rev().find(|change| change.subject == subject);
+        let before = self.changes_of(&subject).next();
         let before = before.map(|change| (change.event, change.at));
         let (event, process) = match (commit.by, step) {
             (Some(Writer::Process { process, .. }), Step::Commit(request)) => {
@@ -134,6 +156,8 @@ impl Recorder {
         let entry = &mut self.events[event];
         entry.causes.extend(before.map(|(event, _)| event).filter(|before| *before < event));
         entry.subject = Some(subject.clone());
+        self.of_kind.entry(subject.0).or_default().push(self.changes.len());
+        self.of_object.entry(subject.clone()).or_default().push(self.changes.len());
         self.changes.push(Change { at, version: commit.version, subject, event, process });
     }
 
@@ -181,10 +205,7 @@ impl Recorder {
 
     fn on_deliver(&mut self, at: Mono, process: u8, kind: Kind, cursor: Version) -> Option<usize> {
         let before = self.cursors.insert((process, kind), cursor).unwrap_or_default();
-        let shown =
-            self.changes.iter().rev().find(|change| {
-                change.subject.0 == kind && change.version > before && change.version <= cursor
-            })?;
+        let shown = self.after(kind, before).take_while(|change| change.version <= cursor).last()?;
         let (event, lag, shown) = (shown.event, at.since(shown.at), shown.clone());
         if lag <= IN_TIME {
             return Some(event);
