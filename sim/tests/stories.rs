@@ -7,7 +7,9 @@ use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::matrix::{Found, find};
 use agent_sandbox_sim::run::Judges;
 use agent_sandbox_sim::saved::Saved;
-use agent_sandbox_sim::shrink::{STEPS_MAX, way_of};
+use agent_sandbox_sim::shrink::{STEPS_MAX, shrink, way_of};
+use agent_sandbox_sim::tale::tell;
+use agent_sandbox_sim::tape::Tape;
 
 fn found(mutant: Mutant) -> (Found, Saved) {
     let found = find(mutant, None, 0, Duration::from_secs(60), STEPS_MAX).expect("the defect is found");
@@ -38,6 +40,25 @@ fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
         let story = found.story();
         assert!(!story.is_empty() && story.len() <= 40, "{}: {} sentences", mutant.name(), story.len());
     }
+}
+
+/// The test that is checked in is what `--write-test` writes of its tape, from which nothing can be taken.
+#[test]
+fn the_written_test_is_written_again() {
+    let written = include_str!("story_one_too_few.rs");
+    let (_, tape) = written.split_once("const TAPE: &str = \"\\\n").expect("a tape");
+    let (tape, _) = tape.split_once("\";\n").expect("the end of the tape");
+    let saved: Saved = tape.replace("\\n\\\n", "\n").parse().expect("the tape is one");
+    let mended = saved.mended();
+    let passes = |tape: &Tape| Saved { tape: tape.clone(), ..mended.clone() }.play().broken.is_none();
+    let short = shrink(&saved.case(), Choices::from_tape(saved.tape.clone()), STEPS_MAX, &passes);
+    let short = short.expect("it breaks a property");
+    assert!(short.is_minimal);
+    let saved = Saved { tape: short.report.tape.clone(), ..saved };
+    let story: Vec<String> = tell(&saved.case(), &saved.tape).iter().map(ToString::to_string).collect();
+    let broken = short.report.broken.expect("it was shrunk");
+    let again = saved.to_test(broken.violation.property.name, &story);
+    assert_eq!(again, written, "write it again with `agent-sandbox-sim run --shrink --write-test`");
 }
 
 #[test]
