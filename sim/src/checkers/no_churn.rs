@@ -1,6 +1,6 @@
 //! A pool replaces no member for which it can do nothing better.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Operation};
@@ -11,13 +11,15 @@ use agent_sandbox_core::time::Mono;
 
 use super::known::{Known, is_stale, says_ready};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
-use crate::api_server::{Commit, Writer};
+use crate::api_server::Commit;
+use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
-/// How much earlier than an onlooker a process may count a member as not ready: it says so in a status that takes effect up
-/// to 15 s later, by a calendar that is off by 5 s to the one side, and judges by one that is off by as much to the other.
-const INEXACT: Duration = Duration::from_secs(30);
+/// How far the calendar by which a process judges a date is ahead at most, and a little.
+///
+/// Source: `clock-skew` is up to 5 s.
+const INEXACT: Duration = Duration::from_secs(6);
 
 /// INV-10, as far as the process that decides knows the member: it is not too many, is no older make, and its Pod has not
 /// ended; then it may be deleted only because it has not been ready for too long, and not for want of room.
@@ -27,10 +29,8 @@ pub(super) struct NoChurn {
     now: Mono,
     /// How long a member that is not ready is left alone.
     patience: Duration,
-    /// Member → since when it has not been ready.
-    unready: BTreeMap<Uid, Mono>,
-    /// What others have made, or whose status they have edited: how long that has not been ready, nobody here has seen.
-    edited: BTreeSet<Uid>,
+    /// Member → when it was made.
+    born: BTreeMap<Uid, Mono>,
     /// Whether a calendar was set anew while its process ran, so that no span can be told from two dates.
     is_timeless: bool,
 }
@@ -51,9 +51,7 @@ impl NoChurn {
                 "process {process} deletes {name}, for which no node has room"
             ));
         }
-        let is_dated = !self.is_timeless && !self.edited.contains(&member.meta.uid);
-        let since = self.unready.get(&member.meta.uid).filter(|_| is_dated);
-        let waited = since.map(|since| self.now.since(*since));
+        let waited = self.unready_for(member).filter(|_| !self.is_timeless);
         let hasty = waited.filter(|waited| *waited < self.patience.saturating_sub(INEXACT));
         Judgement::unless_broken(hasty.map(|waited| {
             format!(
@@ -61,6 +59,14 @@ impl NoChurn {
                 waited.as_secs()
             )
         }))
+    }
+
+    /// Returns how long a member has not been ready: by its own word, or else since it was made.
+    fn unready_for(&self, member: &Sandbox) -> Option<Duration> {
+        let since_made = self.born.get(&member.meta.uid).map(|born| self.now.since(*born));
+        let told = member.status.condition(names::READY);
+        let today = scene::epoch() + self.now.since(Mono::default());
+        told.map_or(since_made, |condition| Some(today.since(condition.changed)))
     }
 
     /// Returns a member that a process knows to be wanted, of the right make and not ended, with its Pod.
@@ -105,21 +111,9 @@ impl Checker for NoChurn {
         self.known.on_commit(commit);
         let uid = commit.object().uid();
         match (as_sandbox(commit.old.as_ref()), as_sandbox(commit.new.as_ref())) {
-            (old, Some(new)) => {
-                if commit.by == Some(Writer::User) && old.is_none_or(|old| old.status != new.status) {
-                    self.edited.insert(uid);
-                }
-                if says_ready(new) {
-                    self.unready.remove(&uid);
-                } else {
-                    self.unready.entry(uid).or_insert(self.now);
-                }
-            }
-            (Some(_), None) => {
-                self.unready.remove(&uid);
-                self.edited.remove(&uid);
-            }
-            (None, None) => {}
+            (None, Some(_)) => _ = self.born.insert(uid, self.now),
+            (Some(_), None) => _ = self.born.remove(&uid),
+            (Some(_), Some(_)) | (None, None) => {}
         }
         Judgement::Silent
     }
