@@ -38,8 +38,8 @@ pub struct Report {
     pub closed: bool,
     /// Whether more situations were waiting than there is room for.
     pub is_too_large: bool,
-    /// Whether something was broken.
-    is_broken: bool,
+    /// What was broken, before its story is known.
+    broken: Option<Violation>,
     /// How many workers have searched.
     pub workers: usize,
     /// Different situations.
@@ -134,15 +134,15 @@ impl Limits {
 /// there: so the story is the same whatever the number of workers.
 ///
 /// # Panics
-/// When the world is broken before anything can happen in it, or too large for the numbers of its API server.
+/// When the world is broken before anything can happen in it, or too large for the numbers of its API server; or when one
+/// worker does not find again what several have found.
 pub fn explore(scope: &Scope, budget: Duration, workers: usize) -> Report {
     let workers = workers.max(1);
     let report = search(scope, Some(budget), Limits::of(workers), workers);
-    if report.is_broken {
-        search(scope, None, Limits { keeps_ways: true, ..Limits::of(1) }, 1)
-    } else {
-        report
-    }
+    let Some(broken) = &report.broken else { return report };
+    let told = search(scope, None, Limits { keeps_ways: true, ..Limits::of(1) }, 1);
+    assert!(told.found.is_some(), "{workers} workers found what one does not: {broken:?}");
+    told
 }
 
 fn search(scope: &Scope, budget: Option<Duration>, limits: Limits, workers: usize) -> Report {
@@ -170,7 +170,7 @@ fn search(scope: &Scope, budget: Option<Duration>, limits: Limits, workers: usiz
     let report = Report {
         closed: end == End::Closed,
         is_too_large: end == End::OutOfSpace,
-        is_broken: end == End::Broken,
+        broken: tallies.iter().find_map(|tally| tally.broken.as_ref()).map(|broken| broken.violation.clone()),
         workers,
         states: together.visited.len(),
         transitions: sum(|tally| tally.transitions),
