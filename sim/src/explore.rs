@@ -110,7 +110,6 @@ const WRITES_MAX: usize = 300_000;
 struct Limits {
     generation_max: usize,
     writes_max: usize,
-    waiting_max: usize,
     /// Whether it is kept how each situation was reached: 6 bytes more each.
     keeps_ways: bool,
 }
@@ -118,12 +117,7 @@ struct Limits {
 impl Limits {
     /// Returns what each of some workers may keep.
     const fn of(workers: usize) -> Self {
-        Self {
-            generation_max: GENERATION_MAX / workers,
-            writes_max: WRITES_MAX / workers,
-            waiting_max: WAITING_MAX,
-            keeps_ways: false,
-        }
+        Self { generation_max: GENERATION_MAX / workers, writes_max: WRITES_MAX / workers, keeps_ways: false }
     }
 }
 

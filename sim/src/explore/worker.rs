@@ -11,7 +11,7 @@ use super::moves::{Move, Moves};
 use super::state::{Court, State};
 use super::together::{End, Together};
 use super::visited::Visited;
-use super::{Limits, Scope, forgetful};
+use super::{Limits, Scope, WAITING_MAX, forgetful};
 use crate::api_server::Numbering;
 use crate::checkers::Violation;
 
@@ -189,7 +189,7 @@ impl Worker<'_> {
                     return self.together.end(End::OutOfTime);
                 }
                 self.together.note_waiting(number, self.frontier.len() + self.next.len());
-                if self.together.waiting() > self.limits.waiting_max {
+                if self.together.waiting() > WAITING_MAX {
                     return self.together.end(End::OutOfSpace);
                 }
             }
@@ -240,18 +240,16 @@ impl Worker<'_> {
         self.tally.ways.len().saturating_sub(1) as u32
     }
 
-    fn tally(mut self) -> Tally {
+    fn tally(self) -> Tally {
         let machines = self.machines.borrow();
-        let done = Tally {
+        Tally {
             steps: self.court.steps,
             kinds: self.court.kinds,
             machines: machines.met(),
             reactions: machines.worked(),
             writes: self.court.writes(),
             reached: machines.reached(),
-            ..std::mem::take(&mut self.tally)
-        };
-        drop(machines);
-        done
+            ..self.tally
+        }
     }
 }
