@@ -1,5 +1,7 @@
 //! A user who was told Ready is never moved without being told.
 
+use agent_sandbox_core::object::Bound;
+
 use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::Commit;
 use crate::store::Store;
@@ -26,12 +28,18 @@ impl Checker for NoSilentRebind {
         }
         let broken = old.status.sandbox != new.status.sandbox;
         Judgement::unless_broken(broken.then(|| {
-            let (from, to) = (&old.status.sandbox, &new.status.sandbox);
-            format!("claim {} was Ready with {from:?} and is Ready with {to:?}", new.meta.key.name)
+            let [from, to] = [old, new].map(|claim| naming(claim.status.sandbox.as_ref()));
+            format!("claim {} was Ready with {from} and is Ready with {to}", new.meta.key.name)
         }))
     }
 
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Tells which sandbox a status names, and where.
+fn naming(bound: Option<&Bound>) -> String {
+    let told = bound.map(|bound| format!("sandbox {} at [{}]", bound.name, bound.pod_ips.join(", ")));
+    told.unwrap_or_else(|| "no sandbox".to_owned())
 }
