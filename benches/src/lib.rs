@@ -12,7 +12,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::object::{Object, Phase, Truth};
 use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wire;
-use agent_sandbox_sim::api_server::{ApiServer, Commit, Seen, Writer};
+use agent_sandbox_sim::api_server::{ApiServer, Commit, Deletion, Seen, Writer};
 use agent_sandbox_sim::scene;
 
 /// The pool that everybody claims from.
@@ -134,9 +134,9 @@ impl Cluster {
         enter(&mut self.machine, (self.now, event), |action| actions.push(action));
         for action in actions {
             let by = Writer::Process { process: 0, term: 1, intent: action.intent };
-            let (outcome, commit) = self.server.handle(&action.operation, by, self.now.wall);
+            let (outcome, commits) = self.server.handle(&action.operation, by, self.now.wall);
             self.waiting.push_back(Event::ActionDone { id: action.id, outcome });
-            self.show(commit);
+            commits.into_iter().for_each(|commit| self.show(commit));
             if action.intent == Intent::CreatePod {
                 self.start_pod(&action);
             }
@@ -158,15 +158,16 @@ impl Cluster {
 
     fn create(&mut self, object: &Object) {
         let operation = agent_sandbox_core::action::Operation::Create(object.clone());
-        let (_, commit) = self.server.handle(&operation, Writer::User, self.now.wall);
-        self.show(commit);
+        let (_, commits) = self.server.handle(&operation, Writer::User, self.now.wall);
+        commits.into_iter().for_each(|commit| self.show(commit));
     }
 
     /// Deletes an object and, as the garbage collector would, all that it owns.
     fn delete(&mut self, kind: Kind, name: Text) {
-        let Some(commit) = self.server.remove(kind, &scene::key(name), Writer::Collector) else { return };
-        let owner = commit.object().uid();
-        self.show(Some(commit));
+        let key = scene::key(name);
+        let Some(owner) = self.server.store().get(kind, &key).map(Object::uid) else { return };
+        let commits = self.server.delete_now(kind, &key, Deletion::AT_ONCE, Writer::Collector);
+        commits.into_iter().for_each(|commit| self.show(commit));
         for kind in [Kind::Sandbox, Kind::Pod] {
             let owned = self.server.store().owned_by(kind, owner);
             let names: Vec<Text> = owned.map(|object| object.key().name.clone()).collect();

@@ -81,7 +81,7 @@ impl Change {
 }
 
 /// Merges a patch into a value as RFC 7396 says: null removes, objects are merged, everything else is replaced.
-fn merge(value: &mut Value, patch: &Value) {
+pub fn merge(value: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *value = patch.clone();
         return;

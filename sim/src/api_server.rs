@@ -2,27 +2,38 @@
 //!
 //! One store with one revision counter. Every write that changes something gets the next revision, which
 //! becomes the object's version and a line in its kind's history, from which watches are fed. What is
-//! modelled, and each point has a test below: names and identities, preconditions, generations, the two
-//! halves of an object, graceful deletion of Pods, finalizers of others, a namespace that is going, compaction. What is
-//! not: admission, quota, field managers.
+//! modelled, and each point has a test here or below: names and identities, preconditions, generations, the two
+//! halves of an object, deletion with grace, finalizers and three policies, a namespace that is going, lists by pages and as
+//! of a version, compaction, and what is refused. What is not: admission, quota, field managers.
 //! `tests/tests/apicheck.rs` asks it and a real server the same; docs/api-server-model.md says where they differ.
 
-pub(crate) mod finalizers;
+mod body;
+mod delete;
+mod json_patch;
+pub(crate) mod kept;
+mod list;
 mod numbering;
+mod request;
 mod stored;
+mod validate;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use agent_sandbox_core::action::{Intent, Operation, Part, Patch, Propagation, Target};
+use agent_sandbox_core::action::{Intent, Notice, Operation, Part, Patch, Target};
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{ClaimStatus, Object, Phase, PoolStatus, SandboxStatus};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
 
+pub use self::body::body;
+pub use self::delete::{Deletion, Dependents};
+pub use self::kept::Kept;
+pub use self::list::{Continue, Moment, Page};
 pub use self::numbering::Numbering;
 use self::numbering::Numbers;
+pub use self::request::{Answer, Document, Refused, Request};
 use self::stored::Marks;
 pub(crate) use self::stored::Stored;
 use crate::store::Store;
@@ -34,6 +45,7 @@ pub struct ApiServer {
     numbers: Numbers,
     revision: u64,
     notices: u64,
+    events: Arc<BTreeSet<Key>>,
     marks: Marks,
     /// The namespace that is going.
     ending: Option<Text>,
@@ -43,10 +55,22 @@ pub struct ApiServer {
 /// What happened to the objects of one kind, as far as it is kept.
 #[derive(Clone, Debug, Default)]
 struct History {
-    /// Each with its revision.
-    changes: VecDeque<(Version, Seen)>,
+    changes: VecDeque<Line>,
     /// A watch that has not got this far cannot go on.
     compacted: Version,
+    /// Up to here the changes are forgotten to save memory.
+    trimmed: Version,
+}
+
+/// One line of a history.
+#[derive(Clone, Debug)]
+struct Line {
+    /// Its revision.
+    at: Version,
+    /// What a watch shows.
+    seen: Seen,
+    /// What was there before.
+    old: Option<Object>,
 }
 
 /// One line of a watch.
@@ -113,6 +137,9 @@ pub enum Writer {
     /// The garbage collector.
     Collector,
 }
+
+/// The changes that one request makes, in their order.
+pub type Commits = [Option<Commit>; 2];
 
 /// One change of the store.
 #[derive(Clone, Debug)]
@@ -188,31 +215,27 @@ impl ApiServer {
         self.notices
     }
 
-    /// Does what a request asks for, if its preconditions hold; returns the answer and the change, if there
-    /// was one.
-    pub fn handle(&mut self, operation: &Operation, by: Writer, now: Wall) -> (Outcome, Option<Commit>) {
+    /// Does what a request asks for, if its preconditions hold; returns the answer and the changes.
+    pub fn handle(&mut self, operation: &Operation, by: Writer, now: Wall) -> (Outcome, Commits) {
         if let Some(namespace) = self.ending.as_ref().filter(|ending| operation.key().namespace == **ending)
             && matches!(operation, Operation::Create(_) | Operation::Notify(_))
         {
             let why = format!(
                 "unable to create new content in namespace {namespace} because it is being terminated"
             );
-            return (Outcome::Refused(Refusal::NamespaceEnding(why.into())), None);
+            return (Outcome::Refused(Refusal::NamespaceEnding(why.into())), Commits::default());
         }
         match operation {
-            Operation::Create(draft) => self.create(draft, by, now),
-            Operation::Patch(patch) => self.patch(patch, by),
+            Operation::Create(draft) => single(self.create(draft, by, now)),
+            Operation::Patch(patch) => single(self.patch(patch, by)),
             Operation::Delete { target, version, propagation } => {
-                self.delete(target, *version, *propagation, by)
+                self.delete(target, *version, (*propagation).into(), by)
             }
             Operation::Get { kind, key } => {
                 let found = self.store.get(*kind, key);
-                (found.map_or(Outcome::NotFound, |object| Outcome::Done(object.clone())), None)
+                single((found.map_or(Outcome::NotFound, |object| Outcome::Done(object.clone())), None))
             }
-            Operation::Notify(_) => {
-                self.notices += 1;
-                (Outcome::Accepted, None)
-            }
+            Operation::Notify(notice) => (self.notify(notice), Commits::default()),
         }
     }
 
@@ -228,8 +251,26 @@ impl ApiServer {
         meta.created = now.whole_seconds();
         meta.generation = i64::from(counts_generations(draft.kind()));
         meta.terminating = false;
+        if draft.kind() == Kind::VolumeClaim {
+            let mut kept = Kept { is_new: true, ..Kept::of(meta) };
+            if !kept.has(kept::VOLUME) {
+                kept.finalizers.push(kept::VOLUME.into());
+            }
+            kept.put(meta);
+        }
         let commit = self.write(None, object, by);
         (Outcome::Done(commit.object().clone()), Some(commit))
+    }
+
+    /// Takes a Kubernetes Event, whose name is given once like any other.
+    fn notify(&mut self, notice: &Notice) -> Outcome {
+        let key = Key::new(&*notice.regarding.key.namespace, &*notice.name);
+        // A search tells worlds apart by what is stored, and nobody reads Events.
+        if self.numbering() == Numbering::Counted && !Arc::make_mut(&mut self.events).insert(key) {
+            return Outcome::AlreadyExists;
+        }
+        self.notices += 1;
+        Outcome::Accepted
     }
 
     fn patch(&mut self, patch: &Patch, by: Writer) -> (Outcome, Option<Commit>) {
@@ -258,61 +299,12 @@ impl ApiServer {
                 object.meta_mut().generation += 1;
             }
         }
+        kept::age(&mut object);
         if object == old {
             return (Outcome::Done(old), None);
         }
         let commit = self.write(Some(old), object, by);
         (Outcome::Done(commit.object().clone()), Some(commit))
-    }
-
-    fn delete(
-        &mut self,
-        target: &Target,
-        version: Option<Version>,
-        propagation: Propagation,
-        by: Writer,
-    ) -> (Outcome, Option<Commit>) {
-        let old = match self.check(target, version) {
-            Ok(object) => object.clone(),
-            Err(outcome) => return (outcome, None),
-        };
-        let commit = match propagation {
-            // A request that names no policy leaves it at the one under way.
-            Propagation::Background if old.meta().terminating => None,
-            Propagation::Background => self.delete_now(target.kind, &target.key, by),
-            Propagation::Foreground => self.update(target.kind, &target.key, by, terminate),
-        };
-        match commit {
-            None => (Outcome::Done(old), None),
-            Some(commit) => {
-                let left = commit.new.clone().or_else(|| self.last_words(target.kind));
-                (left.map_or(Outcome::Accepted, Outcome::Done), Some(commit))
-            }
-        }
-    }
-
-    /// Returns what the answer to a delete shows of the object that was just removed; of most kinds nothing.
-    ///
-    /// Source: `ReturnDeletedObject` in the registries of Pods and Services.
-    fn last_words(&self, kind: Kind) -> Option<Object> {
-        if !matches!(kind, Kind::Pod | Kind::Service) {
-            return None;
-        }
-        let (_, Seen::Deleted(gone)) = self.histories[kind.index()].changes.back()? else { return None };
-        let mut gone = gone.clone();
-        if kind == Kind::Pod {
-            terminate(&mut gone);
-        }
-        Some(gone)
-    }
-
-    /// Deletes whatever holds a name: a Pod that runs is terminating first, everything else goes at once.
-    pub fn delete_now(&mut self, kind: Kind, key: &Key, by: Writer) -> Option<Commit> {
-        let old = self.store.get(kind, key)?;
-        if !ends_gracefully(old) {
-            return self.remove(kind, key, by);
-        }
-        self.update(kind, key, by, terminate)
     }
 
     /// Finds the object that a request names, or returns what the server says instead.
@@ -334,27 +326,11 @@ impl ApiServer {
         let old = self.store.get(kind, key)?.clone();
         let mut object = old.clone();
         change(&mut object);
+        kept::age(&mut object);
+        if delete::ends(&old, &object) {
+            return self.erase(kind, key, by);
+        }
         (object != old).then(|| self.write(Some(old), object, by))
-    }
-
-    /// Takes an object away at once, whatever it says about grace; what bears a finalizer stays.
-    pub fn remove(&mut self, kind: Kind, key: &Key, by: Writer) -> Option<Commit> {
-        if finalizers::bears_one(self.store.get(kind, key)?.meta()) {
-            return self.update(kind, key, by, finalizers::leave);
-        }
-        self.erase(kind, key, by)
-    }
-
-    /// Takes the finalizer off an object, and the object away if nothing else keeps it.
-    pub fn release(&mut self, kind: Kind, uid: Uid) -> Option<Commit> {
-        let object = self.store.find(kind, uid)?;
-        let key = object.key().clone();
-        if finalizers::is_last(object.meta()) {
-            return self.erase(kind, &key, Writer::User);
-        }
-        self.update(kind, &key, Writer::User, |object| {
-            object.meta_mut().annotations.remove(finalizers::FINALIZER);
-        })
     }
 
     /// Deletes a namespace: from now on nothing is created in it.
@@ -372,7 +348,8 @@ impl ApiServer {
         self.marks.forget(&self.numbers, &old);
         let version = self.next_revision();
         let gone = self.gone(version, &old);
-        self.history_mut(kind).changes.push_back((version, Seen::Deleted(gone)));
+        let line = Line { at: version, seen: Seen::Deleted(gone), old: Some(old.clone()) };
+        self.history_mut(kind).changes.push_back(line);
         Some(Commit { version, old: Some(old), new: None, by: Some(by) })
     }
 
@@ -389,7 +366,8 @@ impl ApiServer {
         let before = self.store.put(object.clone());
         before.iter().for_each(|before| self.marks.forget(&self.numbers, before));
         self.marks.add(&self.numbers, &object);
-        self.history_mut(object.kind()).changes.push_back((version, Seen::Applied(object.clone())));
+        let line = Line { at: version, seen: Seen::Applied(object.clone()), old: before };
+        self.history_mut(object.kind()).changes.push_back(line);
         Commit { version, old, new: Some(object), by: Some(by) }
     }
 
@@ -408,38 +386,38 @@ impl ApiServer {
         if cursor < history.compacted {
             return Next::Compacted;
         }
-        self.lines_after(kind, cursor)
-            .next()
-            .map_or(Next::Nothing, |(at, seen)| Next::Seen(*at, seen.clone()))
+        self.lines_after(kind, cursor).next().map_or(Next::Nothing, |(at, seen)| Next::Seen(at, seen.clone()))
     }
 
     /// Returns what happened to the objects of a kind after `cursor`, as far as it is kept.
-    pub fn lines_after(&self, kind: Kind, cursor: Version) -> impl Iterator<Item = &(Version, Seen)> {
+    pub fn lines_after(&self, kind: Kind, cursor: Version) -> impl Iterator<Item = (Version, &Seen)> {
         let changes = &self.histories[kind.index()].changes;
-        changes.range(changes.partition_point(|(at, _)| *at <= cursor)..)
+        let lines = changes.range(changes.partition_point(|line| line.at <= cursor)..);
+        lines.map(|line| (line.at, &line.seen))
     }
 
     /// Returns whether a watch that has shown everything up to `cursor` has something left to show.
     pub fn is_behind(&self, kind: Kind, cursor: Version) -> bool {
         let history = &self.histories[kind.index()];
-        cursor < history.compacted || history.changes.back().is_some_and(|(at, _)| *at > cursor)
+        cursor < history.compacted || history.changes.back().is_some_and(|line| line.at > cursor)
     }
 
     /// Drops the history of a kind: a watch that lags has lost its place.
     pub fn compact(&mut self, kind: Kind) {
         let history = self.history_mut(kind);
-        history.compacted = history.changes.back().map_or(history.compacted, |(at, _)| *at);
+        history.compacted = history.changes.back().map_or(history.compacted, |line| line.at);
         history.changes.clear();
     }
 
     /// Forgets what every watch has shown. Nobody can tell: this is about memory only.
     pub fn trim(&mut self, kind: Kind, shown: Version) {
         let history = &self.histories[kind.index()];
-        if history.changes.front().is_none_or(|(at, _)| *at > shown) {
+        if history.changes.front().is_none_or(|line| line.at > shown) {
             return;
         }
         let history = self.history_mut(kind);
-        while history.changes.front().is_some_and(|(at, _)| *at <= shown) {
+        while let Some(line) = history.changes.front().filter(|line| line.at <= shown) {
+            history.trimmed = line.at;
             history.changes.pop_front();
         }
     }
@@ -452,12 +430,9 @@ pub const fn uid_of_serial(serial: u64) -> Uid {
     Uid::from_bits(0x0000_0000_0000_4000_8000_0000_0000_0000 | serial as u128)
 }
 
-/// Marks an object that is there until somebody has done what is left to do: the end counts as a change of the spec.
-pub(crate) fn terminate(object: &mut Object) {
-    let counts = counts_generations(object.kind());
-    let meta = object.meta_mut();
-    meta.generation += i64::from(counts && !meta.terminating);
-    meta.terminating = true;
+/// An answer that comes of one change at most.
+fn single((outcome, commit): (Outcome, Option<Commit>)) -> (Outcome, Commits) {
+    (outcome, [commit, None])
 }
 
 /// Returns whether the server counts the states of the spec in `metadata.generation`.
@@ -493,22 +468,6 @@ const fn part_of(change: &Change) -> Part {
         | Change::PodLabel(..)
         | Change::PodAnnotation(..)
         | Change::Spec(_) => Part::Main,
-    }
-}
-
-/// Returns whether the object stays, terminating, until its kubelet has stopped it.
-///
-/// Source: `podStrategy.CheckGracefulDelete`: no grace before a Pod is scheduled nor after it has ended.
-fn ends_gracefully(object: &Object) -> bool {
-    match object {
-        Object::Pod(pod) => !pod.node.is_empty() && !pod.phase.is_terminal(),
-        Object::VolumeClaim(_) => true,
-        Object::Claim(_)
-        | Object::Pool(_)
-        | Object::Template(_)
-        | Object::Sandbox(_)
-        | Object::Service(_)
-        | Object::NetworkPolicy(_) => false,
     }
 }
 

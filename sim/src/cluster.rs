@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
+use agent_sandbox_core::object::{Object, OwnerKind, Phase, Pod, Truth};
 
-use crate::api_server::{ApiServer, Commit, Writer, finalizers, terminate};
+use crate::api_server::kept::{self, FOREGROUND, Kept, ORPHAN, VOLUME};
+use crate::api_server::{ApiServer, Commits, Deletion, Writer};
 use crate::step::{PodStep, Step};
 use crate::store::Store;
 
@@ -33,32 +34,40 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
     next.into_iter().find(|what| is_possible(pod, *what)).map(|what| Step::Pod(pod.meta.uid, what))
 }
 
-/// Returns whether the garbage collector would take an object: an orphan; what belongs to a sandbox that is
-/// being deleted in the foreground; and that sandbox, once all of it is gone.
+/// Returns whether the garbage collector has something to do about an object: an orphan goes; what belongs to an object that
+/// is being deleted goes before it, or is left to nobody; and that object goes once nothing names it as its owner.
 pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
-    if finalizers::is_last(object.meta()) {
-        return false;
+    if !object.meta().terminating {
+        return store.is_orphan(object) || owner_that_waits(store, object).is_some();
     }
-    match (object.kind(), object.meta().terminating) {
-        (Kind::Sandbox | Kind::Claim, true) => {
-            OWNED.iter().all(|kind| store.owned_by(*kind, object.uid()).next().is_none())
-        }
+    match finalizer_of_cluster(object) {
+        None => false,
         // The controller that protects volumes in use lets it go.
-        (Kind::VolumeClaim, true) => true,
-        (_, true) => false,
-        (_, false) => store.is_orphan(object) || has_terminating_owner(store, object),
+        Some(VOLUME) => true,
+        Some(_) => !owns_anything(store, object),
     }
 }
 
-fn has_terminating_owner(store: &Store, object: &Object) -> bool {
-    owner(store, object).is_some_and(|owner| owner.meta().terminating && !finalizers::is_last(owner.meta()))
+/// Returns the finalizer of a terminating object that the cluster takes off next.
+fn finalizer_of_cluster(object: &Object) -> Option<&'static str> {
+    let kept = Kept::of(object.meta());
+    [FOREGROUND, ORPHAN, VOLUME].into_iter().find(|finalizer| kept.has(finalizer))
 }
 
-/// Returns the owner that may be deleted in the foreground.
+fn owns_anything(store: &Store, object: &Object) -> bool {
+    OWNED.iter().any(|kind| store.owned_by(*kind, object.uid()).next().is_some())
+}
+
+/// Returns the owner of an object if it is being deleted and waits until this object is not its own any more.
+fn owner_that_waits<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
+    let owner = owner(store, object).filter(|owner| owner.meta().terminating)?;
+    finalizer_of_cluster(owner).is_some_and(|finalizer| finalizer != VOLUME).then_some(owner)
+}
+
+/// Returns the owner of an object.
 fn owner<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
-    [Kind::Sandbox, Kind::Claim]
-        .into_iter()
-        .find_map(|kind| store.find(kind, object.meta().owner_of_kind(kind)?))
+    let owner = object.meta().owner.as_ref()?;
+    if let OwnerKind::Known(kind) = owner.kind { store.find(kind, owner.uid) } else { None }
 }
 
 /// Returns what the garbage collector may be able to take after a change of this object.
@@ -81,41 +90,32 @@ pub(crate) fn faults(store: &Store, steps: &mut Vec<Step>) {
 }
 
 /// Makes a step of the scheduler or a kubelet; `None` when the world is past it.
-pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Option<Commit> {
-    let Object::Pod(pod) = server.store().find(Kind::Pod, uid)? else { return None };
+pub(crate) fn change_pod(server: &mut ApiServer, uid: Uid, what: PodStep) -> Commits {
+    let Some(Object::Pod(pod)) = server.store().find(Kind::Pod, uid) else { return Commits::default() };
     if !is_possible(pod, what) {
-        return None;
+        return Commits::default();
     }
     let key = pod.meta.key.clone();
     if what == PodStep::Evict {
-        return server.delete_now(Kind::Pod, &key, Writer::User);
+        return server.delete_now(Kind::Pod, &key, Deletion::default(), Writer::User);
     }
     if what == PodStep::Vanish {
-        return server.remove(Kind::Pod, &key, Writer::User);
+        return server.delete_now(Kind::Pod, &key, Deletion::AT_ONCE, Writer::User);
     }
     let by = if matches!(what, PodStep::Schedule | PodStep::FindNoRoom) {
         Writer::Scheduler
     } else {
         Writer::Kubelet
     };
-    if what == PodStep::FinishDelete && finalizers::bears_one(&pod.meta) {
-        return server.update(Kind::Pod, &key, by, |object| {
-            if let Object::Pod(pod) = object
-                && !pod.phase.is_terminal()
-            {
-                change(Arc::make_mut(pod), PodStep::Fail);
-            }
-            finalizers::leave(object);
-        });
-    }
     if what == PodStep::FinishDelete {
-        return server.remove(Kind::Pod, &key, by);
+        return server.delete_now(Kind::Pod, &key, Deletion::AT_ONCE, by);
     }
-    server.update(Kind::Pod, &key, by, |object| {
+    let commit = server.update(Kind::Pod, &key, by, |object| {
         if let Object::Pod(pod) = object {
             change(Arc::make_mut(pod), what);
         }
-    })
+    });
+    [commit, None]
 }
 
 pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
@@ -127,7 +127,7 @@ pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
         PodStep::LoseReady => live && pod.ready,
         PodStep::Fail | PodStep::Succeed => live && pod.phase == Phase::Running,
-        PodStep::FinishDelete => !live && !finalizers::is_last(&pod.meta),
+        PodStep::FinishDelete => kept::is_stopping(&pod.meta),
         PodStep::Evict => live && placed,
         PodStep::Vanish => placed,
         PodStep::Move => live && pod.phase == Phase::Running && !pod.ips.is_empty(),
@@ -166,24 +166,29 @@ fn change(pod: &mut Pod, what: PodStep) {
     }
 }
 
-/// Deletes an object whose owner is gone, as a user's delete would: a Pod ends gracefully.
+/// Does what the garbage collector has to do about an object. It deletes as a user would: a Pod ends gracefully.
 ///
 /// Reading the object and deleting it are one step, because the garbage collector deletes with the version
 /// that it has read. Source: `garbagecollector.go`, `attemptToDeleteItem`, since Kubernetes 1.33.
-pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Commit> {
-    let object = server.store().find(kind, uid)?;
+pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Commits {
+    let Some(object) = server.store().find(kind, uid) else { return Commits::default() };
     if !is_collectable(server.store(), object) {
-        return None;
+        return Commits::default();
     }
-    let (key, terminating) = (object.key().clone(), object.meta().terminating);
-    if terminating {
-        return server.remove(kind, &key, Writer::Collector);
+    let key = object.key().clone();
+    if object.meta().terminating {
+        let finalizer = finalizer_of_cluster(object).unwrap_or_default();
+        return [server.release(kind, uid, finalizer, Writer::Collector), None];
     }
-    if kind == Kind::Sandbox && has_terminating_owner(server.store(), object) {
-        // What blocks the end of its owner goes in the foreground, too.
-        return server.update(kind, &key, Writer::Collector, terminate);
+    let waits_for = owner_that_waits(server.store(), object).and_then(finalizer_of_cluster);
+    if waits_for == Some(ORPHAN) {
+        let commit = server.update(kind, &key, Writer::Collector, |object| object.meta_mut().owner = None);
+        return [commit, None];
     }
-    server.delete_now(kind, &key, Writer::Collector)
+    // What blocks the end of its owner, and owns something itself, goes in the foreground, too.
+    let is_foreground = waits_for == Some(FOREGROUND) && owns_anything(server.store(), object);
+    let deletion = if is_foreground { Deletion::FOREGROUND } else { Deletion::default() };
+    server.delete_now(kind, &key, deletion, Writer::Collector)
 }
 
 /// Returns the address of a Pod: no other Pod ever has it.
@@ -204,6 +209,7 @@ mod tests {
     use agent_sandbox_core::time::Wall;
 
     use super::*;
+    use crate::api_server::Dependents;
     use crate::scene;
 
     #[test]
@@ -211,9 +217,9 @@ mod tests {
         let mut server = ApiServer::default();
         let uid = create(&mut server, pod("a"));
         assert_eq!(steps(&server), [Step::Pod(uid, PodStep::Schedule)]);
-        assert!(change_pod(&mut server, uid, PodStep::Schedule).is_some());
+        assert!(change_pod(&mut server, uid, PodStep::Schedule)[0].is_some());
         assert_eq!(steps(&server), [Step::Pod(uid, PodStep::GetReady)]);
-        assert!(change_pod(&mut server, uid, PodStep::GetReady).is_some());
+        assert!(change_pod(&mut server, uid, PodStep::GetReady)[0].is_some());
         assert_eq!(steps(&server), []);
         let Some(Object::Pod(pod)) = server.store().find(Kind::Pod, uid) else { panic!("no pod") };
         assert!(pod.ready && pod.phase == Phase::Running && *pod.ips == ["10.0.0.1".into()]);
@@ -224,7 +230,7 @@ mod tests {
         let mut server = ApiServer::default();
         let uid = create(&mut server, pod("a"));
         for what in [PodStep::Schedule, PodStep::Run] {
-            assert!(change_pod(&mut server, uid, what).is_some());
+            assert!(change_pod(&mut server, uid, what)[0].is_some());
         }
         let Some(Object::Pod(pod)) = server.store().find(Kind::Pod, uid) else { panic!("no pod") };
         assert!(pod.phase == Phase::Running && pod.ips.is_empty() && !pod.ready);
@@ -236,7 +242,7 @@ mod tests {
         let mut server = ApiServer::default();
         let uid = create(&mut server, pod("a"));
         change_pod(&mut server, uid, PodStep::Schedule);
-        server.delete_now(Kind::Pod, &scene::key("a"), Writer::User);
+        server.delete_now(Kind::Pod, &scene::key("a"), Deletion::default(), Writer::User);
         assert_eq!(steps(&server), [Step::Pod(uid, PodStep::FinishDelete)]);
         change_pod(&mut server, uid, PodStep::FinishDelete);
         assert!(server.store().list(Kind::Pod).is_empty());
@@ -251,11 +257,45 @@ mod tests {
         let mut child = pod("a");
         child.meta_mut().owner = Some(agent_sandbox_core::object::Owner::new(Kind::Claim, owner.meta()));
         let uid = create(&mut server, child);
-        assert!(collect(&mut server, Kind::Pod, uid).is_none());
-        server.delete_now(Kind::Claim, &scene::key("c"), Writer::User);
+        assert!(collect(&mut server, Kind::Pod, uid)[0].is_none());
+        server.delete_now(Kind::Claim, &scene::key("c"), Deletion::default(), Writer::User);
         assert!(steps(&server).contains(&Step::Collect(Kind::Pod, uid)));
-        assert!(collect(&mut server, Kind::Pod, uid).is_some());
+        assert!(collect(&mut server, Kind::Pod, uid)[0].is_some());
         assert!(server.store().list(Kind::Pod).is_empty());
+    }
+
+    #[test]
+    fn what_an_object_owned_that_leaves_orphans_stays_and_belongs_to_nobody() {
+        let (mut server, claim, child) = claim_with_a_pod();
+        let orphan = Deletion { dependents: Some(Dependents::Orphan), grace: None };
+        server.delete_now(Kind::Claim, &scene::key("c"), orphan, Writer::User);
+        assert!(collect(&mut server, Kind::Claim, claim)[0].is_none(), "the Pod is still its own");
+        assert!(collect(&mut server, Kind::Pod, child)[0].is_some());
+        assert!(collect(&mut server, Kind::Claim, claim)[0].is_some());
+        assert!(server.store().find(Kind::Claim, claim).is_none());
+        let pod = server.store().find(Kind::Pod, child).expect("it stays");
+        assert!(pod.meta().owner.is_none() && !pod.meta().terminating);
+        assert_eq!(steps(&server), [Step::Pod(child, PodStep::Schedule)]);
+    }
+
+    #[test]
+    fn what_an_object_owns_that_goes_in_the_foreground_goes_first() {
+        let (mut server, claim, child) = claim_with_a_pod();
+        server.delete_now(Kind::Claim, &scene::key("c"), Deletion::FOREGROUND, Writer::User);
+        assert!(collect(&mut server, Kind::Claim, claim)[0].is_none(), "the Pod is still there");
+        assert!(collect(&mut server, Kind::Pod, child)[0].is_some());
+        assert!(collect(&mut server, Kind::Claim, claim)[0].is_some());
+        assert_eq!(steps(&server), []);
+    }
+
+    fn claim_with_a_pod() -> (ApiServer, Uid, Uid) {
+        let mut server = ApiServer::default();
+        let claim = create(&mut server, scene::claim("c", "p"));
+        let owner = server.store().find(Kind::Claim, claim).expect("just created").clone();
+        let mut child = pod("a");
+        child.meta_mut().owner = Some(agent_sandbox_core::object::Owner::new(Kind::Claim, owner.meta()));
+        let child = create(&mut server, child);
+        (server, claim, child)
     }
 
     fn steps(server: &ApiServer) -> Vec<Step> {
@@ -265,7 +305,7 @@ mod tests {
     }
 
     fn create(server: &mut ApiServer, object: Object) -> Uid {
-        let (_, commit) = server.handle(&Operation::Create(object), Writer::User, Wall::default());
+        let (_, [commit, _]) = server.handle(&Operation::Create(object), Writer::User, Wall::default());
         commit.expect("the name is free").object().uid()
     }
 

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::id::{Key, Kind};
 
-use crate::api_server::{ApiServer, Commit, Writer};
+use crate::api_server::{ApiServer, Commit, Deletion, Writer};
 
 /// Returns whether anything of a kind is left in the namespace that is going.
 pub(crate) fn is_swept(server: &ApiServer, kind: Kind) -> bool {
@@ -14,7 +14,9 @@ pub(crate) fn is_swept(server: &ApiServer, kind: Kind) -> bool {
 /// Source: `namespaced_resources_deleter.go`: one collection after the other, in no particular order.
 pub(crate) fn sweep(server: &mut ApiServer, kind: Kind) -> Vec<Commit> {
     let keys = left(server, kind);
-    keys.iter().filter_map(|key| server.delete_now(kind, key, Writer::Collector)).collect()
+    let commits =
+        keys.iter().flat_map(|key| server.delete_now(kind, key, Deletion::default(), Writer::Collector));
+    commits.flatten().collect()
 }
 
 fn left(server: &ApiServer, kind: Kind) -> Vec<Key> {

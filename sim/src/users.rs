@@ -9,7 +9,7 @@ use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
 
-use crate::api_server::{ApiServer, Commit, Writer, finalizers, reset_status, terminate};
+use crate::api_server::{ApiServer, Commit, Commits, Deletion, Writer, kept, reset_status};
 use crate::controller::Controller;
 use crate::scene::{self, Act};
 use crate::step::{Fact, Step};
@@ -42,13 +42,16 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
         return true;
     }
     if let Act::Leave(object, owner) = &deed.act {
-        for commit in leave(world, object.clone(), owner.as_ref()).into_iter().flatten() {
-            world.note(Some(commit), facts);
-        }
+        let commits = leave(world, object.clone(), owner.as_ref());
+        world.note_all(commits, facts);
         return true;
     }
-    let commit = commit(world, &deed.act);
-    world.note(commit, facts);
+    let commits = if let Some((kind, key, deletion)) = deletion(world, &deed.act) {
+        world.server.delete_now(kind, &key, deletion, Writer::User)
+    } else {
+        [commit(world, &deed.act), None]
+    };
+    world.note_all(commits, facts);
     true
 }
 
@@ -62,17 +65,13 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
 }
 
 /// Creates an object with an owner and a status of its own.
-fn leave<C: Controller>(
-    world: &mut World<C>,
-    mut object: Object,
-    owner: Option<&(Kind, Key)>,
-) -> [Option<Commit>; 2] {
+fn leave<C: Controller>(world: &mut World<C>, mut object: Object, owner: Option<&(Kind, Key)>) -> Commits {
     if let Some((kind, key)) = owner {
         let Some(owner) = world.server.store().get(*kind, key) else { return [None, None] };
         object.meta_mut().owner = Some(Owner::new(*kind, owner.meta()));
     }
     let wall = world.wall();
-    let created = world.server.handle(&Operation::Create(object.clone()), Writer::User, wall).1;
+    let (_, [created, _]) = world.server.handle(&Operation::Create(object.clone()), Writer::User, wall);
     let told = created.as_ref().and_then(|_| {
         world.server.update(object.kind(), object.key(), Writer::User, |stored| match (stored, &object) {
             (Object::Claim(stored), Object::Claim(left)) => {
@@ -87,11 +86,33 @@ fn leave<C: Controller>(
     [created, told]
 }
 
-fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
+/// Returns what an act deletes, and how.
+fn deletion<C: Controller>(world: &World<C>, act: &Act) -> Option<(Kind, Key, Deletion)> {
+    let any = |kind: Kind, number: u32| {
+        let all = world.server.store().list(kind);
+        let place = (number as usize).checked_rem(all.len())?;
+        Some(all[place].key().clone())
+    };
+    if let Act::Delete(kind, key) = act {
+        Some((*kind, key.clone(), Deletion::default()))
+    } else if let Act::DeleteAny(kind, number) = act {
+        Some((*kind, any(*kind, *number)?, Deletion::default()))
+    } else if let Act::TerminateAny(number) = act {
+        Some((Kind::Sandbox, any(Kind::Sandbox, *number)?, Deletion::FOREGROUND))
+    } else {
+        None
+    }
+}
+
+fn create<C: Controller>(world: &mut World<C>, draft: Object) -> Option<Commit> {
     let wall = world.wall();
+    let (_, [commit, _]) = world.server.handle(&Operation::Create(draft), Writer::User, wall);
+    commit
+}
+
+fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
     match act {
-        Act::Create(draft) => world.server.handle(&Operation::Create(draft.clone()), Writer::User, wall).1,
-        Act::Delete(kind, key) => world.server.delete_now(*kind, key, Writer::User),
+        Act::Create(draft) => create(world, draft.clone()),
         Act::Scale(key, replicas) => world.server.update(Kind::Pool, key, Writer::User, |object| {
             let Object::Pool(pool) = object else { return };
             if pool.replicas != *replicas {
@@ -110,25 +131,15 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             claim.wishes.iter_mut().for_each(|wishes| Arc::make_mut(wishes).lifecycle = None);
         }),
         Act::Refer(key, pool) => edit_claim(world, key, |claim| claim.pool = pool.clone()),
-        Act::DeleteAny(kind, number) => {
-            let all = world.server.store().list(*kind);
-            let place = (*number as usize).checked_rem(all.len())?;
-            let key = all[place].key().clone();
-            world.server.delete_now(*kind, &key, Writer::User)
+        Act::ResumeOwned | Act::Leave(..) | Act::Delete(..) | Act::DeleteAny(..) | Act::TerminateAny(_) => {
+            None
         }
-        Act::TerminateAny(number) => {
-            let all = world.server.store().list(Kind::Sandbox);
-            let place = (*number as usize).checked_rem(all.len())?;
-            let key = all[place].key().clone();
-            world.server.update(Kind::Sandbox, &key, Writer::User, terminate)
-        }
-        Act::ResumeOwned | Act::Leave(..) => None,
         Act::Spoil(kind, number) => edit_any(world, *kind, *number, |object| spoil(object, *number)),
         Act::ClearStatus(kind, number) => edit_any(world, *kind, *number, reset_status),
         Act::Relabel(kind, number) => {
             edit_any(world, *kind, *number, |object| strangers::relabel(object, *number))
         }
-        Act::Finalize(kind, number) => edit_any(world, *kind, *number, finalizers::put),
+        Act::Finalize(kind, number) => edit_any(world, *kind, *number, kept::put_others),
         Act::EndNamespace(namespace) => {
             world.server.end_namespace(namespace);
             None
@@ -145,7 +156,7 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
         Act::AddPod(key, name) => {
             let owner = Owner::new(Kind::Sandbox, world.server.store().get(Kind::Sandbox, key)?.meta());
             let pod = scene::part(Kind::Pod, name.clone(), Some(owner), &[]);
-            world.server.handle(&Operation::Create(pod), Writer::User, wall).1
+            create(world, pod)
         }
     }
 }

@@ -15,7 +15,7 @@ use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::time::{Mono, Now, Wall};
 
-use crate::api_server::{ApiServer, Commit, Next, Numbering, Writer};
+use crate::api_server::{ApiServer, Commit, Next, Numbering, Writer, kept};
 use crate::controller::Controller;
 use crate::process::{Process, Request, RequestId, Role, Watch};
 use crate::scene::Scene;
@@ -106,21 +106,21 @@ impl<C: Controller> World<C> {
                 self.note(commit, facts)
             }
             Step::Pod(uid, what) => {
-                let commit = cluster::change_pod(&mut self.server, uid, what);
-                self.note(commit, facts)
+                let commits = cluster::change_pod(&mut self.server, uid, what);
+                self.note_all(commits, facts)
             }
             Step::Release(kind, uid) => {
-                let commit = self.server.release(kind, uid);
+                let commit = self.server.release(kind, uid, kept::OTHERS, Writer::User);
                 self.note(commit, facts)
             }
             Step::Sweep(kind) => {
                 let commits = namespace::sweep(&mut self.server, kind);
-                commits.into_iter().for_each(|commit| _ = self.note(Some(commit), facts));
+                self.note_all(commits.into_iter().map(Some), facts);
                 true
             }
             Step::Collect(kind, uid) => {
-                let commit = cluster::collect(&mut self.server, kind, uid);
-                self.note(commit, facts)
+                let commits = cluster::collect(&mut self.server, kind, uid);
+                self.note_all(commits, facts)
             }
         }
     }
@@ -271,13 +271,13 @@ impl<C: Controller> World<C> {
         }
         let (process, term, intent) = (request.process, request.term, request.action.intent);
         let by = Writer::Process { process, term, intent };
-        let (outcome, commit) = self.server.handle(&request.action.operation, by, wall);
+        let (outcome, commits) = self.server.handle(&request.action.operation, by, wall);
         if request.abandoned {
             self.requests.remove(place);
         } else {
             self.requests[place].answer = Some(outcome);
         }
-        self.note(commit, facts);
+        self.note_all(commits, facts);
         facts.push(Fact::Handled(id));
         true
     }
@@ -517,6 +517,19 @@ impl<C: Controller> World<C> {
         self.tidy(commit.object().kind());
         facts.push(Fact::Committed(commit));
         true
+    }
+
+    /// Notes the changes of the store that one request has made; returns whether there were any.
+    pub(crate) fn note_all(
+        &mut self,
+        commits: impl IntoIterator<Item = Option<Commit>>,
+        facts: &mut Vec<Fact>,
+    ) -> bool {
+        let mut any = false;
+        for commit in commits {
+            any |= self.note(commit, facts);
+        }
+        any
     }
 
     /// Gives one event to a process, then takes every action that it wants.

@@ -5,28 +5,28 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::env;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agent_sandbox_controller::connect::Clients;
 use agent_sandbox_tests::apicheck::deviations::{self, Deviation};
-use agent_sandbox_tests::apicheck::{Real, Verdict, by_name, compare_watches, run, sequence, shrink};
-use agent_sandbox_tests::cluster::{Namespace, block_on};
+use agent_sandbox_tests::apicheck::watches::Watches;
+use agent_sandbox_tests::apicheck::{Real, Verdict, run, sequence, shrink};
+use agent_sandbox_tests::cluster::block_on;
 use agent_sandbox_tests::control_plane::{self, Options};
 use agent_sandbox_tests::documents;
-use agent_sandbox_tests::watch_log::WatchLog;
 use tokio::task::JoinSet;
 
 /// The table.
 const DOCUMENT: &str = "docs/api-server-model.md";
 
 /// How many sequences, unless told otherwise. Source: every line of the table occurs in them.
-const SEQUENCES: u64 = 600;
+const SEQUENCES: u64 = 3000;
 
 /// How many sequences run at a time. Source: enough that the server, not the test, is what is waited for.
 const AT_A_TIME: usize = 16;
 
-/// When the watches have shown nothing for so long, they have shown everything. Source: a tenth of it when idle.
-const LULL: Duration = Duration::from_secs(2);
+/// How long the watches are waited for at a time.
+const LULL: Duration = Duration::from_secs(1);
 
 /// How often that is waited for.
 const LULLS_MAX: usize = 15;
@@ -48,13 +48,19 @@ fn the_model_answers_as_the_real_server_does() {
     let table = deviations::read(&documents::read(DOCUMENT));
     let (first, count) = (number("APICHECK_SEED", 1), number("APICHECK_SEQUENCES", SEQUENCES));
     block_on(async {
-        let namespace = Namespace::new(&plane, "apicheck").await;
         let clients = Clients::prepare(Some(plane.kubeconfig())).await.expect("a client");
-        let real = Real { client: clients.writes, namespace: namespace.name().to_owned() };
-        let log = WatchLog::begin(namespace.client(), namespace.name()).await;
+        let real = Real { client: clients.writes, prefix: "apicheck".to_owned() };
+        let log = Watches::begin(&real.client).await;
+        let begin = Instant::now();
         let verdicts = ask_all(&real, first..first.saturating_add(count), &table).await;
-        let watches = watches_that_differ(&log, &verdicts, &table).await;
+        let answers: usize = verdicts.values().map(|verdict| verdict.answers).sum();
         let mut accepted = BTreeMap::<usize, u32>::new();
+        let watches = watches_that_differ(&log, &verdicts, &table, &mut accepted).await;
+        eprintln!(
+            "{count} sequences from seed {first}: {answers} answers and {} lines of watches compared in {:.0?}",
+            log.count(),
+            begin.elapsed()
+        );
         let mut failed = BTreeMap::new();
         for (seed, verdict) in verdicts {
             for (line, times) in verdict.accepted {
@@ -100,31 +106,26 @@ fn the_model_answers_as_the_real_server_does() {
 
 /// Tells of each sequence whose answers were the same while what was watched was not.
 async fn watches_that_differ(
-    log: &WatchLog,
+    log: &Watches,
     verdicts: &BTreeMap<u64, Verdict>,
     table: &[Deviation],
+    accepted: &mut BTreeMap<usize, u32>,
 ) -> Vec<String> {
-    let least: usize = verdicts.values().map(|verdict| verdict.watched.len()).sum();
-    let mut seen = log.lines();
+    let least: usize = verdicts.values().map(Verdict::lines_watched).sum();
+    let mut seen = log.count();
     for _ in 0..LULLS_MAX {
-        tokio::time::sleep(LULL).await;
-        let more = log.lines();
-        let is_all = more.len() == seen.len() && more.len() >= least;
-        seen = more;
-        if is_all {
+        if seen >= least {
             break;
         }
+        tokio::time::sleep(LULL).await;
+        seen = log.count();
     }
-    let shown = by_name(&seen);
     let mut told = Vec::new();
     for (seed, verdict) in verdicts.iter().filter(|(_, verdict)| verdict.mismatch.is_none()) {
-        for ((kind, key), ours) in by_name(&verdict.watched) {
-            let theirs = shown.get(&(kind, key.clone())).map(Vec::as_slice).unwrap_or_default();
-            for difference in compare_watches(kind, &ours, theirs, table) {
-                let requests = sequence::draw(*seed).into_iter().filter(|request| request.kind == kind);
-                let text = requests.fold(String::new(), |text, request| format!("{text}    {request}\n"));
-                told.push(format!("seed {seed}:\n{text}the watch of {key}: {difference}"));
-            }
+        for (kind, name, difference) in log.compare(verdict, table, accepted) {
+            let requests = sequence::draw(*seed).into_iter().filter(|request| request.kind == kind);
+            let text = requests.fold(String::new(), |text, request| format!("{text}    {request}\n"));
+            told.push(format!("seed {seed}:\n{text}the watch of {name}: {difference}"));
         }
     }
     told

@@ -76,6 +76,12 @@ impl Numbers {
         uid
     }
 
+    /// Returns a number for a name that nobody has chosen.
+    pub(super) fn name(&mut self) -> u64 {
+        self.identities += 1;
+        names::mix(self.identities, 0, 0)
+    }
+
     /// Chooses the version of a new state of an object.
     pub(super) fn version(&self, revision: u64, old: Option<&Object>, object: &Object) -> Version {
         if self.numbering != Numbering::ByState {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::object::Object;
 
-use super::{ApiServer, Commit, Numbers, Seen};
+use super::{ApiServer, Commit, Line, Numbers, Seen};
 use crate::store::Store;
 
 /// What is stored, and what the numbers of the next write follow from.
@@ -77,11 +77,12 @@ impl ApiServer {
     /// It gets a revision that is newer than any that was known here or there.
     pub(crate) fn redo(&mut self, stored: &Stored, line: &Seen) {
         self.revision = stored.revision.max(self.revision + 1);
+        let old = self.store.get(line.object().kind(), line.object().key()).cloned();
         self.store = stored.store.clone();
         self.marks = stored.marks;
         self.numbers.incarnations = stored.incarnations.clone();
         self.numbers.counted = stored.counted;
         let (version, kind) = (self.revision(), line.object().kind());
-        self.history_mut(kind).changes.push_back((version, line.clone()));
+        self.history_mut(kind).changes.push_back(Line { at: version, seen: line.clone(), old });
     }
 }

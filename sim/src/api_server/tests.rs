@@ -1,6 +1,6 @@
 //! What the model has in common with the real server, one sentence each.
 
-use agent_sandbox_core::action::Notice;
+use agent_sandbox_core::action::{Notice, Propagation};
 use agent_sandbox_core::id::Text;
 use agent_sandbox_core::object::{Json, Meta, Pod, Sandbox};
 
@@ -190,11 +190,35 @@ fn a_delete_names_the_state_that_it_means() {
 }
 
 #[test]
-fn a_pod_that_was_never_scheduled_goes_at_once() {
+fn a_pod_that_was_never_scheduled_is_terminating_for_one_revision() {
     let mut server = ApiServer::default();
     let object = created(&mut server, pod("a"));
-    assert!(matches!(handle(&mut server, &delete(&object, None)), Outcome::Done(_)));
+    let answer = done(handle(&mut server, &delete(&object, None)));
     assert!(server.store().get(Kind::Pod, object.key()).is_none());
+    let lines: Vec<Seen> =
+        server.lines_after(Kind::Pod, object.version()).map(|(_, line)| line.clone()).collect();
+    let [Seen::Applied(going), Seen::Deleted(gone)] = &lines[..] else { panic!("{lines:?}") };
+    assert!(going.meta().terminating && kept::grace(going) == Some(0) && *gone == answer);
+}
+
+#[test]
+fn the_grace_of_a_pod_can_only_be_shortened() {
+    let mut server = ApiServer::default();
+    let object = created(&mut server, pod("a"));
+    server.update(Kind::Pod, object.key(), Writer::Scheduler, |object| {
+        if let Object::Pod(pod) = object {
+            Arc::make_mut(pod).node = "node".into();
+        }
+    });
+    let mut grace = |seconds| {
+        let deletion = Deletion { dependents: None, grace: Some(seconds) };
+        let commits = server.delete_now(Kind::Pod, object.key(), deletion, Writer::User);
+        commits.map(|commit| commit.map(|commit| commit.new.as_ref().and_then(kept::grace)))
+    };
+    assert_eq!(grace(60), [Some(Some(60)), None]);
+    assert_eq!(grace(70), [None, None]);
+    assert_eq!(grace(5), [Some(Some(5)), None]);
+    assert_eq!(grace(0), [Some(Some(0)), Some(None)]);
 }
 
 #[test]
@@ -217,12 +241,12 @@ fn a_scheduled_pod_is_terminating_first_and_a_second_delete_changes_nothing() {
 fn what_bears_a_finalizer_is_terminating_until_that_is_taken_off() {
     let mut server = ApiServer::default();
     let claim = created(&mut server, scene::claim("a", "p"));
-    server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put);
+    server.update(Kind::Claim, claim.key(), Writer::User, kept::put_others);
     assert_eq!(handle(&mut server, &delete(&claim, None)), Outcome::Done(stored(&server, &claim)));
     assert!(stored(&server, &claim).meta().terminating);
     let again = Operation::Create(scene::claim("a", "p"));
     assert_eq!(handle(&mut server, &again), Outcome::AlreadyExists);
-    assert!(server.release(Kind::Claim, claim.uid()).is_some_and(|commit| commit.new.is_none()));
+    assert!(release(&mut server, &claim).is_some_and(|commit| commit.new.is_none()));
     assert!(server.store().list(Kind::Claim).is_empty());
 }
 
@@ -230,11 +254,12 @@ fn what_bears_a_finalizer_is_terminating_until_that_is_taken_off() {
 fn a_finalizer_that_is_taken_off_in_time_keeps_nothing_and_none_is_put_on_what_is_going() {
     let mut server = ApiServer::default();
     let claim = created(&mut server, scene::claim("a", "p"));
-    server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put);
-    server.release(Kind::Claim, claim.uid());
-    server.update(Kind::Claim, claim.key(), Writer::User, terminate);
-    assert!(server.update(Kind::Claim, claim.key(), Writer::User, finalizers::put).is_none());
-    assert!(server.remove(Kind::Claim, claim.key(), Writer::Collector).is_some_and(|it| it.new.is_none()));
+    server.update(Kind::Claim, claim.key(), Writer::User, kept::put_others);
+    release(&mut server, &claim);
+    server.delete_now(Kind::Claim, claim.key(), Deletion::FOREGROUND, Writer::User);
+    assert!(server.update(Kind::Claim, claim.key(), Writer::User, kept::put_others).is_none());
+    let end = server.release(Kind::Claim, claim.uid(), kept::FOREGROUND, Writer::Collector);
+    assert!(end.is_some_and(|it| it.new.is_none()));
 }
 
 #[test]
@@ -296,7 +321,8 @@ fn kubernetes_events_are_taken_and_counted() {
         action: text(),
         note: text(),
     };
-    assert_eq!(handle(&mut server, &Operation::Notify(notice)), Outcome::Accepted);
+    assert_eq!(handle(&mut server, &Operation::Notify(notice.clone())), Outcome::Accepted);
+    assert_eq!(handle(&mut server, &Operation::Notify(notice)), Outcome::AlreadyExists);
     assert_eq!(server.notices(), 1);
 }
 
@@ -327,7 +353,7 @@ fn a_version_by_state_does_not_depend_on_lists_of_other_kinds() {
 fn a_change_that_is_made_once_more_leaves_what_it_left_before() {
     let mut server = ApiServer::new(Numbering::ByState);
     let (before, claim) = (server.clone(), scene::claim("a", "p"));
-    let (_, commit) = server.handle(&Operation::Create(claim), Writer::User, Wall::default());
+    let (_, [commit, _]) = server.handle(&Operation::Create(claim), Writer::User, Wall::default());
     let line = server.line_of(&commit.expect("the name is free"));
     let mut again = before.clone();
     again.redo(&server.snapshot(), &line);
@@ -341,6 +367,10 @@ fn a_change_that_is_made_once_more_leaves_what_it_left_before() {
 
 fn handle(server: &mut ApiServer, operation: &Operation) -> Outcome {
     server.handle(operation, Writer::User, Wall::from_micros(5_700_000)).0
+}
+
+fn release(server: &mut ApiServer, object: &Object) -> Option<Commit> {
+    server.release(object.kind(), object.uid(), kept::OTHERS, Writer::User)
 }
 
 #[track_caller]

@@ -6,7 +6,7 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::object::Object;
 
 use super::Timed;
-use crate::api_server::{Commit, Writer, finalizers};
+use crate::api_server::{Commit, Writer, kept};
 use crate::controller::Controller;
 use crate::namespace;
 use crate::scene::Act;
@@ -22,7 +22,7 @@ impl<C: Controller> Timed<C> {
     /// Plans when somebody takes a finalizer off that was just put.
     pub(super) fn follow_finalizer(&mut self, commit: &Commit) {
         let bears_one = |object: &Option<_>| {
-            object.as_ref().is_some_and(|object: &Object| finalizers::bears_one(object.meta()))
+            object.as_ref().is_some_and(|object: &Object| kept::bears(object.meta(), kept::OTHERS))
         };
         if commit.by != Some(Writer::User) || bears_one(&commit.old) || !bears_one(&commit.new) {
             return;

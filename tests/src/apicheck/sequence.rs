@@ -1,9 +1,10 @@
 //! Sequences of requests, drawn from a seed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use agent_sandbox_core::action::{Operation, Part, Patch, Propagation, Target};
+use agent_sandbox_core::action::{Notice, Operation, Part, Patch, Propagation, Target};
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{
     Bound, ClaimStatus, Condition, Dependent, Json, Labels, Meta, Object, Owner, OwnerKind, Phase, Pod,
@@ -15,6 +16,9 @@ use agent_sandbox_core::wire;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::scene;
 use serde_json::{Value, json};
+
+use super::ask::{self, Ask};
+use super::side::GENERATED;
 
 /// Requests of a sequence. Source: enough for a name that is used, given up and used again, and short to read.
 const LENGTH: u32 = 14;
@@ -57,6 +61,10 @@ pub enum What {
     },
     /// Read it.
     Get,
+    /// Write a Kubernetes Event about it.
+    Notify(u8),
+    /// What a user does.
+    User(Ask),
 }
 
 /// A state of the object that the answers have shown. What was not shown is not named.
@@ -75,23 +83,26 @@ pub enum Seen {
 }
 
 impl Request {
-    /// Returns the request for a server that has shown these states of its object.
+    /// Returns the request of a controller for a server that has shown these states of its object; `None` where users ask.
     #[must_use]
-    pub fn operation(&self, key: Key, shown: &[Object]) -> Operation {
+    pub fn operation(&self, key: Key, shown: &[Object]) -> Option<Operation> {
         let kind = self.kind;
         let target = |uid: Seen| Target { kind, key: key.clone(), uid: uid.uid(shown) };
-        match &self.what {
+        Some(match &self.what {
+            What::User(_) => return None,
+            What::Notify(number) => Operation::Notify(Notice {
+                name: format!("e{number}").into(),
+                regarding: target(Seen::Latest),
+                warning: false,
+                reporter: "agent-sandbox".into(),
+                reason: "Tested".into(),
+                action: "Test".into(),
+                note: "a test".into(),
+            }),
             What::Create(draft) => {
                 let mut object = draft.clone();
                 object.meta_mut().key = key;
                 Operation::Create(object)
-            }
-            // Of a volume claim that nothing changes the server makes a new version, and the core never asks for it.
-            What::Patch { changes, .. }
-                if kind == Kind::VolumeClaim
-                    && shown.last().is_some_and(|object| is_idle(changes, object)) =>
-            {
-                Operation::Get { kind, key }
             }
             What::Patch { uid, version, part, changes } => Operation::Patch(Patch {
                 target: target(*uid),
@@ -105,7 +116,7 @@ impl Request {
                 propagation: *propagation,
             },
             What::Get => Operation::Get { kind, key },
-        }
+        })
     }
 }
 
@@ -132,13 +143,6 @@ fn asked(changes: &[Change], shown: Option<&Object>) -> Vec<Change> {
     changes.iter().filter(is_asked).cloned().collect()
 }
 
-/// Returns whether changes leave an object as it is.
-fn is_idle(changes: &[Change], object: &Object) -> bool {
-    let mut changed = object.clone();
-    changes.iter().for_each(|change| change.apply(&mut changed));
-    changed == *object
-}
-
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, name, what } = self;
@@ -160,6 +164,8 @@ impl fmt::Display for Request {
                 write!(f, "delete {kind} {name} ({propagation:?}, uid: {uid:?}, version: {version:?})")
             }
             What::Get => write!(f, "get {kind} {name}"),
+            What::Notify(number) => write!(f, "write Event {number} about {kind} {name}"),
+            What::User(ask) => write!(f, "user, {kind} {name}: {ask}"),
         }
     }
 }
@@ -174,27 +180,40 @@ impl Seen {
         }
     }
 
-    fn uid(self, shown: &[Object]) -> Option<Uid> {
+    pub(super) fn uid(self, shown: &[Object]) -> Option<Uid> {
         if self == Self::Never { Some(Uid::from_bits(77)) } else { self.of(shown).map(Object::uid) }
     }
 
-    fn version(self, shown: &[Object]) -> Option<Version> {
+    pub(super) fn version(self, shown: &[Object]) -> Option<Version> {
         // Higher than any that a server of a test gets to.
         if self == Self::Never { Some(Version(1 << 40)) } else { self.of(shown).map(Object::version) }
     }
 }
 
 /// Returns the sequence that belongs to a seed: mostly about one name of one kind, with some others between.
+///
+/// The last requests read everything once more.
 #[must_use]
 pub fn draw(seed: u64) -> Vec<Request> {
     let mut choices = Choices::from_seed(seed);
     let main = *choices.pick(&Kind::ALL);
-    let mut sequence = Vec::new();
+    // Some sequences are a controller's alone, as most are in life.
+    let users = *choices.pick(&[0, 300, 600]);
+    let (mut sequence, mut generated) = (Vec::new(), BTreeSet::new());
     for place in 0..LENGTH {
         let kind = if choices.chance(100) { *choices.pick(&Kind::ALL) } else { main };
-        let name = u8::from(choices.chance(150));
-        let what = if place == 0 { create(&mut choices, kind) } else { draw_what(&mut choices, kind) };
-        sequence.push(Request { kind, name, what });
+        let is_users = place > 0 && choices.chance(users);
+        let what = match place {
+            0 => create(&mut choices, kind),
+            _ if is_users => What::User(ask::draw(&mut choices, kind)),
+            _ => draw_what(&mut choices, kind),
+        };
+        let is_generated = matches!(what, What::User(Ask::Generate(_)))
+            || matches!(what, What::User(_)) && choices.chance(80);
+        let name = if is_generated { GENERATED } else { u8::from(choices.chance(150)) };
+        let is_again = matches!(what, What::User(Ask::Generate(_))) && !generated.insert(kind);
+        // In which order a list has two names of the server's nobody can say.
+        sequence.push(Request { kind, name, what: if is_again { What::Get } else { what } });
     }
     let mut last: Vec<Request> = Vec::new();
     for request in &sequence {
@@ -219,6 +238,7 @@ fn draw_what(choices: &mut Choices, kind: Kind) -> What {
             };
             What::Delete { uid, version, propagation }
         }
+        18 => What::Notify(choices.below(3) as u8),
         _ => What::Get,
     }
 }
@@ -245,7 +265,7 @@ fn create(choices: &mut Choices, kind: Kind) -> What {
     What::Create(draft)
 }
 
-fn draft(choices: &mut Choices, kind: Kind) -> Object {
+pub(super) fn draft(choices: &mut Choices, kind: Kind) -> Object {
     let mut draft = match kind {
         Kind::Pod => return pod(choices),
         Kind::Service => {
@@ -392,7 +412,7 @@ fn change(choices: &mut Choices, kind: Kind) -> Vec<Change> {
     }
 }
 
-fn status(choices: &mut Choices, kind: Kind) -> Option<Change> {
+pub(super) fn status(choices: &mut Choices, kind: Kind) -> Option<Change> {
     let ips =
         |choices: &mut Choices| choices.chance(500).then(|| Text::from("10.0.0.1")).into_iter().collect();
     Some(match kind {
