@@ -39,4 +39,5 @@ pub mod timeline;
 pub mod trace;
 mod users;
 pub mod workload;
+mod watch_law;
 pub mod world;

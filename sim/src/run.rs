@@ -15,6 +15,7 @@ use crate::stats::Stats;
 use crate::step::{Fact, Step};
 use crate::tape::Tape;
 use crate::timed::Timed;
+use crate::watch_law::{self, WatchLaw};
 use crate::world::World;
 
 /// How long after the trouble everything must be done, unless pools are refilled slowly.
@@ -196,6 +197,7 @@ fn play<C: Controller>(
     let mut run = Run {
         timed,
         checkers,
+        watches: WatchLaw::default(),
         settles_within: SETTLES_WITHIN + slack,
         stats: Stats::default(),
         judges,
@@ -215,7 +217,11 @@ fn play<C: Controller>(
         struck: run.timed.struck().to_vec(),
         steps: run.steps,
         elapsed: world.clock().since(Mono::default()),
-        checked: run.checkers.counts().chain([(FORGETS_NOTHING, run.remembered)]).collect(),
+        checked: run
+            .checkers
+            .counts()
+            .chain([(FORGETS_NOTHING, run.remembered), (watch_law::PROPERTY, run.watches.judged())])
+            .collect(),
         marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
         hash: run.hash,
         tape: run.timed.choices().tape(),
@@ -226,6 +232,7 @@ fn play<C: Controller>(
 struct Run<'a, C: Controller> {
     timed: Timed<C>,
     checkers: Checkers,
+    watches: WatchLaw,
     settles_within: Duration,
     stats: Stats,
     judges: Judges,
@@ -263,7 +270,8 @@ impl<C: Controller> Run<'_, C> {
             self.observer.on_step(at, step, self.timed.facts(), world);
             for fact in self.timed.facts() {
                 self.stats.on_fact(at, fact);
-                let judged = self.checkers.on_fact(fact, world.server().store());
+                let judged = self.watches.on_fact(fact);
+                let judged = judged.and_then(|()| self.checkers.on_fact(fact, world.server().store()));
                 judged.map_err(|violation| Broken { violation, step: self.steps, at })?;
             }
             if self.steps >= self.look_again_at {

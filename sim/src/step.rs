@@ -1,10 +1,13 @@
 //! What may happen next.
 
+use std::sync::Arc;
+
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Kind, Uid, Version};
+use agent_sandbox_core::object::Object;
 
-use crate::api_server::Commit;
+use crate::api_server::{Commit, Seen};
 use crate::process::RequestId;
 
 /// One thing that happens. Everything in the world changes by steps, one at a time.
@@ -160,6 +163,8 @@ pub enum Fact {
         kind: Kind,
         /// As of this version.
         at: Version,
+        /// All of them.
+        objects: Arc<[Object]>,
     },
     /// A watch has shown a process everything of a kind up to a version.
     Shown {
@@ -169,6 +174,8 @@ pub enum Fact {
         kind: Kind,
         /// Up to this version.
         upto: Version,
+        /// The line; `None` for a bookmark.
+        line: Option<Seen>,
     },
     /// A process has lost a watch and must list.
     WatchLost(u8, Kind),

@@ -367,12 +367,14 @@ impl<C: Controller> World<C> {
 
     fn relist(&mut self, process: u8, kind: Kind, facts: &mut Vec<Fact>) -> bool {
         let Watch::Listed { objects, at } = self.watch(process, kind) else { return false };
-        let (objects, at) = (objects.to_vec(), *at);
+        let (objects, at) = (objects.clone(), *at);
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
         self.process_mut(process).listed |= 1 << kind.index();
-        facts.push(Fact::Relisted { process, term: self.process(process).term(), kind, at });
+        let term = self.process(process).term();
+        let list = objects.to_vec();
+        facts.push(Fact::Relisted { process, term, kind, at, objects });
         let at = self.server.version_of_list(kind, at);
-        self.tell(process, Event::Relisted { kind, objects, at }, facts);
+        self.tell(process, Event::Relisted { kind, objects: list, at }, facts);
         true
     }
 
@@ -395,7 +397,7 @@ impl<C: Controller> World<C> {
         };
         *self.watch_mut(process, kind) = Watch::Live { cursor };
         self.tidy(kind);
-        facts.push(Fact::Shown { process, kind, upto: cursor });
+        facts.push(Fact::Shown { process, kind, upto: cursor, line: Some(seen.clone()) });
         self.tell(process, seen.into(), facts);
         true
     }
@@ -417,7 +419,7 @@ impl<C: Controller> World<C> {
         }
         let at = self.server.read(kind);
         *self.watch_mut(process, kind) = Watch::Live { cursor: at };
-        facts.push(Fact::Shown { process, kind, upto: at });
+        facts.push(Fact::Shown { process, kind, upto: at, line: None });
         let at = self.server.version_of_list(kind, at);
         self.tell(process, Event::Progress { kind, at }, facts);
         true

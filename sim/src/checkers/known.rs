@@ -65,7 +65,7 @@ impl Known {
     /// Notes what processes are shown and told.
     pub(super) fn on_fact(&mut self, fact: &Fact) {
         match fact {
-            Fact::Shown { process, kind, upto: at } | Fact::Relisted { process, kind, at, .. } => {
+            Fact::Shown { process, kind, upto: at, .. } | Fact::Relisted { process, kind, at, .. } => {
                 self.processes.entry(*process).or_default().seen[kind.index()] = *at;
             }
             Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) } => {

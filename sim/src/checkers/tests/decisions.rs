@@ -94,7 +94,7 @@ fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'sta
         checkers.on_fact(&Fact::Committed(commit), &store).expect("the objects are right");
     }
     for kind in Kind::ALL {
-        let fact = Fact::Relisted { process: 0, term: 1, kind, at: Version(seen) };
+        let fact = Fact::Relisted { process: 0, term: 1, kind, at: Version(seen), objects: [].into() };
         checkers.on_fact(&fact, &store).expect("a list breaks nothing");
     }
     requests
