@@ -114,8 +114,8 @@ pub(crate) enum Turn {
 #[derive(Clone, Debug, Default)]
 struct Timers {
     by_item: BTreeMap<Item, (Mono, TimeoutReason)>,
-    /// Rules that wait on any object: most never do, and every run of a rule asks.
-    rules: RuleSet,
+    /// Object → its rules that wait. Never without any: most never wait, and every run of rules asks.
+    rules: Table<Uid, RuleSet>,
     due: BTreeSet<(Mono, Item)>,
 }
 
@@ -129,7 +129,11 @@ impl Agenda {
     /// Adds an item, or makes it more urgent.
     pub(crate) fn add(&mut self, item: Item, urgency: Urgency) {
         match item {
-            Item::Rule(rule, uid) => self.add_rules(uid, RuleSet::of(rule), urgency),
+            Item::Rule(rule, uid) => {
+                let mut by_urgency = [RuleSet::default(); 3];
+                by_urgency[urgency as usize] = RuleSet::of(rule);
+                self.add_rules(uid, by_urgency);
+            }
             Item::Look(..)
             | Item::RepeatWrite(_)
             | Item::RepeatCreate(..)
@@ -144,18 +148,22 @@ impl Agenda {
         }
     }
 
-    /// Adds rules of one object, or makes them more urgent.
-    pub(crate) fn add_rules(&mut self, uid: Uid, rules: RuleSet, urgency: Urgency) {
-        let waiting = &mut *self.waiting;
-        let known = waiting.rules.get_or_default(uid);
-        let (as_urgent, less_urgent) = known.split_at_mut(urgency as usize + 1);
-        let new = as_urgent.iter().fold(rules, |new, known| new.without(*known));
-        if new.is_empty() {
+    /// Adds rules of one object by their urgency, or makes them more urgent.
+    pub(crate) fn add_rules(&mut self, uid: Uid, by_urgency: [RuleSet; 3]) {
+        if by_urgency.iter().all(|rules| rules.is_empty()) {
             return;
         }
-        less_urgent.iter_mut().for_each(|rules| *rules = rules.without(new));
-        as_urgent[urgency as usize] = as_urgent[urgency as usize].with(new);
-        waiting.queues[urgency as usize].push_back(Turn::Rules(uid, new));
+        let waiting = &mut *self.waiting;
+        let known = waiting.rules.get_or_default(uid);
+        for (urgency, rules) in by_urgency.into_iter().enumerate() {
+            let (as_urgent, less_urgent) = known.split_at_mut(urgency + 1);
+            let new = as_urgent.iter().fold(rules, |new, known| new.without(*known));
+            if !new.is_empty() {
+                less_urgent.iter_mut().for_each(|rules| *rules = rules.without(new));
+                as_urgent[urgency] = as_urgent[urgency].with(new);
+                waiting.queues[urgency].push_back(Turn::Rules(uid, new));
+            }
+        }
     }
 
     /// Takes what comes next.
@@ -190,9 +198,13 @@ impl Agenda {
 
     /// Wakes an item at a time; replaces its earlier timer.
     pub(crate) fn arm(&mut self, item: Item, at: Mono, reason: TimeoutReason) {
+        if self.is_armed(&item) && self.timers.by_item.get(&item) == Some(&(at, reason)) {
+            return;
+        }
         self.disarm(&item);
-        if let Item::Rule(rule, _) = item {
-            self.timers.rules = self.timers.rules.with(RuleSet::of(rule));
+        if let Item::Rule(rule, uid) = item {
+            let rules = self.timers.rules.get_or_default(uid);
+            *rules = rules.with(RuleSet::of(rule));
         }
         self.timers.due.insert((at, item.clone()));
         self.timers.by_item.insert(item, (at, reason));
@@ -200,19 +212,37 @@ impl Agenda {
 
     /// Takes an item's timer away.
     pub(crate) fn disarm(&mut self, item: &Item) {
-        let rule = if let Item::Rule(rule, _) = item { RuleSet::of(*rule) } else { RuleSet::default() };
-        if !rule.without(self.timers.rules).is_empty() || !self.timers.by_item.contains_key(item) {
+        if !self.is_armed(item) {
             return;
         }
         let timers = &mut *self.timers;
         if let Some((at, _)) = timers.by_item.remove(item) {
             timers.due.remove(&(at, item.clone()));
         }
-        if let Item::Rule(rule, _) = item
-            && !timers.wait_for(*rule)
+        if let Item::Rule(rule, uid) = item
+            && let Some(rules) = timers.rules.get_mut(uid)
         {
-            timers.rules = timers.rules.without(RuleSet::of(*rule));
+            *rules = rules.without(RuleSet::of(*rule));
+            if rules.is_empty() {
+                timers.rules.remove(uid);
+            }
         }
+    }
+
+    fn is_armed(&self, item: &Item) -> bool {
+        match item {
+            Item::Rule(rule, uid) => !self.armed(*uid).and(RuleSet::of(*rule)).is_empty(),
+            Item::Look(..)
+            | Item::RepeatWrite(_)
+            | Item::RepeatCreate(..)
+            | Item::Unbar(_)
+            | Item::Notice => self.timers.by_item.contains_key(item),
+        }
+    }
+
+    /// Returns the rules of an object that wait for their time.
+    pub(crate) fn armed(&self, uid: Uid) -> RuleSet {
+        self.timers.rules.get(&uid).copied().unwrap_or_default()
     }
 
     /// Takes an item whose time has come.
@@ -248,14 +278,6 @@ impl Agenda {
     /// Forgets what is to be looked at, and all timers.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
-    }
-}
-
-impl Timers {
-    /// Returns whether a rule waits on any object.
-    fn wait_for(&self, rule: RuleId) -> bool {
-        let next = self.by_item.range(Item::Rule(rule, Uid::UNSET)..).next();
-        matches!(next, Some((Item::Rule(next, _), _)) if *next == rule)
     }
 }
 
@@ -325,7 +347,7 @@ mod tests {
         let mut agenda = Agenda::default();
         let trim = RuleSet::of(RuleId::Trim);
         let both = RuleSet::of(RuleId::Replenish).with(trim);
-        agenda.add_rules(A, both, Urgency::Refill);
+        agenda.add_rules(A, [RuleSet::default(), both, RuleSet::default()]);
         agenda.add(Item::RepeatWrite(B), Urgency::Refill);
         assert_eq!(agenda.next(), Some((Turn::Rules(A, both), Urgency::Refill)));
         agenda.put_back(A, trim, Urgency::Refill);

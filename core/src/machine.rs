@@ -247,12 +247,15 @@ impl Machine {
             if kind == Kind::Pool {
                 self.release_refill(uid);
             }
+            let mut by_urgency = [RuleSet::default(); 3];
             for who in For::ALL {
                 let rules = RuleSet::of_kind(kind, who);
                 if !rules.is_empty() {
-                    self.agenda.add_rules(uid, rules, self.urgency_of(who, uid));
+                    let place = &mut by_urgency[self.urgency_of(who, uid) as usize];
+                    *place = place.with(rules);
                 }
             }
+            self.agenda.add_rules(uid, by_urgency);
         }
         self.state.give_room(touched);
     }
@@ -312,64 +315,63 @@ impl Machine {
 
     /// Runs rules of one object until one of them acts; the others keep their turn.
     fn run(&mut self, uid: Uid, mut rules: RuleSet, urgency: Urgency) -> Option<Action> {
-        while let Some(rule) = rules.first() {
-            rules = rules.without(RuleSet::of(rule));
-            if let Some((intent, operation)) = self.judge(rule, uid) {
-                self.agenda.put_back(uid, rules, urgency);
-                self.agenda.add(Item::Rule(rule, uid), urgency);
-                if intent == Intent::CreateMember {
-                    self.names_given += 1;
-                    self.spend(uid);
-                }
-                let operation = operation.into();
-                let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
-                return Some(self.hand_out(purpose, 0));
-            }
+        let (rule, intent, operation) = self.first_to_act(uid, &mut rules)?;
+        self.agenda.put_back(uid, rules, urgency);
+        self.agenda.add(Item::Rule(rule, uid), urgency);
+        if intent == Intent::CreateMember {
+            self.names_given += 1;
+            self.spend(uid);
         }
-        None
+        let purpose = Purpose { rule: Some(rule), subject: uid, intent, operation, urgency };
+        Some(self.hand_out(purpose, 0))
     }
 
-    /// Asks one rule what to do.
-    fn judge(&mut self, rule: RuleId, uid: Uid) -> Option<(Intent, Operation)> {
-        let item = Item::Rule(rule, uid);
-        self.agenda.disarm(&item);
-        if self.is_skipped(rule) {
-            return None;
-        }
-        let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
-        let cooling = cooling.map(|cooling| (cooling.until, cooling.refused.clone()));
-        if let Some((until, None)) = cooling {
-            if !self.is_untimed(TimeoutReason::Backoff) {
-                self.agenda.arm(item, until, TimeoutReason::Backoff);
-            }
-            return None;
-        }
+    /// Asks rules of one object what to do until one of them acts, and leaves those that were not asked.
+    ///
+    /// They all see the same view: nothing changes until one acts.
+    fn first_to_act(&mut self, uid: Uid, rules: &mut RuleSet) -> Option<(RuleId, Intent, Arc<Operation>)> {
         let reached = Cell::new(self.reached);
         let view = View::new(&self.state, &self.config, self.naming(), &reached);
-        let verdict = rule.run()(&view, uid, self.now);
-        self.reached = reached.get();
-        let verdict = match (cooling, verdict) {
-            (Some((until, Some(refused))), Verdict::Act(_, operation))
-                if refused.makes_the_same(&operation) =>
+        let armed = self.agenda.armed(uid);
+        let mut act = None;
+        while let Some(rule) = rules.first().filter(|_| act.is_none()) {
+            let alone = RuleSet::of(rule);
+            *rules = rules.without(alone);
+            let item = Item::Rule(rule, uid);
+            let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
+            let verdict = match cooling {
+                _ if self.is_skipped(rule) => Verdict::Quiet,
+                Some(Cooling { until, refused: None, .. }) => Verdict::Until(*until, TimeoutReason::Backoff),
+                Some(Cooling { until, refused: Some(refused), .. }) => match rule.run()(&view, uid, self.now)
+                {
+                    Verdict::Act(_, operation) if refused.makes_the_same(&operation) => {
+                        Verdict::Until(*until, TimeoutReason::Backoff)
+                    }
+                    verdict @ (Verdict::Quiet | Verdict::Until(..) | Verdict::Act(..)) => verdict,
+                },
+                None => rule.run()(&view, uid, self.now),
+            };
+            if let Verdict::Until(at, reason) = verdict
+                && !self.is_untimed(reason)
             {
-                Verdict::Until(until, TimeoutReason::Backoff)
-            }
-            (_, verdict) => verdict,
-        };
-        match verdict {
-            Verdict::Quiet => {
-                if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {
-                    self.cooling.remove(&(rule, uid));
-                }
-                None
-            }
-            Verdict::Until(_, reason) if self.is_untimed(reason) => None,
-            Verdict::Until(at, reason) => {
                 self.agenda.arm(item, at, reason);
-                None
+                continue;
             }
-            Verdict::Act(intent, operation) => Some((intent, operation)),
+            if !armed.and(alone).is_empty() {
+                self.agenda.disarm(&item);
+            }
+            match verdict {
+                Verdict::Quiet => {
+                    if self.cooling.contains_key(&(rule, uid)) && self.state.kind_of(uid).is_none() {
+                        self.cooling.remove(&(rule, uid));
+                    }
+                }
+                Verdict::Until(..) => {}
+                Verdict::Act(intent, operation) => act = Some((rule, intent, operation)),
+            }
         }
+        self.reached = reached.get();
+        act
     }
 
     /// Records an action before it leaves, and shows the view what it may do.

@@ -3,6 +3,7 @@
 //! A rule is a function from the view to a [`Verdict`]. It keeps no state, calls no other rule and never learns which
 //! event woke it. It is run again after each of its actions until it is quiet.
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -57,7 +58,7 @@ pub(crate) enum Verdict {
     /// Not before this time, if nothing changes until then.
     Until(Mono, TimeoutReason),
     /// Do this.
-    Act(Intent, Operation),
+    Act(Intent, Arc<Operation>),
 }
 
 /// A rule: the view, the object to look at, the time.
@@ -329,16 +330,20 @@ fn transfer_unrecorded(claim: &Meta, member: &Meta) -> Verdict {
     patch(Intent::AdoptSandbox, Kind::Sandbox, member, Part::Main, changes)
 }
 
+fn act(intent: Intent, operation: Operation) -> Verdict {
+    Verdict::Act(intent, operation.into())
+}
+
 /// A change of one object, locked to the state that the rule saw.
 fn patch(intent: Intent, kind: Kind, meta: &Meta, part: Part, changes: Vec<Change>) -> Verdict {
     let patch = Patch { target: target(kind, meta), version: Some(meta.version), part, changes };
-    Verdict::Act(intent, Operation::Patch(patch))
+    act(intent, Operation::Patch(patch))
 }
 
 /// The end of one object, locked to the state that the rule saw.
 fn delete(intent: Intent, kind: Kind, meta: &Meta) -> Verdict {
     let (target, version) = (target(kind, meta), Some(meta.version));
-    Verdict::Act(intent, Operation::Delete { target, version, propagation: Propagation::Background })
+    act(intent, Operation::Delete { target, version, propagation: Propagation::Background })
 }
 
 fn target(kind: Kind, meta: &Meta) -> Target {

@@ -3,7 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 
 use crate::config::Config;
 use crate::id::{Key, Kind, Text, Uid};
@@ -25,9 +25,12 @@ pub(crate) struct View<'a> {
     term: u64,
     names_given: u64,
     reached: &'a Cell<u64>,
+    /// The sandbox about which that was asked last, and the answer: its rules ask one after the other.
+    backing: RefCell<Option<(Uid, Backing<'a>)>>,
 }
 
 /// What stands where a sandbox's Pod should be.
+#[derive(Clone)]
 pub(crate) enum Backing<'a> {
     /// No Pod.
     None,
@@ -82,7 +85,7 @@ impl<'a> View<'a> {
         (term, names_given): (u64, u64),
         reached: &'a Cell<u64>,
     ) -> Self {
-        Self { state, config, term, names_given, reached }
+        Self { state, config, term, names_given, reached, backing: RefCell::default() }
     }
 
     /// Notes that a rule came this way, for the simulator's coverage.
@@ -118,6 +121,18 @@ impl<'a> View<'a> {
     /// Returns what stands where a sandbox's Pod should be. Owner uids decide; the name only says where to look for one
     /// that it may adopt.
     pub(crate) fn backing(&self, sandbox: &Sandbox) -> Backing<'a> {
+        let mut known = self.backing.borrow_mut();
+        if let Some((uid, backing)) = &*known
+            && *uid == sandbox.meta.uid
+        {
+            return backing.clone();
+        }
+        let backing = self.find_backing(sandbox);
+        *known = Some((sandbox.meta.uid, backing.clone()));
+        backing
+    }
+
+    fn find_backing(&self, sandbox: &Sandbox) -> Backing<'a> {
         let key = &sandbox.meta.key;
         let mut own = self.pods_of(sandbox.meta.uid);
         if let Some(first) = own.next() {
@@ -184,7 +199,7 @@ impl<'a> View<'a> {
 
     /// Returns the Service, volume claim or network policy of this name.
     pub(crate) fn dependent_named(&self, kind: Kind, key: &Key) -> Option<&'a Dependent> {
-        let uid = self.holder(kind, key).known()?;
+        let uid = self.state.names.get(kind, key)?;
         self.state.dependents.get(&uid).and_then(Object::as_dependent)
     }
 
@@ -279,7 +294,7 @@ impl<'a> View<'a> {
     // ----- Claims -----
 
     /// Returns the sandbox that a claim has recorded.
-    pub(crate) fn assignment(&self, claim: &'a Claim) -> Option<&'a Text> {
+    pub(crate) fn assignment<'c>(&self, claim: &'c Claim) -> Option<&'c Text> {
         assignment(claim)
     }
 

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Branch, Verdict, differences, patch};
+use super::{Branch, Verdict, act, differences, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::make;
@@ -58,7 +58,7 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
                 return Verdict::Quiet;
             }
             view.mark(Branch::AdoptPoolUnseen);
-            Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Pool, key })
+            act(Intent::Look, Operation::Get { kind: Kind::Pool, key })
         }
     }
 }

@@ -1,4 +1,4 @@
-use super::{Branch, Verdict, delete, target};
+use super::{Branch, Verdict, act, delete, target};
 use crate::action::{Intent, Operation, Propagation};
 use crate::id::{Kind, Uid};
 use crate::mutant::Mutant;
@@ -30,7 +30,7 @@ pub(super) fn end_claim(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     };
     if let Some(propagation) = propagation.filter(|_| claim.is_ended(now.wall)) {
         let (target, version) = (target(Kind::Claim, &claim.meta), Some(claim.meta.version));
-        return Verdict::Act(Intent::DeleteClaim, Operation::Delete { target, version, propagation });
+        return act(Intent::DeleteClaim, Operation::Delete { target, version, propagation });
     }
     let doomed = view.owned_sandbox(claim.meta.uid).or_else(|| recorded_member(view, claim));
     let Some(sandbox) = doomed.filter(|sandbox| !sandbox.meta.terminating) else { return Verdict::Quiet };
@@ -47,7 +47,7 @@ pub(super) fn end_claim(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     view.mark(Branch::EndLook);
-    Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Claim, key: claim.meta.key.clone() })
+    act(Intent::Look, Operation::Get { kind: Kind::Claim, key: claim.meta.key.clone() })
 }
 
 /// Returns the member that a claim has recorded and not got. A transfer may be on its way that somebody sent who is dead:

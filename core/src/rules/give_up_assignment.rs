@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Branch, Verdict, delete, patch};
+use super::{Branch, Verdict, act, delete, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
 use crate::mutant::Mutant;
@@ -42,7 +42,7 @@ pub(super) fn give_up_assignment(view: &View<'_>, claim: Uid, _now: Now) -> Verd
         Holder::Unseen if view.is_looked_up(Kind::Sandbox, &key) => Verdict::Quiet,
         Holder::Unseen => {
             view.mark(Branch::LostUnseen);
-            Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Sandbox, key })
+            act(Intent::Look, Operation::Get { kind: Kind::Sandbox, key })
         }
     }
 }

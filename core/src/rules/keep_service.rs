@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, patch};
+use super::{Verdict, act, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
@@ -40,7 +40,7 @@ pub(super) fn keep_service(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             if view.is_drafted(Kind::Service, &sandbox.meta.key) {
                 return Verdict::Quiet;
             }
-            Verdict::Act(Intent::CreateService, Operation::Create(service(sandbox)))
+            act(Intent::CreateService, Operation::Create(service(sandbox)))
         }
         Serving::Own(own) if sandbox.service == Some(false) => delete(view, own),
         Serving::Own(own) => set(view, sandbox, own, None),

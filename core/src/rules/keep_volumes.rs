@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, patch};
+use super::{Verdict, act, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Uid};
 use crate::object::Owner;
@@ -26,7 +26,7 @@ pub(super) fn keep_volumes(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     match view.volumes(sandbox) {
-        Volumes::Missing(claim) => Verdict::Act(Intent::CreateVolumeClaim, Operation::Create(claim)),
+        Volumes::Missing(claim) => act(Intent::CreateVolumeClaim, Operation::Create(claim)),
         Volumes::Free(claim) if !view.is_held(claim.meta.uid) => {
             let mut changes = Vec::new();
             let (key, hash) = tracking(sandbox);

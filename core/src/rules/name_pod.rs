@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, patch};
+use super::{Verdict, act, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::names;
@@ -36,7 +36,7 @@ pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             if view.is_looked_up(Kind::Pod, &noted) {
                 return Verdict::Quiet;
             }
-            Verdict::Act(Intent::Look, Operation::Get { kind: Kind::Pod, key: noted })
+            act(Intent::Look, Operation::Get { kind: Kind::Pod, key: noted })
         }
         Backing::Other(_, Whose::Another) if is_other => note(sandbox, None),
         Backing::Other(..) if is_other && sandbox.suspended => note(sandbox, None),

@@ -2,7 +2,7 @@ use alloc::borrow::Cow;
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::{Branch, Verdict, patch};
+use super::{Branch, Verdict, act, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Key, Kind, Text, Uid};
@@ -298,7 +298,7 @@ fn look(view: &View<'_>, kind: Kind, key: Key) -> Verdict {
     if view.is_looked_up(kind, &key) {
         return Verdict::Quiet;
     }
-    Verdict::Act(Intent::Look, Operation::Get { kind, key })
+    act(Intent::Look, Operation::Get { kind, key })
 }
 
 fn publish_not_ready(claim: &Claim, reason: &str, message: Text, now: Now) -> Verdict {

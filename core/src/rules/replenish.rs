@@ -1,4 +1,4 @@
-use super::{Branch, Verdict};
+use super::{Branch, Verdict, act};
 use crate::action::{Intent, Operation};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
@@ -46,7 +46,7 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         return Verdict::Until(at, TimeoutReason::Refill);
     }
     let member = make::member(pool, template, view.next_member_name(pool), view.config);
-    Verdict::Act(Intent::CreateMember, Operation::Create(Object::Sandbox(member.into())))
+    act(Intent::CreateMember, Operation::Create(Object::Sandbox(member.into())))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use alloc::format;
 use alloc::string::String;
 use core::time::Duration;
 
-use super::{Verdict, target};
+use super::{Verdict, act, target};
 use crate::action::{Intent, Notice, Operation};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
@@ -56,7 +56,7 @@ pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     };
     let meta = &pool.meta;
     let suffix = names::mix(meta.uid.bits() as u64, now.wall.micros() as u64, meta.version.0);
-    Verdict::Act(
+    act(
         Intent::Notify,
         Operation::Notify(Notice {
             name: format!("{}.{suffix:016x}", meta.key.name).into(),

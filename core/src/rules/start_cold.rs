@@ -1,4 +1,4 @@
-use super::{Branch, Verdict};
+use super::{Branch, Verdict, act};
 use crate::action::{Intent, Operation};
 use crate::id::{Kind, Uid};
 use crate::make;
@@ -46,7 +46,7 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         sandbox.pod_spec = template.blueprint.pod_spec.clone();
     }
     view.mark(Branch::ColdCreate);
-    Verdict::Act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
+    act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use alloc::format;
 
-use super::Verdict;
+use super::{Verdict, act};
 use crate::action::{Intent, Operation};
 use crate::id::{Kind, Uid};
 use crate::make;
@@ -37,7 +37,7 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if view.config.has(Mutant::SecondPod) && view.backing(sandbox).own().is_some() {
         pod.meta.key = pod.meta.key.sibling(format!("{}-again", pod.meta.key.name));
     }
-    Verdict::Act(Intent::CreatePod, Operation::Create(Object::Pod(pod.into())))
+    act(Intent::CreatePod, Operation::Create(Object::Pod(pod.into())))
 }
 
 #[cfg(test)]
