@@ -199,7 +199,7 @@ fn pod_drift(sandbox: &Sandbox, pod: &Meta) -> [Vec<(Text, Option<Text>)>; 2] {
         labels.set(names::SANDBOX_NAME_HASH, Some(&names::name_hash(name)));
     }
     for (key, value) in system_labels(sandbox) {
-        labels.set(key, value.as_ref());
+        labels.set(key, value.as_deref());
     }
     annotations.record(names::PROPAGATED_LABELS, &sandbox.pod.labels);
     annotations.record(names::PROPAGATED_ANNOTATIONS, &sandbox.pod.annotations);
@@ -226,7 +226,9 @@ impl Drift<'_> {
 
     /// Sets what the template wants, and removes what it once set and wants no more.
     fn propagate(&mut self, wanted: &Labels, recorded: Option<&Text>) {
-        for key in recorded.map_or("", |record| record).split(',') {
+        // What is recorded is what is wanted, nearly always.
+        let former = recorded.filter(|recorded| !names_just(recorded, propagated(wanted)));
+        for key in former.into_iter().flat_map(|former| former.split(',')) {
             let is_own = key == names::PROPAGATED_LABELS
                 || key == names::PROPAGATED_ANNOTATIONS
                 || key == names::SANDBOX_NAME_HASH;
@@ -243,28 +245,36 @@ impl Drift<'_> {
     /// Records what the template wants. Absent equals empty, but what was once recorded stays, empty.
     fn record(&mut self, key: &str, wanted: &Labels) {
         let recorded = self.present.get(key).map_or("", |record| record);
-        let wanted = propagated(wanted).map(|(key, _)| &**key);
-        if !wanted.clone().eq(recorded.split(',').filter(|_| !recorded.is_empty())) {
-            let record: Vec<&str> = wanted.collect();
+        if !names_just(recorded, propagated(wanted)) {
+            let record: Vec<&str> = propagated(wanted).map(|(key, _)| &**key).collect();
             self.set(key, Some(&record.join(",").into()));
         }
     }
 }
 
 /// Returns what travels from a pod template to the Pod.
-fn propagated(wanted: &Labels) -> impl Iterator<Item = (&Text, &Text)> + Clone {
+fn propagated(wanted: &Labels) -> impl Iterator<Item = (&Text, &Text)> {
     wanted.iter().filter(|(key, _)| !names::is_reserved(key))
 }
 
+/// Returns whether a record names the keys of these pairs, in their order, and no other.
+fn names_just<'a>(record: &str, mut pairs: impl Iterator<Item = (&'a Text, &'a Text)>) -> bool {
+    let Some((first, _)) = pairs.next() else { return record.is_empty() };
+    let rest = pairs.try_fold(record.strip_prefix(&**first), |rest, (key, _)| {
+        Some(rest?.strip_prefix(',')?.strip_prefix(&**key))
+    });
+    rest.flatten() == Some("")
+}
+
 /// Labels that a Pod takes from its sandbox while the owner is the right one; `None` removes them.
-fn system_labels(sandbox: &Sandbox) -> [(&'static str, Option<Text>); 3] {
+fn system_labels(sandbox: &Sandbox) -> [(&'static str, Option<Cow<'_, Text>>); 3] {
     let owner = sandbox.meta.owner.as_ref().map(|owner| &owner.kind);
     let of_pool = matches!(owner, Some(OwnerKind::Known(Kind::Pool)));
     let of_extensions = matches!(owner, Some(OwnerKind::Known(kind)) if kind.is_extension());
-    let label = |key, wanted: bool| sandbox.meta.label(key).filter(|_| wanted).cloned();
+    let label = |key, wanted: bool| sandbox.meta.label(key).filter(|_| wanted).map(Cow::Borrowed);
     let created_by = sandbox.meta.label(names::CREATED_BY).map(|value| match &**value {
-        "go-client" | "python-client" | "controller" => value.clone(),
-        _ => "unknown".into(),
+        "go-client" | "python-client" | "controller" => Cow::Borrowed(value),
+        _ => Cow::Owned("unknown".into()),
     });
     [
         (names::WARM_POOL, label(names::WARM_POOL, of_pool)),

@@ -102,7 +102,7 @@ fn digits(digits: &[u8; 8]) -> &str {
 
 /// Returns the label selector of what bears the hash of a name.
 pub(crate) fn hash_selector(label: &str, name: &str) -> Text {
-    format!("{label}={}", digits(&hash_digits(name))).into()
+    [label, "=", digits(&hash_digits(name))].concat().into()
 }
 
 /// Returns whether a label selector is that of what bears the hash of a name.
@@ -154,15 +154,23 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
 
 /// Returns a number that stands for what was read so far and a text, the same in every process.
 pub(crate) fn hash(so_far: u64, text: &str) -> u64 {
-    words(text).fold(so_far ^ text.len() as u64, |hash, word| scramble(hash ^ word))
+    let (words, rest) = text.as_bytes().as_chunks();
+    let mut hash = so_far ^ text.len() as u64;
+    for word in words {
+        hash = scramble(hash ^ u64::from_le_bytes(*word));
+    }
+    if rest.is_empty() { hash } else { scramble(hash ^ last_word(rest)) }
 }
 
 /// Returns the bytes of a text, eight at a time, the last ones filled up with zeros.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = u64> {
     let (words, rest) = text.as_bytes().as_chunks();
-    let rest =
-        (!rest.is_empty()).then(|| rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)));
+    let rest = (!rest.is_empty()).then(|| last_word(rest));
     words.iter().map(|word| u64::from_le_bytes(*word)).chain(rest)
+}
+
+fn last_word(rest: &[u8]) -> u64 {
+    rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).

@@ -62,9 +62,10 @@ impl State {
         }
     }
 
+    /// Touches all that is known. Whoever reads an object is known, too.
     pub(crate) fn touch_everything(&mut self) {
         for kind in Kind::ALL {
-            self.touch_all(kind);
+            self.uids(kind).into_iter().for_each(|uid| self.touch(kind, uid));
         }
     }
 
