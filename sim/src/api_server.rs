@@ -288,7 +288,7 @@ impl ApiServer {
         {
             change.apply(&mut object);
         }
-        if patch.part == Part::Main {
+        if patch.part == Part::Main && patch.changes.iter().any(Change::is_spec) {
             let before = object.clone();
             patch
                 .changes
@@ -309,7 +309,9 @@ impl ApiServer {
 
     /// Finds the object that a request names, or returns what the server says instead.
     fn check(&self, target: &Target, version: Option<Version>) -> Result<&Object, Outcome> {
-        let object = self.store.get(target.kind, &target.key).ok_or(Outcome::NotFound)?;
+        let named = target.uid.and_then(|uid| self.store.find(target.kind, uid));
+        let named = named.filter(|object| *object.key() == target.key);
+        let object = named.or_else(|| self.store.get(target.kind, &target.key)).ok_or(Outcome::NotFound)?;
         let same = target.uid.is_none_or(|uid| uid == object.uid())
             && version.is_none_or(|version| version == object.version());
         if same { Ok(object) } else { Err(Outcome::Conflict) }

@@ -8,7 +8,7 @@ use agent_sandbox_core::object::{Object, OwnerKind};
 /// The objects of a cluster at one moment.
 ///
 /// **Shape**: one table for each kind, shared between copies until one of them changes it. Every look-up is
-/// O(log n); a change moves what stands behind it in the table, 16 bytes an object.
+/// O(log n); an object that comes or goes moves what stands behind it in the table, some 20 bytes an object.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     tables: Arc<[Arc<Table>; Kind::ALL.len()]>,
@@ -22,30 +22,39 @@ struct Table {
     index: Arc<Index>,
 }
 
+/// Where in its table an object stands.
+///
+/// A place is a number, so that no name is read to find an object, and so that those behind a new one move on quickly.
 #[derive(Clone, Debug, Default)]
 struct Index {
-    /// Identity → key, in the order of identities.
-    identities: Vec<(Uid, Key)>,
-    /// Owner → key of what it owns, in order.
-    owned: Vec<(Uid, Key)>,
+    /// In order.
+    identities: Vec<Uid>,
+    /// Of each of `identities`.
+    places: Vec<u32>,
+    /// Owner, and the place of what it owns, in order.
+    owned: Vec<(Uid, u32)>,
 }
 
 impl Store {
     /// Puts an object in its place and returns the one that was there.
     pub fn put(&mut self, object: Object) -> Option<Object> {
         let table = self.table_mut(object.kind());
-        match table.position(object.key()) {
+        let known = table.place_of(&object);
+        match known.map_or_else(|| table.position(object.key()), Ok) {
             Ok(place) => {
-                let old = std::mem::replace(&mut table.objects[place], object.clone());
-                if old.uid() != object.uid() || owner_of(&old) != owner_of(&object) {
+                let old = std::mem::replace(&mut table.objects[place], object);
+                let object = &table.objects[place];
+                if old.uid() != object.uid() || owner_of(&old) != owner_of(object) {
                     let index = Arc::make_mut(&mut table.index);
-                    index.forget(&old);
-                    index.add(&object);
+                    index.forget(&old, place as u32);
+                    index.add(object, place as u32);
                 }
                 Some(old)
             }
             Err(place) => {
-                Arc::make_mut(&mut table.index).add(&object);
+                let index = Arc::make_mut(&mut table.index);
+                index.make_room(place as u32);
+                index.add(&object, place as u32);
                 table.objects.insert(place, object);
                 None
             }
@@ -57,7 +66,9 @@ impl Store {
         let place = self.tables[kind.index()].position(key).ok()?;
         let table = self.table_mut(kind);
         let old = table.objects.remove(place);
-        Arc::make_mut(&mut table.index).forget(&old);
+        let index = Arc::make_mut(&mut table.index);
+        index.forget(&old, place as u32);
+        index.close_gap(place as u32);
         Some(old)
     }
 
@@ -73,7 +84,8 @@ impl Store {
 
     /// Returns the object with an identity.
     pub fn find(&self, kind: Kind, uid: Uid) -> Option<&Object> {
-        self.get(kind, self.tables[kind.index()].index.key(uid)?)
+        let table = &self.tables[kind.index()];
+        table.index.place(uid).map(|place| &table.objects[place])
     }
 
     /// Returns every object of a kind, in the order of their keys.
@@ -84,12 +96,11 @@ impl Store {
     /// Returns the objects of a kind whose controller reference has this identity, in the order of their
     /// keys.
     pub fn owned_by(&self, kind: Kind, owner: Uid) -> impl Iterator<Item = &Object> {
-        let owned = &self.tables[kind.index()].index.owned;
+        let table = &self.tables[kind.index()];
+        let owned = &table.index.owned;
         let first = owned.partition_point(|entry| entry.0 < owner);
-        owned[first..]
-            .iter()
-            .take_while(move |entry| entry.0 == owner)
-            .filter_map(move |entry| self.get(kind, &entry.1))
+        let owned = owned[first..].iter().take_while(move |entry| entry.0 == owner);
+        owned.map(|entry| &table.objects[entry.1 as usize])
     }
 
     /// Returns whether an object has an owner that does not exist: its name is free, or held by another
@@ -100,7 +111,7 @@ impl Store {
         let Some(owner) = &object.meta().owner else { return false };
         match &owner.kind {
             OwnerKind::Known(kind) => {
-                let holder = self.tables[kind.index()].index.key(owner.uid);
+                let holder = self.find(*kind, owner.uid).map(Object::key);
                 holder.is_none_or(|holder| {
                     holder.name != owner.name || holder.namespace != object.key().namespace
                 })
@@ -111,46 +122,67 @@ impl Store {
 }
 
 impl Table {
+    /// Returns the place of the object with an identity and a name, which no other name need be read for.
+    fn place_of(&self, object: &Object) -> Option<usize> {
+        let place = self.index.place(object.uid())?;
+        (self.objects[place].key() == object.key()).then_some(place)
+    }
+
     fn position(&self, key: &Key) -> Result<usize, usize> {
         self.objects.binary_search_by(|object| object.key().cmp(key))
     }
 }
 
 impl Index {
-    fn key(&self, uid: Uid) -> Option<&Key> {
-        let place = self.identities.binary_search_by_key(&uid, |entry| entry.0).ok()?;
-        Some(&self.identities[place].1)
+    fn place(&self, uid: Uid) -> Option<usize> {
+        let entry = self.identities.binary_search(&uid).ok()?;
+        Some(self.places[entry] as usize)
     }
 
-    fn add(&mut self, object: &Object) {
-        add(&mut self.identities, (object.uid(), object.key().clone()));
-        if let Some(owner) = owner_of(object) {
-            add(&mut self.owned, (owner, object.key().clone()));
+    fn add(&mut self, object: &Object, place: u32) {
+        if let Err(entry) = self.identities.binary_search(&object.uid()) {
+            self.identities.insert(entry, object.uid());
+            self.places.insert(entry, place);
+        }
+        if let Some(owner) = owner_of(object)
+            && let Err(entry) = self.owned.binary_search(&(owner, place))
+        {
+            self.owned.insert(entry, (owner, place));
         }
     }
 
-    fn forget(&mut self, object: &Object) {
-        take(&mut self.identities, &(object.uid(), object.key().clone()));
-        if let Some(owner) = owner_of(object) {
-            take(&mut self.owned, &(owner, object.key().clone()));
+    fn forget(&mut self, object: &Object, place: u32) {
+        if let Ok(entry) = self.identities.binary_search(&object.uid())
+            && self.places[entry] == place
+        {
+            self.identities.remove(entry);
+            self.places.remove(entry);
         }
+        if let Some(owner) = owner_of(object)
+            && let Ok(entry) = self.owned.binary_search(&(owner, place))
+        {
+            self.owned.remove(entry);
+        }
+    }
+
+    /// Moves those on that stand at a place, or behind it.
+    fn make_room(&mut self, at: u32) {
+        self.each_place(|place| *place += u32::from(*place >= at));
+    }
+
+    /// Moves those up that stand behind a place.
+    fn close_gap(&mut self, at: u32) {
+        self.each_place(|place| *place -= u32::from(*place > at));
+    }
+
+    fn each_place(&mut self, change: impl Fn(&mut u32)) {
+        self.places.iter_mut().for_each(&change);
+        self.owned.iter_mut().for_each(|(_, place)| change(place));
     }
 }
 
 fn owner_of(object: &Object) -> Option<Uid> {
     object.meta().owner.as_ref().map(|owner| owner.uid)
-}
-
-fn add(entries: &mut Vec<(Uid, Key)>, entry: (Uid, Key)) {
-    if let Err(place) = entries.binary_search(&entry) {
-        entries.insert(place, entry);
-    }
-}
-
-fn take(entries: &mut Vec<(Uid, Key)>, entry: &(Uid, Key)) {
-    if let Ok(place) = entries.binary_search(entry) {
-        entries.remove(place);
-    }
 }
 
 #[cfg(test)]
@@ -168,6 +200,23 @@ mod tests {
         assert_eq!(store.find(Kind::Pod, Uid::from_bits(2)).map(Object::key), Some(&key("b")));
         let owned: Vec<_> = store.owned_by(Kind::Pod, Uid::from_bits(9)).map(Object::uid).collect();
         assert_eq!(owned, [Uid::from_bits(1)]);
+    }
+
+    #[test]
+    fn objects_are_found_whoever_came_or_went_before_them() {
+        let mut store = Store::default();
+        for (name, uid) in [("d", 1), ("b", 2), ("c", 3), ("a", 4), ("e", 5)] {
+            store.put(pod(name, uid, Some(9)));
+        }
+        store.remove(Kind::Pod, &key("b"));
+        let names = |store: &Store| -> Vec<String> {
+            store.owned_by(Kind::Pod, Uid::from_bits(9)).map(|pod| pod.key().name.to_string()).collect()
+        };
+        assert_eq!(names(&store), ["a", "c", "d", "e"]);
+        for (name, uid) in [("a", 4), ("c", 3), ("d", 1), ("e", 5)] {
+            assert_eq!(store.find(Kind::Pod, Uid::from_bits(uid)).map(Object::key), Some(&key(name)));
+        }
+        assert!(store.find(Kind::Pod, Uid::from_bits(2)).is_none());
     }
 
     #[test]
