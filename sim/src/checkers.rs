@@ -46,6 +46,7 @@ use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
 use agent_sandbox_core::time::Mono;
 
+pub use self::known::Known;
 pub use self::log::Log;
 use crate::api_server::Commit;
 use crate::controller::{Pace, Waits};
@@ -122,6 +123,17 @@ pub trait Checker: Debug + Send + Sync {
         Judgement::Silent
     }
 
+    /// Returns whether it judges decisions by what the process that decides knows.
+    fn judges_decisions(&self) -> bool {
+        false
+    }
+
+    /// Judges what a process has decided, if [`Checker::judges_decisions`]: a request as it is sent for the first time.
+    /// `known` says what each process knew then.
+    fn on_decision(&mut self, _sent: &Sent, _known: &Known, _store: &Store) -> Judgement {
+        Judgement::Silent
+    }
+
     /// Notes anything else that an onlooker sees: processes that start, lead, list and die.
     fn on_fact(&mut self, _fact: &Fact) {}
 
@@ -156,11 +168,14 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct Checkers {
     list: Vec<(Box<dyn Checker>, u64)>,
+    /// What processes know, if any of them asks.
+    known: Option<Known>,
 }
 
 impl Clone for Checkers {
     fn clone(&self) -> Self {
-        Self { list: self.list.iter().map(|(checker, count)| (checker.copy(), *count)).collect() }
+        let list = self.list.iter().map(|(checker, count)| (checker.copy(), *count)).collect();
+        Self { list, known: self.known.clone() }
     }
 }
 
@@ -182,8 +197,8 @@ impl Checkers {
             Box::new(leader_writes::LeaderWrites),
             Box::new(hands_off::HandsOff),
             Box::new(right_end::RightEnd::default()),
-            Box::new(right_make::RightMake::default()),
-            Box::new(first_come::FirstCome::default()),
+            Box::new(right_make::RightMake),
+            Box::new(first_come::FirstCome),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),
@@ -287,12 +302,16 @@ impl Checkers {
 
     /// Returns a set with these checkers.
     pub fn new(list: Vec<Box<dyn Checker>>) -> Self {
-        Self { list: list.into_iter().map(|checker| (checker, 0)).collect() }
+        let known = list.iter().any(|checker| checker.judges_decisions()).then(Known::default);
+        Self { list: list.into_iter().map(|checker| (checker, 0)).collect(), known }
     }
 
     /// Returns the set with one more.
     #[must_use]
     pub fn and(mut self, checker: Box<dyn Checker>) -> Self {
+        if checker.judges_decisions() {
+            self.known.get_or_insert_default();
+        }
         self.list.push((checker, 0));
         self
     }
@@ -315,13 +334,27 @@ impl Checkers {
     /// # Errors
     /// The first violation.
     pub fn on_fact(&mut self, fact: &Fact, store: &Store) -> Result<(), Violation> {
+        let list = &mut self.list;
         match fact {
             Fact::Committed(commit) => {
-                self.judge(|checker| checker.heeds(commit), |checker| checker.on_commit(commit, store))
+                if let Some(known) = &mut self.known {
+                    known.on_commit(commit);
+                }
+                judge(list, |checker| checker.heeds(commit), |checker| checker.on_commit(commit, store))
             }
-            Fact::Sent(sent) => self.judge(|_| true, |checker| checker.on_action(sent, store)),
-            Fact::Handled(_)
-            | Fact::Answered { .. }
+            Fact::Sent(sent) => {
+                judge(list, |_| true, |checker| checker.on_action(sent, store))?;
+                let Some(known) = &mut self.known else { return Ok(()) };
+                if known.is_new(sent) {
+                    let judges = |checker: &dyn Checker| checker.judges_decisions();
+                    judge(list, judges, |checker| checker.on_decision(sent, known, store))?;
+                }
+                known.on_sent(sent);
+                Ok(())
+            }
+            // Nobody outside can tell.
+            Fact::Handled(_) | Fact::Ran(_) => Ok(()),
+            Fact::Answered { .. }
             | Fact::Listed(..)
             | Fact::Relisted { .. }
             | Fact::WatchLost(..)
@@ -330,9 +363,11 @@ impl Checkers {
             | Fact::Deposed { .. }
             | Fact::Crashed { .. }
             | Fact::Shown { .. }
-            | Fact::CalendarSet(_)
-            | Fact::Ran(_) => {
-                self.list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
+            | Fact::CalendarSet(_) => {
+                if let Some(known) = &mut self.known {
+                    known.on_fact(fact);
+                }
+                list.iter_mut().for_each(|(checker, _)| checker.on_fact(fact));
                 Ok(())
             }
         }
@@ -353,31 +388,32 @@ impl Checkers {
     /// # Errors
     /// The first violation.
     pub fn at_rest(&mut self, store: &Store) -> Result<(), Violation> {
-        self.judge(|_| true, |checker| checker.at_rest(store))
+        judge(&mut self.list, |_| true, |checker| checker.at_rest(store))
     }
 
     /// Returns each property with the number of occasions on which it was at stake.
     pub fn counts(&self) -> impl Iterator<Item = (Property, u64)> {
         self.list.iter().map(|(checker, count)| (checker.property(), *count))
     }
+}
 
-    fn judge(
-        &mut self,
-        heeds: impl Fn(&dyn Checker) -> bool,
-        judge: impl Fn(&mut dyn Checker) -> Judgement,
-    ) -> Result<(), Violation> {
-        for (checker, count) in &mut self.list {
-            if !heeds(&**checker) {
-                continue;
-            }
-            match judge(&mut **checker) {
-                Judgement::Silent => {}
-                Judgement::Holds => *count += 1,
-                Judgement::Broken(what) => return Err(Violation { property: checker.property(), what }),
-            }
+/// Lets those judge who heed an occasion, and counts for whom something was at stake.
+fn judge(
+    list: &mut [(Box<dyn Checker>, u64)],
+    heeds: impl Fn(&dyn Checker) -> bool,
+    judge: impl Fn(&mut dyn Checker) -> Judgement,
+) -> Result<(), Violation> {
+    for (checker, count) in list {
+        if !heeds(&**checker) {
+            continue;
         }
-        Ok(())
+        match judge(&mut **checker) {
+            Judgement::Silent => {}
+            Judgement::Holds => *count += 1,
+            Judgement::Broken(what) => return Err(Violation { property: checker.property(), what }),
+        }
     }
+    Ok(())
 }
 
 fn as_sandbox(object: Option<&Object>) -> Option<&Sandbox> {

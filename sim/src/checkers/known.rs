@@ -1,4 +1,4 @@
-//! What a process knows for certain, as far as an onlooker can tell.
+//! What each process knows for certain, as far as an onlooker can tell.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ use crate::store::Store;
 /// A decision can be judged only by what its process knew: from lists, from watches, and from answers to its own writes.
 /// What is said to be known here is known; what is not may be, as when a write of the process itself is under way.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Known {
+pub struct Known {
     processes: BTreeMap<u8, Process>,
     /// Owner → when it lost one of its sandboxes or Pods last.
     parted: BTreeMap<Uid, Version>,
@@ -145,19 +145,27 @@ impl Known {
         }
     }
 
-    /// Notes a request; returns whether it is a new decision, and not the same again.
-    pub(super) fn on_sent(&mut self, sent: &Sent) -> bool {
+    /// Notes a request.
+    pub(super) fn on_sent(&mut self, sent: &Sent) {
         let known = self.processes.entry(sent.process).or_default();
         if let Some(name) = recorded_by(&sent.action.operation) {
             known.promised.insert(name.clone());
         }
-        let Some((uid, version)) = subject(&sent.action.operation) else { return true };
-        known.open.insert(uid);
-        known.decided.insert((uid, version))
+        if let Some((uid, version)) = subject(&sent.action.operation) {
+            known.open.insert(uid);
+            known.decided.insert((uid, version));
+        }
+    }
+
+    /// Returns whether a request is a new decision, and not the same again.
+    pub(super) fn is_new(&self, sent: &Sent) -> bool {
+        let known = self.processes.get(&sent.process);
+        let decided = subject(&sent.action.operation).zip(known);
+        decided.is_none_or(|(decision, known)| !known.decided.contains(&decision))
     }
 
     /// Returns whether a process knows how an object stands at this moment, and does nothing about it.
-    pub(super) fn knows(&self, process: u8, object: &Object) -> bool {
+    pub fn knows(&self, process: u8, object: &Object) -> bool {
         let known = self.processes.get(&process);
         known.is_some_and(|known| {
             let uid = object.uid();
@@ -174,7 +182,7 @@ impl Known {
     }
 
     /// Returns whether a process was shown everything of a kind up to a version.
-    pub(super) fn has_seen(&self, process: u8, kind: Kind, at: Version) -> bool {
+    pub fn has_seen(&self, process: u8, kind: Kind, at: Version) -> bool {
         self.processes.get(&process).is_some_and(|known| at <= known.seen[kind.index()])
     }
 

@@ -25,7 +25,6 @@ const INEXACT: Duration = Duration::from_secs(6);
 /// ended; then it may be deleted only because it has not been ready for too long, and not for want of room.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoChurn {
-    known: Known,
     now: Mono,
     /// How long a member that is not ready is left alone.
     patience: Duration,
@@ -40,8 +39,8 @@ impl NoChurn {
         Self { patience, ..Self::default() }
     }
 
-    fn judge(&self, process: u8, object: &Object, store: &Store) -> Judgement {
-        let Some((member, pod)) = self.needed(process, object, store) else { return Judgement::Silent };
+    fn judge(&self, process: u8, object: &Object, known: &Known, store: &Store) -> Judgement {
+        let Some((member, pod)) = needed(process, object, known, store) else { return Judgement::Silent };
         let name = &member.meta.key.name;
         if says_ready(member) {
             return Judgement::Broken(format!("process {process} deletes {name}, which is ready"));
@@ -68,30 +67,6 @@ impl NoChurn {
         let today = scene::epoch() + self.now.since(Mono::default());
         told.map_or(since_made, |condition| Some(today.since(condition.changed)))
     }
-
-    /// Returns a member that a process knows to be wanted, of the right make and not ended, with its Pod.
-    fn needed<'a>(
-        &self,
-        process: u8,
-        object: &'a Object,
-        store: &'a Store,
-    ) -> Option<(&'a Sandbox, Option<&'a Pod>)> {
-        let member = as_sandbox(Some(object)).filter(|_| self.known.knows(process, object))?;
-        let pool = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
-        let (pool, _) = self.known.settled_pool(process, pool, store)?;
-        let (owner, uid) = (pool.meta.uid, member.meta.uid);
-        let is_told = self.known.knows_children(process, owner, Kind::Sandbox)
-            && self.known.knows_children(process, uid, Kind::Pod);
-        let may_live = |other: &&Object| !(other.meta().terminating && self.known.knows(process, other));
-        let live = store.owned_by(Kind::Sandbox, owner).filter(may_live).count();
-        if !is_told || live > pool.replicas as usize || is_stale(member, pool, store) {
-            return None;
-        }
-        let mut pods = store.owned_by(Kind::Pod, uid);
-        let Some(first) = pods.next() else { return Some((member, None)) };
-        let pod = first.as_pod().filter(|pod| !pod.meta.terminating && !pod.phase.is_terminal())?;
-        (pods.next().is_none() && self.known.knows(process, first)).then_some((member, Some(pod)))
-    }
 }
 
 impl Checker for NoChurn {
@@ -108,7 +83,6 @@ impl Checker for NoChurn {
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
-        self.known.on_commit(commit);
         let uid = commit.object().uid();
         match (as_sandbox(commit.old.as_ref()), as_sandbox(commit.new.as_ref())) {
             (None, Some(_)) => _ = self.born.insert(uid, self.now),
@@ -118,7 +92,11 @@ impl Checker for NoChurn {
         Judgement::Silent
     }
 
-    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let deleted = if let Operation::Delete { target, .. } = &*sent.action.operation
             && sent.action.intent == Intent::DeleteMember
         {
@@ -127,18 +105,40 @@ impl Checker for NoChurn {
             None
         };
         let member = deleted.and_then(|uid| store.find(Kind::Sandbox, uid));
-        let judgement = member.map_or(Judgement::Silent, |member| self.judge(sent.process, member, store));
-        if self.known.on_sent(sent) { judgement } else { Judgement::Silent }
+        member.map_or(Judgement::Silent, |member| self.judge(sent.process, member, known, store))
     }
 
     fn on_fact(&mut self, fact: &Fact) {
         self.is_timeless |= matches!(fact, Fact::CalendarSet(_));
-        self.known.on_fact(fact);
     }
 
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns a member that a process knows to be wanted, of the right make and not ended, with its Pod.
+fn needed<'a>(
+    process: u8,
+    object: &'a Object,
+    known: &Known,
+    store: &'a Store,
+) -> Option<(&'a Sandbox, Option<&'a Pod>)> {
+    let member = as_sandbox(Some(object)).filter(|_| known.knows(process, object))?;
+    let pool = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
+    let (pool, _) = known.settled_pool(process, pool, store)?;
+    let (owner, uid) = (pool.meta.uid, member.meta.uid);
+    let is_told =
+        known.knows_children(process, owner, Kind::Sandbox) && known.knows_children(process, uid, Kind::Pod);
+    let may_live = |other: &&Object| !(other.meta().terminating && known.knows(process, other));
+    let live = store.owned_by(Kind::Sandbox, owner).filter(may_live).count();
+    if !is_told || live > pool.replicas as usize || is_stale(member, pool, store) {
+        return None;
+    }
+    let mut pods = store.owned_by(Kind::Pod, uid);
+    let Some(first) = pods.next() else { return Some((member, None)) };
+    let pod = first.as_pod().filter(|pod| !pod.meta.terminating && !pod.phase.is_terminal())?;
+    (pods.next().is_none() && known.knows(process, first)).then_some((member, Some(pod)))
 }
 
 fn has_no_room(pod: &Pod) -> bool {

@@ -11,7 +11,7 @@ use agent_sandbox_core::time::Mono;
 use super::known::{Known, Stand, assigned, decided_on, is_stale};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
-use crate::step::{Fact, Sent};
+use crate::step::Sent;
 use crate::store::Store;
 
 /// How many members of a pool, and how many of the latest changes of claims, are looked at. More would only cost time.
@@ -20,7 +20,6 @@ const MOST: usize = 64;
 /// INV-13, as far as the process that decides knows the members.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WarmFirst {
-    known: Known,
     now: Mono,
     /// How long a claim waits for a member that is starting (RES-020).
     grace: Duration,
@@ -35,60 +34,57 @@ impl WarmFirst {
         Self { grace, ..Self::default() }
     }
 
-    fn on_cold_start(&self, process: u8, claim: &Claim, store: &Store) -> Judgement {
+    fn on_cold_start(&self, process: u8, claim: &Claim, known: &Known, store: &Store) -> Judgement {
         // Who asks for something may ask for what no member has.
-        let Some((pool, _)) = self.known.pool_of(process, claim, store).filter(|_| claim.wishes.is_none())
-        else {
+        let Some((pool, _)) = known.pool_of(process, claim, store).filter(|_| claim.wishes.is_none()) else {
             return Judgement::Silent;
         };
         let name = &claim.meta.key.name;
-        if let Some(better) = self.free(process, pool, store).find(|(_, stand)| *stand != Stand::Starting) {
+        if let Some(better) = free(process, pool, known, store).find(|(_, stand)| *stand != Stand::Starting) {
             let member = &better.0.key().name;
             return Judgement::Broken(format!(
                 "process {process} starts claim {name} cold although it has {member} to give"
             ));
         }
-        let starting = self.free(process, pool, store).count();
-        let waiting = self.known.waiting(&claim.meta.key.sibling(claim.pool.clone())).count();
-        let waiting = waiting
-            + self.changes.iter().filter(|at| !self.known.has_seen(process, Kind::Claim, **at)).count();
+        let starting = free(process, pool, known, store).count();
+        let waiting = known.waiting(&claim.meta.key.sibling(claim.pool.clone())).count();
+        let waiting =
+            waiting + self.changes.iter().filter(|at| !known.has_seen(process, Kind::Claim, **at)).count();
         let is_new = self.born.get(&claim.meta.uid).is_some_and(|born| self.now.since(*born) < self.grace);
         let broken = is_new && starting >= waiting && self.changes.len() < MOST;
         Judgement::unless_broken(broken.then(|| {
             format!("process {process} starts claim {name} cold although {starting} members start for {waiting} claims")
         }))
     }
+}
 
-    /// Judges that the best member is taken; which one of several that are as good is all the same.
-    fn on_assignment(&self, process: u8, claim: &Claim, member: &Object, store: &Store) -> Judgement {
-        let Some((pool, _)) = self.known.pool_of(process, claim, store) else { return Judgement::Silent };
-        let is_worse = self.known.stand(process, member, store).is_some_and(|stand| stand != Stand::Ready);
-        if !is_worse || !member.meta().is_owned_by(pool.meta.uid) {
-            return Judgement::Silent;
-        }
-        let better = self.free(process, pool, store).find(|(_, stand)| *stand == Stand::Ready);
-        Judgement::unless_broken(better.map(|(better, _)| {
-            let (claim, member, better) = (&claim.meta.key.name, &member.key().name, &better.key().name);
-            format!(
-                "process {process} gives {member}, which is not ready, to claim {claim} although {better} is"
-            )
-        }))
+/// Judges that the best member is taken; which one of several that are as good is all the same.
+fn on_assignment(process: u8, claim: &Claim, member: &Object, known: &Known, store: &Store) -> Judgement {
+    let Some((pool, _)) = known.pool_of(process, claim, store) else { return Judgement::Silent };
+    let is_worse = known.stand(process, member, store).is_some_and(|stand| stand != Stand::Ready);
+    if !is_worse || !member.meta().is_owned_by(pool.meta.uid) {
+        return Judgement::Silent;
     }
+    let better = free(process, pool, known, store).find(|(_, stand)| *stand == Stand::Ready);
+    Judgement::unless_broken(better.map(|(better, _)| {
+        let (claim, member, better) = (&claim.meta.key.name, &member.key().name, &better.key().name);
+        format!("process {process} gives {member}, which is not ready, to claim {claim} although {better} is")
+    }))
+}
 
-    /// Returns members that a process knows to be free, and where they stand.
-    fn free<'a>(
-        &'a self,
-        process: u8,
-        pool: &'a Pool,
-        store: &'a Store,
-    ) -> impl Iterator<Item = (&'a Object, Stand)> {
-        let members = store.owned_by(Kind::Sandbox, pool.meta.uid).take(MOST);
-        members.filter_map(move |member| {
-            let stand = self.known.stand(process, member, store)?;
-            let is_fresh = !as_sandbox(Some(member)).is_some_and(|member| is_stale(member, pool, store));
-            is_fresh.then_some((member, stand))
-        })
-    }
+/// Returns members that a process knows to be free, and where they stand.
+fn free<'a>(
+    process: u8,
+    pool: &'a Pool,
+    known: &'a Known,
+    store: &'a Store,
+) -> impl Iterator<Item = (&'a Object, Stand)> {
+    let members = store.owned_by(Kind::Sandbox, pool.meta.uid).take(MOST);
+    members.filter_map(move |member| {
+        let stand = known.stand(process, member, store)?;
+        let is_fresh = !as_sandbox(Some(member)).is_some_and(|member| is_stale(member, pool, store));
+        is_fresh.then_some((member, stand))
+    })
 }
 
 impl Checker for WarmFirst {
@@ -105,7 +101,6 @@ impl Checker for WarmFirst {
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
-        self.known.on_commit(commit);
         if commit.object().kind() == Kind::Claim {
             if self.changes.len() == MOST {
                 self.changes.pop_front();
@@ -121,19 +116,18 @@ impl Checker for WarmFirst {
         Judgement::Silent
     }
 
-    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
-        let process = sent.process;
-        let judgement = if sent.action.intent == Intent::RecordColdStart {
-            decided_on(sent, store).map(|claim| self.on_cold_start(process, claim, store))
-        } else {
-            assigned(sent, store).map(|(claim, member)| self.on_assignment(process, claim, member, store))
-        };
-        let judgement = judgement.unwrap_or(Judgement::Silent);
-        if self.known.on_sent(sent) { judgement } else { Judgement::Silent }
+    fn judges_decisions(&self) -> bool {
+        true
     }
 
-    fn on_fact(&mut self, fact: &Fact) {
-        self.known.on_fact(fact);
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let process = sent.process;
+        let judgement = if sent.action.intent == Intent::RecordColdStart {
+            decided_on(sent, store).map(|claim| self.on_cold_start(process, claim, known, store))
+        } else {
+            assigned(sent, store).map(|(claim, member)| on_assignment(process, claim, member, known, store))
+        };
+        judgement.unwrap_or(Judgement::Silent)
     }
 
     fn copy(&self) -> Box<dyn Checker> {
