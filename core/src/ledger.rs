@@ -96,6 +96,8 @@ pub(crate) struct Look {
     /// How many times it got no good answer.
     pub(crate) failures: u32,
     pub(crate) urgency: Option<Urgency>,
+    /// Who held the name, as far as was known, when the read was sent: an answer that nobody does is about that one.
+    pub(crate) holder: Option<Uid>,
 }
 
 /// A create that the server refused, for all that is known still does.

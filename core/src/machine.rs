@@ -399,9 +399,13 @@ impl Machine {
             Operation::Delete { target, .. } => {
                 self.state.hold_changed(target.kind, target.uid.unwrap_or(subject));
             }
-            Operation::Get { kind: Kind::Claim, key } => self.state.suspect(key),
+            Operation::Get { kind, key } => {
+                self.state.note_look(*kind, key);
+                if *kind == Kind::Claim {
+                    self.state.suspect(key);
+                }
+            }
             Operation::Notify(notice) => self.note_told(notice.warning, subject),
-            Operation::Get { .. } => {}
         }
         self.schedule_touched();
         Action { id, intent, operation: self.mutate(intent, operation) }

@@ -355,6 +355,14 @@ impl State {
             .any(|(uid, tombstone)| !holds.contains_key(uid) && tombstone.is_passed(kind, at))
     }
 
+    /// Takes in that the server is asked who holds a name.
+    pub(crate) fn note_look(&mut self, kind: Kind, key: &Key) {
+        let holder = self.names.get(kind, key);
+        if let Some(look) = self.ledger.looks.get_mut(&(kind, key.clone())) {
+            look.holder = holder;
+        }
+    }
+
     /// Takes in that the server itself found nobody under this name.
     pub(crate) fn note_absence(&mut self, kind: Kind, key: &Key) {
         let slot = (kind, key.clone());

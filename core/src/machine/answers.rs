@@ -211,6 +211,11 @@ impl Machine {
                 self.after_look(&slot, Some((uid, version)));
             }
             Outcome::NotFound => {
+                // Who held the name when the server was asked is gone, whatever a watch that lags still shows.
+                if let Some(holder) = look.holder.filter(|uid| self.state.names.get(kind, key) == Some(*uid))
+                {
+                    self.state.bury(kind, holder, None);
+                }
                 self.state.note_absence(kind, key);
                 self.after_look(&slot, None);
             }

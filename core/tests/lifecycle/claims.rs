@@ -112,6 +112,27 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
 }
 
+/// INV-28: what the server says counts, not what a watch that lags shows.
+#[test]
+fn a_sandbox_that_is_not_its_claims_any_more_is_asked_for_once() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    assert!(world.get_claim("claim").status.is_ready());
+    // A user takes it and deletes it, and no watch tells of the end.
+    let mut taken = (*world.sandbox("claim")).clone();
+    taken.meta.owner = None;
+    world.show(Object::Sandbox(Arc::new(taken)));
+    let old = world.objects.remove(&(Kind::Sandbox, "claim".into()));
+    assert!(old.is_some());
+    world.delete(Kind::Pod, "claim");
+    world.sent.clear();
+    world.settle();
+    assert_eq!(world.count(Intent::Look), 1);
+    assert!(world.get_claim("claim").status.is_ready());
+}
+
 /// INV-31, INV-34.
 #[test]
 fn a_lost_answer_is_settled_by_repeating_the_same_write() {
