@@ -167,6 +167,8 @@ mutants! {
         "a sandbox outlives its time (BUG-83)";
     RetainedIsDeleted = "retained-is-deleted",
         "a sandbox that is to stay as a record is deleted (BUG-84)";
+    AnyClockRevives = "any-clock-revives",
+        "a process whose calendar is behind brings back a sandbox that has expired (BUG-127)";
     StatusOutlivesPod = "status-outlives-pod",
         "a sandbox that has expired still shows its Pod (BUG-81)";
 

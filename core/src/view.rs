@@ -107,6 +107,14 @@ impl<'a> View<'a> {
         self.state.sandboxes.get(&uid).map(|entry| &**entry)
     }
 
+    /// Returns whether a sandbox's time is over.
+    pub(crate) fn is_over(&self, sandbox: &Sandbox, now: Wall) -> bool {
+        if self.config.has(Mutant::AnyClockRevives) {
+            return sandbox.shutdown.is_some_and(|shutdown| shutdown.at <= now);
+        }
+        sandbox.is_over(now)
+    }
+
     /// Returns a sandbox's own Pods, going or not: one, save where somebody gave it more.
     pub(crate) fn pods_of(&self, sandbox: Uid) -> impl Iterator<Item = &'a Arc<Pod>> + use<'a> {
         let state = self.state;

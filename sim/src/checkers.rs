@@ -13,6 +13,7 @@
 mod adopted_once;
 mod bounded_cost;
 mod claims_served;
+mod end_stays;
 mod first_come;
 mod hands_off;
 mod identity_kept;
@@ -199,6 +200,7 @@ impl Checkers {
             Box::new(right_end::RightEnd::default()),
             Box::new(right_make::RightMake),
             Box::new(first_come::FirstCome),
+            Box::new(end_stays::EndStays),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 28] = [
+const CAUGHT: [(&str, Mutant, Faults); 29] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -54,6 +54,7 @@ const CAUGHT: [(&str, Mutant, Faults); 28] = [
     ("warm-first", Mutant::TakesTheUnready, Faults::ALL),
     ("right-make", Mutant::GivesAwayStale, Faults::ALL),
     ("first-come", Mutant::YoungestFirst, Faults::ALL),
+    ("end-stays", Mutant::AnyClockRevives, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),

@@ -21,7 +21,7 @@ use crate::view::{Backing, View};
 pub(super) fn adopt_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
-    if is_going || sandbox.suspended || sandbox.is_over(now.wall) {
+    if is_going || sandbox.suspended || view.is_over(sandbox, now.wall) {
         return Verdict::Quiet;
     }
     let Backing::Other(pod, whose) = view.backing(sandbox) else { return Verdict::Quiet };

@@ -29,7 +29,7 @@ pub(super) fn keep_service(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let serving = view.serving(sandbox);
-    if sandbox.is_over(now.wall) || sandbox.status.is_expired() {
+    if view.is_over(sandbox, now.wall) || sandbox.status.is_expired() {
         return end(view, sandbox, &serving, now);
     }
     if let Backing::Many(_) = view.backing(sandbox) {

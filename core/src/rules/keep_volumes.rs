@@ -22,7 +22,7 @@ use crate::view::View;
 pub(super) fn keep_volumes(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
-    if sandbox.volume_claims.is_none() || is_going || sandbox.is_over(now.wall) {
+    if sandbox.volume_claims.is_none() || is_going || view.is_over(sandbox, now.wall) {
         return Verdict::Quiet;
     }
     match view.volumes(sandbox) {

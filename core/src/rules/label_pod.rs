@@ -17,7 +17,7 @@ use crate::view::{Backing, View};
 pub(super) fn label_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let Backing::Own(pod) = view.backing(sandbox) else { return Verdict::Quiet };
-    if sandbox.meta.terminating || sandbox.suspended || sandbox.is_over(now.wall) {
+    if sandbox.meta.terminating || sandbox.suspended || view.is_over(sandbox, now.wall) {
         return Verdict::Quiet;
     }
     if pod.meta.terminating || view.is_held(pod.meta.uid) {

@@ -22,7 +22,7 @@ use crate::view::{Backing, View};
 /// Source: META-040, SBX-051, SBX-054, SBX-062, SBX-070, SBX-076; CON-031.
 pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
-    if sandbox.meta.terminating || view.is_held(sandbox.meta.uid) || sandbox.is_over(now.wall) {
+    if sandbox.meta.terminating || view.is_held(sandbox.meta.uid) || view.is_over(sandbox, now.wall) {
         return Verdict::Quiet;
     }
     let noted = sandbox.meta.annotation(names::POD_NAME);

@@ -26,7 +26,7 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
     if sandbox.meta.terminating || view.is_held(sandbox.meta.uid) {
         return Verdict::Quiet;
     }
-    let is_over = sandbox.is_over(now.wall);
+    let is_over = view.is_over(sandbox, now.wall);
     let over_at = sandbox.shutdown.filter(|_| !is_over).map(|shutdown| now.mono_at(shutdown.at));
     let status = view.sandbox_status(sandbox, is_over, now.wall);
     let Cow::Owned(status) = status else {
@@ -105,8 +105,14 @@ mod tests {
     #[test]
     fn more_time_makes_a_sandbox_go_on() {
         told(
-            "sandbox s1 nopod isexpired over=90s age=9s",
+            "sandbox s1 nopod isexpired edited over=90s age=9s",
             "SetSandboxStatus s1 Ready=False DependenciesNotReady",
         );
+    }
+
+    /// INV-21: it was told by another process, whose clock is ahead of ours.
+    #[test]
+    fn what_was_told_of_this_spec_stands() {
+        check(publish_sandbox_status, Kind::Sandbox, "sandbox s1 nopod isexpired over=90s age=9s", &[]);
     }
 }

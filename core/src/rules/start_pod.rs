@@ -20,7 +20,7 @@ use crate::view::{Backing, View};
 pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
-    if is_going || sandbox.suspended || sandbox.is_over(now.wall) {
+    if is_going || sandbox.suspended || view.is_over(sandbox, now.wall) {
         return Verdict::Quiet;
     }
     let is_missing = match view.backing(sandbox) {
@@ -81,7 +81,13 @@ mod tests {
     /// SBX-027: more time revives what was retained.
     #[test]
     fn a_sandbox_that_got_more_time_gets_a_pod_again() {
-        check(start_pod, Kind::Sandbox, "sandbox s1 nopod isexpired over=1s", &["CreatePod s1"]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod isexpired edited over=1s", &["CreatePod s1"]);
+    }
+
+    /// INV-21: what another process has told stands, although its clock is ahead of ours.
+    #[test]
+    fn a_sandbox_that_was_told_that_its_time_is_over_gets_none() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod isexpired over=1s", &[]);
     }
 
     /// SBX-079, SBX-143.

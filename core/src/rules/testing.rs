@@ -236,6 +236,9 @@ impl World {
         if let Some(template) = value(words, "made-from") {
             sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), template.into());
         }
+        if words.contains(&"edited") {
+            sandbox.meta.generation += 1;
+        }
         sandbox.suspended = words.contains(&"suspended");
         sandbox.service = value(words, "service").map(|service| service == "true");
         sandbox.volume_claims = value(words, "volumes").map(|names| {
@@ -322,7 +325,7 @@ impl World {
         if meta.uid == Uid::UNSET {
             meta.uid = Uid::from_bits(last.into());
         }
-        (meta.version, meta.generation) = (Version(last), 1);
+        (meta.version, meta.generation) = (Version(last), meta.generation.max(1));
         if meta.created == Wall::default() {
             meta.created = Wall::from_micros(last as i64 * 1_000_000);
         }

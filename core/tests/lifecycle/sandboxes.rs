@@ -139,16 +139,19 @@ fn a_sandbox_ends_at_its_time_with_one_write_that_says_so() {
     }
 }
 
-/// INV-12, INV-19: whoever waits for a moment of the calendar waits no longer than that when the calendar is set, and what is
-/// over no more goes on.
+/// INV-12, INV-19, INV-21: whoever waits for a moment of the calendar waits no longer than that when the calendar is set. What
+/// was told then stands, until its user gives it more time.
 #[test]
-fn a_calendar_that_is_set_anew_changes_what_is_over() {
+fn a_calendar_that_is_set_anew_ends_what_is_over_and_revives_nothing() {
     let mut world = World::with_pool(0);
     let at = Wall::from_micros(world.now().wall.micros() + 600_000_000);
     world.own_sandbox(|sandbox| sandbox.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain }));
     world.settle();
-    for (ahead, is_over) in [(900, true), (0, false)] {
+    for (ahead, is_edited, is_over) in [(900, false, true), (0, false, true), (0, true, false)] {
         world.ahead = ahead;
+        if is_edited {
+            world.edit(|sandbox| sandbox.shutdown = None);
+        }
         // Any news will do.
         world
             .machine

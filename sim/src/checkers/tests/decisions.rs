@@ -1,7 +1,7 @@
 //! What a process decides is judged by what it knew.
 
 use agent_sandbox_core::action::{Part, Patch};
-use agent_sandbox_core::object::Update;
+use agent_sandbox_core::object::{Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
 
 use super::*;
@@ -79,6 +79,30 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
     assert_eq!(decided(&surplus.collect::<Vec<_>>(), 9, &delete()), Ok(()));
 }
 
+/// INV-21: unless its user has changed it since, or the process does not know.
+#[test]
+fn a_pod_for_what_has_expired_is_noticed() {
+    let over = |edits: i64| {
+        let mut sandbox = owned("s", 3, 'c', 1);
+        if let Object::Sandbox(sandbox) = &mut sandbox {
+            let sandbox = Arc::make_mut(sandbox);
+            let at = Wall::from_micros(5);
+            sandbox.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain });
+            sandbox.status.conditions.push(condition(Truth::False, names::EXPIRED, sandbox.meta.generation));
+            sandbox.meta.generation += edits;
+        }
+        [sandbox]
+    };
+    let create = || {
+        let operation = Arc::new(Operation::Create(pod("s", 0, 3)));
+        let action = Action { id: ActionId(3), intent: Intent::CreatePod, operation };
+        [Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })]
+    };
+    assert_eq!(decided(&over(0), 9, &create()), Err("end-stays"));
+    assert_eq!(decided(&over(1), 9, &create()), Ok(()));
+    assert_eq!(decided(&over(0), 4, &create()), Ok(()));
+}
+
 /// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
 /// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
 fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
@@ -125,14 +149,13 @@ fn member(name: &str, uid: u128, ready: bool) -> Object {
         let sandbox = Arc::make_mut(sandbox);
         let hash = names::name_hash(scene::TEMPLATE);
         sandbox.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), hash);
-        sandbox.status.conditions.extend(ready.then(|| Condition {
-            kind: names::READY.into(),
-            status: Truth::True,
-            reason: "DependenciesReady".into(),
-            message: "".into(),
-            observed: 0,
-            changed: Wall::default(),
-        }));
+        let told = ready.then(|| condition(Truth::True, "DependenciesReady", 0));
+        sandbox.status.conditions.extend(told);
     }
     member
+}
+
+fn condition(status: Truth, reason: &str, observed: i64) -> Condition {
+    let (kind, reason) = (names::READY.into(), reason.into());
+    Condition { kind, status, reason, message: "".into(), observed, changed: Wall::default() }
 }
