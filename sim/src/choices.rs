@@ -103,6 +103,15 @@ impl Choices {
         self
     }
 
+    /// Notes another value than was drawn, because it was decided elsewhere.
+    pub(crate) fn overrule(&mut self, draw: u32, value: u64) {
+        if let Some(place) = &mut self.place
+            && !place.is_within
+        {
+            place.tape.set(Choice { draw, ..place.next.clone() }, value);
+        }
+    }
+
     /// Returns whether the choices are those of a tape, which says everything that happens.
     pub const fn is_played(&self) -> bool {
         matches!(self.source, Source::Tape(_))

@@ -136,7 +136,13 @@ impl FromStr for Plan {
 
 #[cfg(test)]
 mod tests {
+    use agent_sandbox_core::config::Config;
+    use agent_sandbox_core::machine::Machine;
+
     use super::*;
+    use crate::choices::Choices;
+    use crate::faults::{Faults, Options};
+    use crate::run::{Case, Judges};
 
     #[test]
     fn a_plan_survives_being_written_and_read() {
@@ -157,6 +163,29 @@ mod tests {
     fn what_is_no_plan_is_told_in_a_sentence() {
         for text in ["", "crash", "crash@", "crash@-1", "burn@1", "crash@1+", "priorities@x", "bytes@9999"] {
             assert!(text.parse::<Plan>().is_err_and(|why| why.len() > 30), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_tape_says_what_a_plan_did() {
+        let options = Options { faults: Faults::NONE, claims: 3, pool: 2, ..Options::of_campaign(6) };
+        let blows = Trick::ALL.into_iter().flat_map(|trick| {
+            let blow = move |request| Blow { trick, request };
+            (0..30).map(move |request| Plan::Blows(blow(request), Some(blow(request + 3))))
+        });
+        let unplanned = {
+            let case = Case::<Machine> { options, setup: Config::default(), judges: Judges::Effects };
+            case.play(options.choices(), &mut ()).hash
+        };
+        for plan in blows.chain([1, 2, 3].map(Plan::Priorities)) {
+            let case = |plan, faults| {
+                let options = Options { plan, faults, ..options };
+                Case::<Machine> { options, setup: Config::default(), judges: Judges::Effects }
+            };
+            let planned = case(plan, Faults::NONE).play(options.choices().noted(), &mut ());
+            let told = case(Plan::None, Faults::ALL).play(Choices::from_tape(planned.tape), &mut ());
+            assert_eq!((told.hash, told.broken), (planned.hash, None), "{plan}");
+            assert_ne!(planned.hash, unplanned, "{plan}");
         }
     }
 

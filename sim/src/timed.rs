@@ -166,6 +166,10 @@ impl<C: Controller> Timed<C> {
         let workload = Workload::draw(options, &rates, &mut choices);
         let order = match options.plan {
             Plan::Priorities(changes) => Some(Order::draw(changes, &mut choices)),
+            // A tape names the priorities, if there are any.
+            Plan::None | Plan::Blows(..) if choices.is_played() => {
+                Some(Order::draw(order::CHANGES_OF_TAPE, &mut choices))
+            }
             Plan::None | Plan::Blows(..) | Plan::Bytes(_) => None,
         };
         let timed = Self::of(&workload, rates, options.duration, controller, choices);

@@ -26,6 +26,11 @@ const REST: u32 = 4;
 /// How many priorities there are in the beginning.
 const PRIORITIES: u32 = 8;
 
+/// How many changes a tape may name. More of them are the business of a plan.
+///
+/// Source: three times what the engine draws at most.
+pub(super) const CHANGES_OF_TAPE: u8 = 9;
+
 /// The priorities of a run, and what waits because of them.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
@@ -50,8 +55,8 @@ impl Order {
             *priority = choices.below(PRIORITIES);
         }
         let within = *choices.pick(&[50, 200, 1000]);
-        let changes = (0..changes).map(|_| choices.below(within)).collect();
         let horizon = Duration::from_millis(*choices.pick(&[100, 10, 1000]));
+        let changes = (0..changes).map(|_| choices.below(within)).collect();
         Self { priorities, changes, delivered: 0, lowest: PRIORITIES, horizon, waiting: BTreeMap::new() }
     }
 
@@ -134,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_queue_falls_at_its_change() {
-        // Eighteen priorities, then the first change at the second delivery.
+        // Eighteen priorities, two limits, then the first change at the second delivery.
         let mut tape = vec![0; QUEUES * usize::from(PLACES)];
-        tape.extend([0, 2]);
+        tape.extend([0, 0, 2]);
         let mut order = Order::draw(1, &mut played(&tape));
         assert_eq!([1, 2, 3].map(|number| order.holds(planned(number), 0, 0)), [false, true, true]);
     }

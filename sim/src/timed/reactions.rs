@@ -6,6 +6,7 @@ use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
 
+use super::blows::CRASH_WITHIN;
 use super::{BOOKMARK_EVERY, Timed, What};
 use crate::api_server::{Commit, Seen};
 use crate::cluster;
@@ -120,14 +121,12 @@ impl<C: Controller> Timed<C> {
             Fault::Invalid,
         ];
         self.about_request(Topic::Request, request);
-        let fault = self.rates.strike(&faults, &mut self.choices);
+        let drawn = self.rates.strike(&faults, &mut self.choices);
+        let trick = self.plan.trick(request.0);
+        let fault = trick.map_or(drawn, |trick| self.blow(trick, request));
         let refusal = fault.filter(|fault| matches!(fault, Fault::Refused | Fault::Invalid));
         let fault = self.refused_as(request, refusal).or(fault.filter(|_| refusal.is_none()));
         let travel = self.choices.draw_of(tape::TRAVEL).between(ms(1), ms(4));
-        let fault = match self.plan.trick(request.0) {
-            Some(trick) => self.blow(trick, process, request, travel),
-            None => fault,
-        };
         let fault = self.server_wide().or(fault);
         if let Some(fault) = fault {
             self.struck[fault.index()] += 1;
@@ -162,8 +161,10 @@ impl<C: Controller> Timed<C> {
             Some(_) | None => self.plan_step(travel, Step::Commit(request)),
         }
         self.choices.draw_of(tape::CRASH);
-        if self.strikes(Fault::Crash) {
-            let after = self.choices.draw_of(tape::CRASH_AFTER).between(Duration::ZERO, ms(10));
+        if trick == Some(Trick::Crash) {
+            self.crash_after(process, travel);
+        } else if self.strikes(Fault::Crash) {
+            let after = self.choices.draw_of(tape::CRASH_AFTER).between(Duration::ZERO, CRASH_WITHIN);
             self.plan_step(after, Step::Crash(process));
         }
     }
@@ -194,10 +195,15 @@ impl<C: Controller> Timed<C> {
         let begins = strikes.filter(|_| is_over);
         if let Some(fault) = begins {
             self.refuses_as[place] = fault;
-            let length = self.choices.draw_of(tape::REFUSED_FOR).span(|choices| {
-                let mean = *choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
-                choices.around(mean)
-            });
+            // A plan strikes one request.
+            let length = if self.rates.has(fault) {
+                self.choices.draw_of(tape::REFUSED_FOR).span(|choices| {
+                    let mean = *choices.pick(&[Duration::ZERO, ms(200), ms(5000)]);
+                    choices.around(mean)
+                })
+            } else {
+                Duration::ZERO
+            };
             self.refuses_until[place] = clock + length;
         }
         begins.or(Some(self.refuses_as[place]).filter(|fault| self.rates.has(*fault) && until > clock))
@@ -210,7 +216,10 @@ impl<C: Controller> Timed<C> {
         let can_be_lost = *answer != Outcome::Unknown;
         self.about_request(Topic::Answer, request);
         let is_planned = self.plan.trick(request.0) == Some(Trick::LoseAnswer);
-        self.struck[Fault::LostAnswer.index()] += u64::from(can_be_lost && is_planned);
+        if can_be_lost && is_planned {
+            self.struck[Fault::LostAnswer.index()] += 1;
+            self.choices.overrule(tape::LOST, 1);
+        }
         if can_be_lost && (is_planned || self.strikes(Fault::LostAnswer)) {
             self.plan_step(Duration::ZERO, Step::LoseAnswer(request));
             let found_out = self.choices.draw_of(tape::LATE).around(ms(1000)).min(ms(10_000));
