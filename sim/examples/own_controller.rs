@@ -185,7 +185,7 @@ fn check(lock: Lock) -> (u64, Option<String>) {
 }
 
 fn tell(case: &Case<Greedy>, seed: u64) -> String {
-    let Some(short) = shrink(case, Choices::from_seed(seed), STEPS_MAX, &|_| true) else {
+    let Some(short) = shrink(case, Choices::from_seed(seed), STEPS_MAX, None) else {
         return format!("seed {seed} passes");
     };
     let sentences: Vec<String> = story(case, &short.report.tape).iter().map(ToString::to_string).collect();

@@ -211,7 +211,7 @@ struct MergeArgs {
 /// The flags of `mutants`.
 #[derive(Args, Debug)]
 struct MutantsArgs {
-    /// How long to look for each, in real time of one core.
+    /// How long to look for each, in time of the processor: what others do on the machine does not count.
     #[arg(long, default_value = "60s", value_parser = parse::duration)]
     budget_each: Duration,
     /// Only this one; `help` lists them.

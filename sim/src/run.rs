@@ -140,6 +140,35 @@ impl<C: Controller> Case<C> {
     pub fn play(&self, choices: Choices, observer: &mut dyn Observer<C>) -> Report {
         run_with(&self.options, self.setup.clone(), self.judges, choices, observer)
     }
+
+    /// Runs the choices to the first violation, or for as long as the limits say: then nothing was broken so far.
+    pub(crate) fn play_within(&self, limits: Limits, choices: Choices) -> Report {
+        let timed = Timed::<C>::new(&self.options, self.setup.clone(), choices);
+        let limits = limits.and(slack_of(&self.options, &timed));
+        play(timed, self.options.is_calm(), self.judges, limits, &mut ())
+    }
+}
+
+/// How long a run may be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How many steps it has at most.
+    pub steps: u64,
+    /// How long after the trouble everything must be done, unless pools are refilled slowly.
+    pub settles_within: Duration,
+    /// How long it must be quiet then.
+    pub quiet_for: Duration,
+}
+
+impl Limits {
+    /// Those of every run that is judged.
+    pub(crate) const WHOLE: Self =
+        Self { steps: u64::MAX, settles_within: SETTLES_WITHIN, quiet_for: QUIET_FOR };
+
+    /// Returns the same with more time to settle.
+    fn and(self, slack: Duration) -> Self {
+        Self { settles_within: self.settles_within + slack, ..self }
+    }
 }
 
 impl<C: Controller> Clone for Case<C> {
@@ -168,9 +197,14 @@ pub fn run_with<C: Controller>(
     observer: &mut dyn Observer<C>,
 ) -> Report {
     let timed = Timed::<C>::new(options, controller, choices);
-    let pace = C::pace(&timed.world().scene().controller);
+    let limits = Limits::WHOLE.and(slack_of(options, &timed));
+    play(timed, options.is_calm(), judges, limits, observer)
+}
+
+/// Returns how much longer than usual it may take until everything is done.
+fn slack_of<C: Controller>(options: &Options, timed: &Timed<C>) -> Duration {
     // A pool is scaled up to twice its size.
-    play(timed, options.is_calm(), pace.slack(2 * options.pool), judges, observer)
+    C::pace(&timed.world().scene().controller).slack(2 * options.pool)
 }
 
 /// Runs what a scenario has set up to its end, or to the first violation. Everything must be done `slack` later than
@@ -182,14 +216,14 @@ pub fn run_scene<C: Controller>(
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    play(timed, is_calm, slack, judges, observer)
+    play(timed, is_calm, judges, Limits::WHOLE.and(slack), observer)
 }
 
 fn play<C: Controller>(
     timed: Timed<C>,
     is_calm: bool,
-    slack: Duration,
     judges: Judges,
+    limits: Limits,
     observer: &mut dyn Observer<C>,
 ) -> Report {
     let setup = &timed.world().scene().controller;
@@ -198,7 +232,7 @@ fn play<C: Controller>(
         timed,
         checkers,
         watches: WatchLaw::default(),
-        settles_within: SETTLES_WITHIN + slack,
+        limits,
         stats: Stats::default(),
         judges,
         steps: 0,
@@ -209,7 +243,7 @@ fn play<C: Controller>(
         hash: 0xcbf2_9ce4_8422_2325,
         observer,
     };
-    let broken = run.play().err();
+    let broken = run.play().err().flatten();
     let world = run.timed.world();
     let alive = |place: &crate::process::Process<C>| place.controller.as_ref().map_or(0, Controller::marks);
     Report {
@@ -233,7 +267,7 @@ struct Run<'a, C: Controller> {
     timed: Timed<C>,
     checkers: Checkers,
     watches: WatchLaw,
-    settles_within: Duration,
+    limits: Limits,
     stats: Stats,
     judges: Judges,
     steps: u64,
@@ -246,20 +280,21 @@ struct Run<'a, C: Controller> {
 }
 
 impl<C: Controller> Run<'_, C> {
-    fn play(&mut self) -> Result<(), Broken> {
+    /// Runs to the end. The error is what was broken, or nothing if the steps were used up.
+    fn play(&mut self) -> Result<(), Option<Broken>> {
         self.checkers.on_stage(Stage::Trouble);
         self.play_until(self.timed.heals_at())?;
         self.timed.heal();
         self.checkers.on_stage(Stage::Healing);
-        let settled = self.timed.heals_at() + self.settles_within;
+        let settled = self.timed.heals_at() + self.limits.settles_within;
         self.play_until(settled)?;
         self.judge_rest()?;
         self.checkers.on_stage(Stage::Rest);
-        self.play_until(settled + QUIET_FOR)?;
-        self.judge_rest()
+        self.play_until(settled + self.limits.quiet_for)?;
+        Ok(self.judge_rest()?)
     }
 
-    fn play_until(&mut self, until: Mono) -> Result<(), Broken> {
+    fn play_until(&mut self, until: Mono) -> Result<(), Option<Broken>> {
         while let Some((at, step)) = self.next(until)? {
             self.steps += 1;
             self.steps_at_once = if at == self.last { self.steps_at_once + 1 } else { 0 };
@@ -281,7 +316,10 @@ impl<C: Controller> Run<'_, C> {
                 self.judge_memory()?;
             }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
-                return Err(self.broken(spinning()));
+                return Err(Some(self.broken(spinning())));
+            }
+            if self.steps >= self.limits.steps {
+                return Err(None);
             }
         }
         Ok(())

@@ -5,33 +5,57 @@
 //! is left is made smaller; a step back is taken only if it still breaks the same property in the same way. The end is
 //! *1-minimal* ([`Shrunk::is_minimal`]): each choice that is left was taken away alone, and then nothing broke.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use agent_sandbox_core::id::Text;
 
 use crate::choices::Choices;
 use crate::controller::Controller;
-use crate::run::{Broken, Case, Report};
+use crate::faults::{Faults, Options};
+use crate::plan::Plan;
+use crate::run::{Broken, Case, Limits, Report};
 use crate::tape::{self, Choice, Tape, Topic};
 
 /// How much a shrinker may do. **Unit**: steps of the world, because a clock would make results differ.
 ///
-/// Source: some two seconds of one core.
-pub const STEPS_MAX: u64 = 4_000_000;
+/// Source: some five seconds of one core.
+pub const STEPS_MAX: u64 = 1_000_000;
+
+/// How many times as long as the best run a try may take, before the last look.
+///
+/// Source: a run with less trouble rarely breaks the same later; one that does not break goes on to the end for nothing.
+const LONGER_MAX: u64 = 2;
+
+/// How long a try may take to settle, and how long it must be quiet then, before the last look: see [`Limits`].
+///
+/// Source: the longest back-off is 30 s, and with little trouble nothing else takes longer. A controller that spins makes
+/// a thousand steps a second, so that waiting as long as usual would cost a second of real time for each try.
+const BRIEFLY: Duration = Duration::from_secs(60);
+
+/// To how long the time of users and faults is cut, if that does.
+const DURATIONS: [u64; 3] = [1, 5, 20];
+
+/// Up to how many choices pairs of them are taken away, too.
+///
+/// Source: 24 choices have 276 pairs, which take about as long as all the rest.
+const PAIRS_MAX: usize = 24;
 
 /// What came out.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
+    /// How large the world is, and what is planned in it: nothing, if the tape could say it all.
+    pub options: Options,
     /// The calmest run that was found, with its tape.
     pub report: Report,
     /// Whether each choice that is left is needed: without it alone, nothing breaks in the same way.
     pub is_minimal: bool,
     /// How many runs that took.
     pub runs: u64,
+    /// How many steps they made.
+    pub steps: u64,
 }
-
-/// What may be asked of a tape beside that it breaks the same property, such as that another build passes it.
-pub type Condition<'a> = &'a dyn Fn(&Tape) -> bool;
 
 /// Returns what tells one way of breaking a property from another: the sentence without what differs from run to run.
 pub fn way_of(broken: &Broken) -> (&'static str, String) {
@@ -44,54 +68,146 @@ pub fn way_of(broken: &Broken) -> (&'static str, String) {
 
 /// Makes the story of a failure shorter; returns nothing if the run does not fail.
 ///
-/// `choices` are those of the failure: a seed, a tape or bytes. At most `steps_max` steps are made.
+/// `choices` are those of the failure: a seed, a tape or bytes. Some `steps_max` steps are made at most. If there is a
+/// setup that is `right`, it must pass what the other fails.
 pub fn shrink<C: Controller>(
     case: &Case<C>,
     choices: Choices,
     steps_max: u64,
-    condition: Condition<'_>,
+    right: Option<C::Setup>,
 ) -> Option<Shrunk> {
     let report = case.play(choices.noted(), &mut ());
     let way = way_of(report.broken.as_ref()?);
-    let play = |tape| case.play(Choices::from_tape(tape), &mut ());
-    let mut shrinker = Shrinker { play, way, best: report, steps_left: steps_max, runs: 0, condition };
+    let (case, tried) = (case.clone(), BTreeSet::new());
+    let mut shrinker = Shrinker {
+        case,
+        way,
+        best: report,
+        steps_left: steps_max,
+        runs: 0,
+        right,
+        tried,
+        is_brief: true,
+        is_last: false,
+    };
     let is_minimal = shrinker.work();
-    Some(Shrunk { report: shrinker.best, is_minimal, runs: shrinker.runs })
+    let Shrinker { case, best, runs, steps_left, .. } = shrinker;
+    Some(Shrunk { options: case.options, report: best, is_minimal, runs, steps: steps_max - steps_left })
 }
 
-struct Shrinker<'a, F> {
-    play: F,
+struct Shrinker<C: Controller> {
+    case: Case<C>,
     way: (&'static str, String),
     best: Report,
     steps_left: u64,
     runs: u64,
-    condition: Condition<'a>,
+    right: Option<C::Setup>,
+    /// What was tried in vain.
+    tried: BTreeSet<u64>,
+    /// Whether tries end sooner after the trouble than they should.
+    is_brief: bool,
+    /// Whether each try may take as long as it takes, because what is left now stays.
+    is_last: bool,
 }
 
-impl<F: Fn(Tape) -> Report> Shrinker<'_, F> {
+/// What belongs together, by a name; nothing if a choice is in no group.
+type Grouping = fn(&Choice, u64) -> Option<String>;
+
+impl<C: Controller> Shrinker<C> {
     /// Does all there is to do; returns whether the end is known to be minimal.
     fn work(&mut self) -> bool {
-        let groupings: [fn(&Choice, u64) -> Option<String>; 5] =
-            [of_timing, of_topic, of_kind, of_process, of_object];
+        self.put_plan_on_tape();
+        let whole = (self.best.clone(), self.case.options);
+        self.cut_duration();
+        self.take_away();
+        if !self.holds() {
+            // What takes long to settle looked like what never does.
+            (self.best, self.case.options) = whole;
+            self.is_brief = false;
+            self.tried.clear();
+            self.take_away();
+        }
+        self.is_last = true;
+        self.put_plan_on_tape();
+        let before = (self.best.clone(), self.case.options);
+        let is_minimal = self.take_singles();
+        if self.holds() {
+            return is_minimal;
+        }
+        (self.best, self.case.options) = before;
+        false
+    }
+
+    /// Takes away whatever can go.
+    fn take_away(&mut self) {
+        let groupings: [Grouping; 6] = [of_timing, of_topic, of_kind, of_process, of_object, of_deed];
         for grouping in groupings {
             self.take_groups(grouping);
         }
         self.take_blocks();
         loop {
-            if !self.take_singles() {
-                return false;
-            }
-            let size = self.size();
+            let before = self.size();
+            self.take_singles();
+            // What was needed by something that has gone since can go now.
+            groupings.into_iter().for_each(|grouping| self.take_groups(grouping));
+            self.take_pairs();
+            self.cut_duration();
             self.lower();
-            if self.size().0 == size.0 {
-                // Nothing was taken since every choice was tried alone, but others may be needed for smaller numbers.
-                return size == self.size() || self.take_singles();
+            if self.size() == before || self.steps_left == 0 {
+                break;
             }
         }
     }
 
+    /// Returns whether the best tape breaks the same property when it is played as long as any.
+    fn holds(&mut self) -> bool {
+        let report = self.case.play(Choices::from_tape(self.best.tape.clone()), &mut ());
+        self.runs += 1;
+        self.steps_left = self.steps_left.saturating_sub(report.steps);
+        let holds = self.is_same(&report);
+        if holds {
+            self.best = report;
+        }
+        holds
+    }
+
+    /// Lets users and faults come to their end sooner.
+    fn cut_duration(&mut self) {
+        for seconds in DURATIONS {
+            let duration = Duration::from_secs(seconds);
+            if self.steps_left > 0 && duration < self.case.options.duration {
+                let options = Options { duration, ..self.case.options };
+                if self.attempt_with(options) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Plays what was planned as choices, so that it can be taken away and told like all others.
+    fn put_plan_on_tape(&mut self) {
+        if self.case.options.plan != Plan::None && self.steps_left > 0 {
+            // A tape says what strikes; that anything may tells it from a run in which nothing was meant to go wrong.
+            self.attempt_with(Options { plan: Plan::None, faults: Faults::ALL, ..self.case.options });
+        }
+    }
+
+    /// Plays the tape in another case, and keeps that if the same breaks.
+    fn attempt_with(&mut self, options: Options) -> bool {
+        let before = std::mem::replace(&mut self.case.options, options);
+        let report = self.play(self.best.tape.clone());
+        let same = self.is_same(&report) && self.is_right(&report.tape);
+        if same {
+            self.best = report;
+            self.tried.clear();
+        } else {
+            self.case.options = before;
+        }
+        same
+    }
+
     /// Takes away what belongs together, the largest part first.
-    fn take_groups(&mut self, grouping: fn(&Choice, u64) -> Option<String>) {
+    fn take_groups(&mut self, grouping: Grouping) {
         let mut groups: BTreeMap<String, usize> = BTreeMap::new();
         for group in self.best.tape.iter().filter_map(|(choice, value)| grouping(choice, value)) {
             *groups.entry(group).or_default() += 1;
@@ -135,6 +251,22 @@ impl<F: Fn(Tape) -> Report> Shrinker<'_, F> {
         }
     }
 
+    /// Takes two choices away at a time, where neither can go without the other.
+    fn take_pairs(&mut self) {
+        if self.best.tape.len() > PAIRS_MAX {
+            return;
+        }
+        let all = self.choices();
+        for (place, first) in all.iter().enumerate() {
+            for second in &all[place + 1..] {
+                let tape = &self.best.tape;
+                if tape.get(first) > 0 && tape.get(second) > 0 {
+                    self.attempt(tape.only(|other, _| other != first && other != second));
+                }
+            }
+        }
+    }
+
     /// Makes each number smaller, as far as a binary search comes.
     fn lower(&mut self) {
         for choice in self.choices() {
@@ -161,18 +293,52 @@ impl<F: Fn(Tape) -> Report> Shrinker<'_, F> {
 
     /// Plays a tape, and keeps it if it breaks the same property in the same way and is smaller.
     fn attempt(&mut self, tape: Tape) -> bool {
-        if self.steps_left == 0 || tape == self.best.tape {
+        if self.steps_left == 0 || tape == self.best.tape || !self.tried.insert(self.fingerprint(&tape)) {
             return false;
         }
-        self.runs += 1;
-        let report = (self.play)(tape);
-        self.steps_left = self.steps_left.saturating_sub(report.steps);
-        let same = report.broken.as_ref().is_some_and(|broken| way_of(broken) == self.way);
-        let better = same && size_of(&report.tape) < self.size() && (self.condition)(&report.tape);
+        let report = self.play(tape);
+        let better =
+            self.is_same(&report) && size_of(&report.tape) < self.size() && self.is_right(&report.tape);
         if better {
             self.best = report;
         }
         better
+    }
+
+    fn play(&mut self, tape: Tape) -> Report {
+        let mut limits = Limits::WHOLE;
+        if self.is_brief {
+            (limits.settles_within, limits.quiet_for) = (BRIEFLY, BRIEFLY);
+        }
+        if !self.is_last {
+            limits.steps = LONGER_MAX * self.best.steps + 100;
+        }
+        let report = self.case.play_within(limits, Choices::from_tape(tape));
+        self.runs += 1;
+        self.steps_left = self.steps_left.saturating_sub(report.steps);
+        report
+    }
+
+    fn is_same(&self, report: &Report) -> bool {
+        report.broken.as_ref().is_some_and(|broken| way_of(broken) == self.way)
+    }
+
+    /// Returns whether the setup that is right passes a tape.
+    fn is_right(&mut self, tape: &Tape) -> bool {
+        let Some(right) = &self.right else { return true };
+        let case = Case { setup: right.clone(), ..self.case.clone() };
+        let limits = Limits { quiet_for: BRIEFLY, ..Limits::WHOLE };
+        let report = case.play_within(limits, Choices::from_tape(tape.clone()));
+        self.runs += 1;
+        self.steps_left = self.steps_left.saturating_sub(report.steps);
+        report.broken.is_none()
+    }
+
+    /// Returns a number that stands for a tape and for how long it may be played.
+    fn fingerprint(&self, tape: &Tape) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (tape, self.is_last).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn size(&self) -> (usize, u64) {
@@ -219,6 +385,13 @@ fn of_process(choice: &Choice, _value: u64) -> Option<String> {
     choice.site.process.map(|process| process.to_string())
 }
 
+/// Each deed and each trouble, with when and how.
+fn of_deed(choice: &Choice, _value: u64) -> Option<String> {
+    let Choice { site, nth, .. } = choice;
+    let is_one = matches!(site.topic, Topic::Deed | Topic::Trouble | Topic::Request | Topic::Answer);
+    is_one.then(|| format!("{site:?} {nth}"))
+}
+
 /// Each object, with what was decided about it.
 fn of_object(choice: &Choice, _value: u64) -> Option<String> {
     let site = &choice.site;
@@ -261,7 +434,8 @@ mod tests {
         let first = play(seed, mutant);
         let replay = |mutant, tape: &Tape| case(seed, mutant).play(Choices::from_tape(tape.clone()), &mut ());
         let passes = |tape: &Tape| replay(None, tape).broken.is_none();
-        let short = shrink(&case(seed, mutant), Choices::from_seed(seed), STEPS_MAX, &passes);
+        let right = Some(Config::default());
+        let short = shrink(&case(seed, mutant), Choices::from_seed(seed), STEPS_MAX, right);
         let short = short.expect("the seed fails");
         let way = |report: &Report| report.broken.as_ref().map(way_of);
         assert_eq!(way(&short.report), way(&first));
@@ -278,6 +452,6 @@ mod tests {
     #[test]
     fn a_run_that_fails_not_has_no_story() {
         let case = case(1, None);
-        assert!(shrink(&case, Choices::from_seed(1), 1000, &|_| true).is_none());
+        assert!(shrink(&case, Choices::from_seed(1), 1000, None).is_none());
     }
 }

@@ -5,18 +5,13 @@ use std::time::Duration;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::matrix::{Found, find};
-use agent_sandbox_sim::run::Judges;
 use agent_sandbox_sim::saved::Saved;
 use agent_sandbox_sim::shrink::{STEPS_MAX, shrink, way_of};
 use agent_sandbox_sim::tale::tell;
-use agent_sandbox_sim::tape::Tape;
 
 fn found(mutant: Mutant) -> (Found, Saved) {
     let found = find(mutant, None, 0, Duration::from_secs(60), STEPS_MAX).expect("the defect is found");
-    let shrunk = found.shrunk.as_ref().expect("it was shrunk");
-    let (options, tape) = (found.options, shrunk.report.tape.clone());
-    let judges_all = matches!(found.case.judges, Judges::All);
-    let saved = Saved { options, judges_all, mutant: Some(mutant), tape };
+    let saved = found.told().saved().expect("it was shrunk");
     (found, saved)
 }
 
@@ -25,6 +20,7 @@ fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
     for mutant in [Mutant::OneTooFew, Mutant::LostAnswerIsFailure, Mutant::OwnWriteInvisible] {
         let (found, saved) = found(mutant);
         let broken = saved.play().broken.expect("the tape breaks it");
+        let found = found.told();
         assert_eq!(broken.violation.property.name, found.checker);
         assert!(found.shrunk.as_ref().is_some_and(|shrunk| shrunk.is_minimal), "{}", mutant.name());
         assert_eq!(saved.mended().play().broken, None, "{}", mutant.name());
@@ -49,9 +45,8 @@ fn the_written_test_is_written_again() {
     let (_, tape) = written.split_once("const TAPE: &str = \"\\\n").expect("a tape");
     let (tape, _) = tape.split_once("\";\n").expect("the end of the tape");
     let saved: Saved = tape.replace("\\n\\\n", "\n").parse().expect("the tape is one");
-    let mended = saved.mended();
-    let passes = |tape: &Tape| Saved { tape: tape.clone(), ..mended.clone() }.play().broken.is_none();
-    let short = shrink(&saved.case(), Choices::from_tape(saved.tape.clone()), STEPS_MAX, &passes);
+    let right = Some(saved.mended().case().setup);
+    let short = shrink(&saved.case(), Choices::from_tape(saved.tape.clone()), STEPS_MAX, right);
     let short = short.expect("it breaks a property");
     assert!(short.is_minimal);
     let saved = Saved { tape: short.report.tape.clone(), ..saved };

@@ -12,8 +12,8 @@ use agent_sandbox_sim::controller::Controller;
 use agent_sandbox_sim::engines::Engine;
 use agent_sandbox_sim::faults::{Fault, Options};
 use agent_sandbox_sim::run::{Broken, Case, Report, run as simulate};
+use agent_sandbox_sim::saved::Saved;
 use agent_sandbox_sim::story::moment;
-use agent_sandbox_sim::tape::Tape;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::campaign::{self, Asked, Counted};
@@ -84,11 +84,11 @@ pub(super) fn hunt(args: &HuntArgs) -> anyhow::Result<Verdict> {
     let verdict = Verdict::of(found.broken.as_ref().map(|(_, broken)| broken));
     match &found.broken {
         Some((violated, broken)) => {
-            let (tape, command) = tell_violation(args, violated, broken)?;
+            let (saved, command) = tell_violation(args, violated, broken)?;
             if let Some(path) = &args.timeline {
-                let options = violated.options;
+                let options = saved.as_ref().map_or(violated.options, |saved| saved.options);
                 let case = Case { options, setup: config(args.mutant), judges: judges(args.mutant) };
-                let choices = tape.map_or_else(|| options.choices(), Choices::from_tape);
+                let choices = saved.map_or_else(|| options.choices(), |saved| Choices::from_tape(saved.tape));
                 timeline::write(path, &case, choices, &command)?;
             }
         }
@@ -189,7 +189,7 @@ fn tell_violation(
     args: &HuntArgs,
     Violated { engine, options, .. }: &Violated,
     broken: &Broken,
-) -> anyhow::Result<(Option<Tape>, String)> {
+) -> anyhow::Result<(Option<Saved>, String)> {
     let replay = replay_command(options, args.mutant);
     let mut shortest = (None, replay.clone());
     let (property, engine) = (broken.violation.property, engine.name());
@@ -212,7 +212,7 @@ fn tell_violation(
         say!("play it again with");
         let command = format!("agent-sandbox-sim run --tape {}", path.display());
         say!("  {command}");
-        shortest = (Some(saved.tape), command);
+        shortest = (Some(saved), command);
     }
     say!("");
     say!("replay the run with");

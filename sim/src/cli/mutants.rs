@@ -23,12 +23,13 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
     }
     if !args.json {
         say!(
-            "{:28} {:18} {:12} {:>7} {:>8} {:>7} {:>5}",
+            "{:28} {:18} {:12} {:>7} {:>8} {:>9} {:>7} {:>5}",
             "mutant",
             "found by",
             "engine",
             "runs",
-            "time",
+            "CPU time",
+            "shrunk in",
             "choices",
             "story"
         );
@@ -39,7 +40,7 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
         let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
         tell(args.json, mutant, &found);
         match &found {
-            Ok(found) => missed.1.push(found.story().len()),
+            Ok(found) => missed.1.push(found.told().story().len()),
             Err(_) => missed.0.push(mutant.name()),
         }
     });
@@ -49,7 +50,8 @@ pub(super) fn mutants(args: &MutantsArgs) -> Verdict {
         say!("found           {} of {}", list.len() - missed.len(), list.len());
         lengths.sort_unstable();
         let median = lengths.get(lengths.len() / 2).copied().unwrap_or_default();
-        say!("story, median   {median} sentences");
+        let most = lengths.last().copied().unwrap_or_default();
+        say!("story, median   {median} sentences, at most {most}");
         super::hunt::tell_list("not found", missed.clone());
     }
     if missed.is_empty() { Verdict::Pass } else { Verdict::Missed }
@@ -79,7 +81,7 @@ fn each_engine(args: &MutantsArgs, list: &[Mutant], engines: &[Engine]) -> Verdi
                 engines.iter().zip(&found).map(|(engine, found)| (engine.name(), seconds(found).into()));
             let times: serde_json::Map<String, serde_json::Value> =
                 times.map(|(name, time)| (name.to_owned(), time)).collect();
-            say!("{}", serde_json::json!({ "mutant": mutant.name(), "seconds": times }));
+            say!("{}", serde_json::json!({ "mutant": mutant.name(), "cpu_seconds": times }));
         } else {
             let time = |found| seconds(found).map_or("-".to_owned(), |seconds| format!("{seconds:.2}s"));
             say!("{:28}{}", mutant.name(), cells(found.iter().map(time).collect()));
@@ -116,20 +118,29 @@ fn tell(json: bool, mutant: Mutant, found: &Result<Found, u64>) {
     match (found, json) {
         (Ok(found), false) => {
             let (checker, engine, runs) = (found.checker, found.engine.name(), found.runs);
-            let (time, choices, story) = (found.time.as_secs_f64(), found.choices(), found.story().len());
-            say!("{name:28} {checker:18} {engine:12} {runs:>7} {time:>7.2}s {choices:>7} {story:>5}");
+            let (time, shrunk) = (found.time.as_secs_f64(), found.shrink_time.as_secs_f64());
+            let (choices, story) = (found.told().choices(), found.told().story().len());
+            say!(
+                "{name:28} {checker:18} {engine:12} {runs:>7} {time:>7.2}s {shrunk:>8.2}s {choices:>7} {story:>5}"
+            );
         }
         (Err(runs), false) => say!("{name:28} {:18} {:12} {runs:>7}", "NOT FOUND", ""),
-        (Ok(found), true) => say!(
-            "{}",
-            serde_json::json!({
-                "mutant": name, "about": mutant.about(), "found": true, "checker": found.checker, "what": found.what,
-                "engine": found.engine.name(), "seed": found.options.seed, "runs": found.runs, "command": replay_command(&found.options, Some(mutant)),
-                "seconds": found.time.as_secs_f64(), "choices": found.choices(),
-                "minimal": found.shrunk.as_ref().is_some_and(|shrunk| shrunk.is_minimal),
-                "story": found.story().iter().map(ToString::to_string).collect::<Vec<_>>(),
-            })
-        ),
+        (Ok(found), true) => {
+            let told = found.told();
+            let shrunk = told.shrunk.as_ref();
+            let command = |found: &Found| replay_command(&found.options, Some(mutant));
+            say!(
+                "{}",
+                serde_json::json!({
+                    "mutant": name, "about": mutant.about(), "found": true, "checker": found.checker, "what": found.what,
+                    "engine": found.engine.name(), "seed": found.options.seed, "runs": found.runs, "command": command(found),
+                    "cpu_seconds": found.time.as_secs_f64(), "shrink_cpu_seconds": found.shrink_time.max(told.shrink_time).as_secs_f64(),
+                    "choices": told.choices(), "minimal": shrunk.is_some_and(|shrunk| shrunk.is_minimal),
+                    "story_of": command(told),
+                    "story": told.story().iter().map(ToString::to_string).collect::<Vec<_>>(),
+                })
+            );
+        }
         (Err(runs), true) => say!(
             "{}",
             serde_json::json!({ "mutant": name, "about": mutant.about(), "found": false, "runs": runs })

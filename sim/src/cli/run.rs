@@ -55,10 +55,13 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Verdict> {
         play(&mut story);
     }
     let verdict = Verdict::of(report.broken.as_ref());
-    let report = if args.shrink { shorten(args, &options, report, &mut story)? } else { report };
+    let command = replay_command(&options, args.mutant);
+    let (options, report) = match args.shrink {
+        true => shorten(args, &options, report, &mut story)?,
+        false => (options, report),
+    };
     if let Some(path) = &args.timeline {
         let case = Case { options, setup: setup(args), judges: judges(args.mutant) };
-        let command = replay_command(&options, args.mutant);
         // A run that was not shrunk has no tape.
         if report.tape.is_empty() {
             timeline::write(path, &case, options.choices(), &command)?;
@@ -93,9 +96,14 @@ fn setup(args: &RunArgs) -> Config {
 }
 
 /// Looks for a shorter failure and tells that one.
-fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story) -> anyhow::Result<Report> {
-    let Some((saved, short)) = short::shorten(options, args.mutant) else { return Ok(report) };
-    let Some(broken) = &short.report.broken else { return Ok(report) };
+fn shorten(
+    args: &RunArgs,
+    options: &Options,
+    report: Report,
+    story: &mut Story,
+) -> anyhow::Result<(Options, Report)> {
+    let Some((saved, short)) = short::shorten(options, args.mutant) else { return Ok((*options, report)) };
+    let Some(broken) = &short.report.broken else { return Ok((*options, report)) };
     say!("");
     let minimal = if short.is_minimal { "each of them needed" } else { "not each of them tried" };
     let (choices, runs) = (saved.tape.len(), short.runs);
@@ -114,7 +122,7 @@ fn shorten(args: &RunArgs, options: &Options, report: Report, story: &mut Story)
     }
     story.clear();
     saved.case().play(Choices::from_tape(saved.tape.clone()), story);
-    Ok(short.report)
+    Ok((short.options, short.report))
 }
 
 /// Plays a tape and tells what it breaks.

@@ -16,17 +16,14 @@ use super::{judges, moment, say};
 pub(super) fn shorten(options: &Options, mutant: Option<Mutant>) -> Option<(Saved, Shrunk)> {
     let judges_all = matches!(judges(mutant), Judges::All);
     let mut saved = Saved { options: *options, judges_all, mutant, tape: Default::default() };
-    let mended = saved.mended();
-    let passes = |tape: &_| {
-        mutant.is_none() || Saved { tape: Clone::clone(tape), ..mended.clone() }.play().broken.is_none()
-    };
+    let right = mutant.map(|_| saved.mended().case().setup);
     // Many of the runs may panic where the core's own assertions are at stake: that is no news.
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| {}));
-    let shrunk = shrink(&saved.case(), options.choices(), STEPS_MAX, &passes);
+    let shrunk = shrink(&saved.case(), options.choices(), STEPS_MAX, right);
     std::panic::set_hook(hook);
     let shrunk = shrunk?;
-    saved.tape = shrunk.report.tape.clone();
+    (saved.options, saved.tape) = (shrunk.options, shrunk.report.tape.clone());
     Some((saved, shrunk))
 }
 
