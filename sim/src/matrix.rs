@@ -70,12 +70,12 @@ impl Found {
 
 /// How many sentences a story may have, so that no shorter one is looked for.
 ///
-/// Source: what a page of a book has room for, and what is remembered at its end.
+/// Source: the goal for the median of all defects.
 const SENTENCES_MAX: usize = 12;
 
 /// How many finds are shrunk for a shorter story, and how long the others are looked for.
 ///
-/// Source: the first of ten finds in a row is rarely the simplest; after some three of them little is gained.
+/// Source: guesses, not measured.
 const FINDS_MAX: usize = 4;
 const LOOKS_ON_FOR: Duration = Duration::from_secs(10);
 

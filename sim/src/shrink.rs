@@ -20,7 +20,7 @@ use crate::tape::{self, Choice, Tape, Topic};
 
 /// How much a shrinker may do. **Unit**: steps of the world, because a clock would make results differ.
 ///
-/// Source: some five seconds of one core.
+/// Source: a guess: one defect made 115,000 steps a second on a busy machine, so some nine seconds of one core.
 pub const STEPS_MAX: u64 = 1_000_000;
 
 /// How many times as long as the best run a try may take, before the last look.
@@ -39,7 +39,7 @@ const DURATIONS: [u64; 3] = [1, 5, 20];
 
 /// Up to how many choices pairs of them are taken away, too.
 ///
-/// Source: 24 choices have 276 pairs, which take about as long as all the rest.
+/// Source: a guess: 24 choices have 276 pairs.
 const PAIRS_MAX: usize = 24;
 
 /// What came out.
