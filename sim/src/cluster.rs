@@ -1,4 +1,4 @@
-//! The rest of the cluster: scheduler, kubelets and the garbage collector.
+//! The rest of the cluster: scheduler and kubelets. The garbage collector is in [`collector`].
 //!
 //! They act on the newest state, as if they had no caches: what lags in a simulation is what the controllers
 //! see.
@@ -7,24 +7,17 @@ use std::sync::Arc;
 
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, OwnerKind, Phase, Pod, Truth};
+use agent_sandbox_core::object::{Object, Phase, Pod, Truth};
 
-use crate::api_server::kept::{self, FOREGROUND, Kept, ORPHAN, VOLUME};
-use crate::api_server::{ApiServer, Commits, Deletion, Writer};
+use crate::api_server::{ApiServer, Commits, Deletion, Writer, kept};
+use crate::collector;
 use crate::step::{PodStep, Step};
 use crate::store::Store;
-
-/// The kinds that have owners, so that the garbage collector may take them.
-pub(crate) const OWNED: [Kind; 5] =
-    [Kind::Sandbox, Kind::Pod, Kind::Service, Kind::VolumeClaim, Kind::NetworkPolicy];
 
 /// Adds to `steps` what the scheduler, the kubelets and the garbage collector do next.
 pub(crate) fn enabled(store: &Store, steps: &mut Vec<Step>) {
     steps.extend(store.list(Kind::Pod).iter().filter_map(next_of_pod));
-    for kind in OWNED.into_iter().chain([Kind::Claim]) {
-        let orphans = store.list(kind).iter().filter(|object| is_collectable(store, object));
-        steps.extend(orphans.map(|orphan| Step::Collect(kind, orphan.uid())));
-    }
+    collector::enabled(store, steps);
 }
 
 /// Returns what happens to a Pod next when nothing goes wrong.
@@ -32,51 +25,6 @@ pub(crate) fn next_of_pod(object: &Object) -> Option<Step> {
     let Object::Pod(pod) = object else { return None };
     let next = [PodStep::FinishDelete, PodStep::Schedule, PodStep::GetReady];
     next.into_iter().find(|what| is_possible(pod, *what)).map(|what| Step::Pod(pod.meta.uid, what))
-}
-
-/// Returns whether the garbage collector has something to do about an object: an orphan goes; what belongs to an object that
-/// is being deleted goes before it, or is left to nobody; and that object goes once nothing names it as its owner.
-pub(crate) fn is_collectable(store: &Store, object: &Object) -> bool {
-    if !object.meta().terminating {
-        return store.is_orphan(object) || owner_that_waits(store, object).is_some();
-    }
-    match finalizer_of_cluster(object) {
-        None => false,
-        // The controller that protects volumes in use lets it go.
-        Some(VOLUME) => true,
-        Some(_) => !owns_anything(store, object),
-    }
-}
-
-/// Returns the finalizer of a terminating object that the cluster takes off next.
-fn finalizer_of_cluster(object: &Object) -> Option<&'static str> {
-    let kept = Kept::of(object.meta());
-    [FOREGROUND, ORPHAN, VOLUME].into_iter().find(|finalizer| kept.has(finalizer))
-}
-
-fn owns_anything(store: &Store, object: &Object) -> bool {
-    OWNED.iter().any(|kind| store.owned_by(*kind, object.uid()).next().is_some())
-}
-
-/// Returns the owner of an object if it is being deleted and waits until this object is not its own any more.
-fn owner_that_waits<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
-    let owner = owner(store, object).filter(|owner| owner.meta().terminating)?;
-    finalizer_of_cluster(owner).is_some_and(|finalizer| finalizer != VOLUME).then_some(owner)
-}
-
-/// Returns the owner of an object.
-fn owner<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
-    let owner = object.meta().owner.as_ref()?;
-    if let OwnerKind::Known(kind) = owner.kind { store.find(kind, owner.uid) } else { None }
-}
-
-/// Returns what the garbage collector may be able to take after a change of this object.
-pub(crate) fn collectable_after(store: &Store, changed: &Object) -> Vec<(Kind, Uid)> {
-    let owned = OWNED.into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
-    let owner = owner(store, changed);
-    let itself = store.find(changed.kind(), changed.uid());
-    let near = owned.chain(owner).chain(itself);
-    near.filter(|object| is_collectable(store, object)).map(|object| (object.kind(), object.uid())).collect()
 }
 
 /// Adds to `steps` what may happen to Pods out of turn.
@@ -166,31 +114,6 @@ fn change(pod: &mut Pod, what: PodStep) {
     }
 }
 
-/// Does what the garbage collector has to do about an object. It deletes as a user would: a Pod ends gracefully.
-///
-/// Reading the object and deleting it are one step, because the garbage collector deletes with the version
-/// that it has read. Source: `garbagecollector.go`, `attemptToDeleteItem`, since Kubernetes 1.33.
-pub(crate) fn collect(server: &mut ApiServer, kind: Kind, uid: Uid) -> Commits {
-    let Some(object) = server.store().find(kind, uid) else { return Commits::default() };
-    if !is_collectable(server.store(), object) {
-        return Commits::default();
-    }
-    let key = object.key().clone();
-    if object.meta().terminating {
-        let finalizer = finalizer_of_cluster(object).unwrap_or_default();
-        return [server.release(kind, uid, finalizer, Writer::Collector), None];
-    }
-    let waits_for = owner_that_waits(server.store(), object).and_then(finalizer_of_cluster);
-    if waits_for == Some(ORPHAN) {
-        let commit = server.update(kind, &key, Writer::Collector, |object| object.meta_mut().owner = None);
-        return [commit, None];
-    }
-    // What blocks the end of its owner, and owns something itself, goes in the foreground, too.
-    let is_foreground = waits_for == Some(FOREGROUND) && owns_anything(server.store(), object);
-    let deletion = if is_foreground { Deletion::FOREGROUND } else { Deletion::default() };
-    server.delete_now(kind, &key, deletion, Writer::Collector)
-}
-
 /// Returns the address of a Pod: no other Pod ever has it.
 fn address(uid: Uid) -> Text {
     let [.., a, b, c] = uid.bits().to_be_bytes();
@@ -209,7 +132,6 @@ mod tests {
     use agent_sandbox_core::time::Wall;
 
     use super::*;
-    use crate::api_server::Dependents;
     use crate::scene;
 
     #[test]
@@ -246,56 +168,6 @@ mod tests {
         assert_eq!(steps(&server), [Step::Pod(uid, PodStep::FinishDelete)]);
         change_pod(&mut server, uid, PodStep::FinishDelete);
         assert!(server.store().list(Kind::Pod).is_empty());
-    }
-
-    #[test]
-    fn what_loses_its_owner_is_collected_and_nothing_else() {
-        let mut server = ApiServer::default();
-        let owner = scene::claim("c", "p");
-        create(&mut server, owner);
-        let owner = server.store().get(Kind::Claim, &scene::key("c")).expect("just created").clone();
-        let mut child = pod("a");
-        child.meta_mut().owner = Some(agent_sandbox_core::object::Owner::new(Kind::Claim, owner.meta()));
-        let uid = create(&mut server, child);
-        assert!(collect(&mut server, Kind::Pod, uid)[0].is_none());
-        server.delete_now(Kind::Claim, &scene::key("c"), Deletion::default(), Writer::User);
-        assert!(steps(&server).contains(&Step::Collect(Kind::Pod, uid)));
-        assert!(collect(&mut server, Kind::Pod, uid)[0].is_some());
-        assert!(server.store().list(Kind::Pod).is_empty());
-    }
-
-    #[test]
-    fn what_an_object_owned_that_leaves_orphans_stays_and_belongs_to_nobody() {
-        let (mut server, claim, child) = claim_with_a_pod();
-        let orphan = Deletion { dependents: Some(Dependents::Orphan), grace: None };
-        server.delete_now(Kind::Claim, &scene::key("c"), orphan, Writer::User);
-        assert!(collect(&mut server, Kind::Claim, claim)[0].is_none(), "the Pod is still its own");
-        assert!(collect(&mut server, Kind::Pod, child)[0].is_some());
-        assert!(collect(&mut server, Kind::Claim, claim)[0].is_some());
-        assert!(server.store().find(Kind::Claim, claim).is_none());
-        let pod = server.store().find(Kind::Pod, child).expect("it stays");
-        assert!(pod.meta().owner.is_none() && !pod.meta().terminating);
-        assert_eq!(steps(&server), [Step::Pod(child, PodStep::Schedule)]);
-    }
-
-    #[test]
-    fn what_an_object_owns_that_goes_in_the_foreground_goes_first() {
-        let (mut server, claim, child) = claim_with_a_pod();
-        server.delete_now(Kind::Claim, &scene::key("c"), Deletion::FOREGROUND, Writer::User);
-        assert!(collect(&mut server, Kind::Claim, claim)[0].is_none(), "the Pod is still there");
-        assert!(collect(&mut server, Kind::Pod, child)[0].is_some());
-        assert!(collect(&mut server, Kind::Claim, claim)[0].is_some());
-        assert_eq!(steps(&server), []);
-    }
-
-    fn claim_with_a_pod() -> (ApiServer, Uid, Uid) {
-        let mut server = ApiServer::default();
-        let claim = create(&mut server, scene::claim("c", "p"));
-        let owner = server.store().find(Kind::Claim, claim).expect("just created").clone();
-        let mut child = pod("a");
-        child.meta_mut().owner = Some(agent_sandbox_core::object::Owner::new(Kind::Claim, owner.meta()));
-        let child = create(&mut server, child);
-        (server, claim, child)
     }
 
     fn steps(server: &ApiServer) -> Vec<Step> {

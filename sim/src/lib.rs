@@ -11,6 +11,7 @@ pub mod campaign;
 pub mod checkers;
 pub mod choices;
 mod cluster;
+pub mod collector;
 pub mod controller;
 pub mod engines;
 pub mod explore;

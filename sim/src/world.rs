@@ -20,7 +20,7 @@ use crate::controller::Controller;
 use crate::process::{Process, Request, RequestId, Role, Watch};
 use crate::scene::Scene;
 use crate::step::{Fact, Sent, Step};
-use crate::{cluster, namespace, users};
+use crate::{cluster, collector, namespace, users};
 
 /// How long the server asks a client to wait when it answers 429.
 ///
@@ -119,7 +119,7 @@ impl<C: Controller> World<C> {
                 true
             }
             Step::Collect(kind, uid) => {
-                let commits = cluster::collect(&mut self.server, kind, uid);
+                let commits = collector::collect(&mut self.server, kind, uid);
                 self.note_all(commits, facts)
             }
         }

@@ -8,6 +8,7 @@
 
 pub mod ask;
 pub mod deviations;
+pub mod ownership;
 pub mod sequence;
 mod side;
 pub mod watches;

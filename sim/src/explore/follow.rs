@@ -87,7 +87,7 @@ impl<C: Searchable> State<C> {
         for pod in server.store().list(Kind::Pod) {
             if pod.meta().terminating {
                 steps.push(Step::Pod(pod.uid(), PodStep::FinishDelete));
-            } else if !crate::cluster::is_collectable(server.store(), pod) {
+            } else if !crate::collector::is_collectable(server.store(), pod) {
                 continue;
             } else if !self.is_missed(pod) {
                 steps.push(Step::Collect(Kind::Pod, pod.uid()));

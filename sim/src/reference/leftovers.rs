@@ -4,7 +4,7 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
 
-use crate::cluster;
+use crate::collector;
 use crate::scene;
 use crate::store::Store;
 
@@ -12,7 +12,7 @@ use crate::store::Store;
 ///
 /// INV-20: what nobody owns costs money for ever.
 pub fn difference(store: &Store) -> Option<String> {
-    let all = cluster::OWNED.into_iter().flat_map(|kind| store.list(kind));
+    let all = collector::OWNED.into_iter().flat_map(|kind| store.list(kind));
     // Users make sandboxes and Pods for themselves, and those have no owner.
     let is_made = |object: &&Object| {
         let meta = object.meta();

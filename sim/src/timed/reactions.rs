@@ -9,7 +9,6 @@ use agent_sandbox_core::time::Mono;
 use super::blows::CRASH_WITHIN;
 use super::{BOOKMARK_EVERY, Timed, What};
 use crate::api_server::{Commit, Seen};
-use crate::cluster;
 use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::plan::Trick;
@@ -17,6 +16,7 @@ use crate::process::{RequestId, Watch};
 use crate::step::{Fact, PodStep, Step};
 use crate::tape::{self, Site, Topic};
 use crate::world::is_refusable;
+use crate::{cluster, collector};
 
 /// How long a change takes to be shown by a watch, at most, when nothing is wrong.
 const SHOW_MAX: Duration = Duration::from_millis(1);
@@ -246,7 +246,7 @@ impl<C: Controller> Timed<C> {
                 self.plan_pod(new.uid(), what);
             }
         }
-        let collectable = cluster::collectable_after(self.world.server().store(), object);
+        let collectable = collector::collectable_after(self.world.server().store(), commit);
         collectable.into_iter().for_each(|(kind, uid)| self.plan_collect(kind, uid));
     }
 
