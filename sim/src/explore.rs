@@ -10,6 +10,8 @@ mod scope;
 mod shortcut;
 mod state;
 mod together;
+#[cfg(test)]
+mod twins;
 mod visit;
 mod visited;
 mod witnesses;

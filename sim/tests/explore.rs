@@ -55,10 +55,12 @@ fn the_same_search_gives_the_same_report() {
 
 #[test]
 fn workers_find_together_what_one_finds() {
-    let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
-    let [one, three] = [1, 3].map(|workers| explore(&scope, BUDGET, workers));
-    assert!(three.closed);
-    assert_eq!(figures(&one), figures(&three));
+    let one = Scope { claims: 1, ..Scope::small() };
+    for scope in [Scope { crashes: 1, ..one.clone() }, Scope { relists: 1, ..one }] {
+        let [one, three] = [1, 3].map(|workers| explore(&scope, BUDGET, workers));
+        assert!(three.closed);
+        assert_eq!(figures(&one), figures(&three));
+    }
     let broken = Scope::of_mutant(Mutant::LostAnswerIsFailure);
     let [one, three] = [1, 3].map(|workers| explore(&broken, BUDGET, workers).found.map(|found| found.story));
     assert!(one.is_some());

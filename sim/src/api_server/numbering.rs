@@ -117,7 +117,7 @@ impl Numbers {
         if self.numbering == Numbering::ByState && self.lists[kind.index()].last() != Some(&revision) {
             let lists = &mut Arc::make_mut(&mut self.lists)[kind.index()];
             lists.push(revision);
-            let mark = names::mix(kind as u64, lists.len() as u64, 0);
+            let mark = names::mix((kind as u64) << 32 | lists.len() as u64, 0, 0);
             self.counted = self.counted.wrapping_add(mark);
         }
     }

@@ -184,12 +184,9 @@ impl<C: Searchable> State<C> {
         self.step(step, court)
     }
 
-    pub(super) fn is_overtaken(&self, request: &Request) -> bool {
-        let Some(&(_, before)) = self.late.iter().find(|(id, _)| *id == request.id) else { return true };
-        self.world.process(request.process).watches.iter().any(|watch| match watch {
-            Watch::Live { cursor } => *cursor > before,
-            Watch::Listed { .. } | Watch::Lost => false,
-        })
+    /// Returns the revision before which nothing overtakes an answer, while nothing has overtaken it.
+    pub(super) fn waits_for_overtaking(&self, request: &Request) -> Option<Version> {
+        self.late.iter().find(|(id, _)| *id == request.id).map(|late| late.1)
     }
 }
 

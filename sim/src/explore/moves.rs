@@ -42,16 +42,19 @@ impl<C: Searchable> State<C> {
         moves.list.clear();
         let list = &mut moves.list;
         let mut late = Vec::new();
+        let answered = self.world.requests().iter().filter(|request| request.answer.is_some()).count();
         for request in self.world.requests() {
             match request.answer {
                 None if request.abandoned => late.push(request.id),
                 None => {
                     list.push(Move::Handle(request.id));
-                    if self.late.len() < usize::from(self.rules.late_max) && self.may_be_overtaken(request) {
+                    if answered < usize::from(self.rules.late_max) && self.may_be_overtaken(request) {
                         list.push(Move::Delay(request.id));
                     }
                 }
-                Some(_) if self.is_overtaken(request) => list.push(Move::Step(Step::Answer(request.id))),
+                Some(_) if self.waits_for_overtaking(request).is_none() => {
+                    list.push(Move::Step(Step::Answer(request.id)))
+                }
                 Some(_) => {}
             }
         }

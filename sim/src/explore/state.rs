@@ -15,7 +15,7 @@ use super::shortcut::Shortcut;
 use super::witnesses::Witnesses;
 use crate::api_server::Numbering;
 use crate::checkers::{Checkers, Violation};
-use crate::process::RequestId;
+use crate::process::{RequestId, Watch};
 use crate::run::Observer;
 use crate::scene::{self, Scene};
 use crate::step::{Fact, Step};
@@ -28,7 +28,7 @@ pub(super) struct State<C: Searchable> {
     /// What the checkers remember.
     pub(super) witnesses: Witnesses,
     pub(super) left: Left,
-    /// Answers that something must overtake: the request, and the revision before it was handled.
+    /// Answers that something has yet to overtake: the request, and the revision before it was handled.
     pub(super) late: Vec<(RequestId, Version)>,
     /// The latest revision as of which nothing followed for any Pod.
     pub(super) calm: Version,
@@ -191,6 +191,23 @@ impl<C: Searchable> State<C> {
         Ok(())
     }
 
+    /// An answer that something has overtaken once may arrive from then on: a line of what came after it, or any list or
+    /// bookmark.
+    fn let_overtaken_go(&mut self, step: Step) {
+        let (by, after) = if let Step::Deliver(process, kind) = step {
+            let Watch::Live { cursor } = self.world.process(process).watches[kind.index()] else { return };
+            (process, cursor)
+        } else if let Step::Relist(process, _) | Step::Bookmark(process, _) = step {
+            (process, Version(u64::MAX))
+        } else {
+            return;
+        };
+        let world = &self.world;
+        self.late.retain(|(id, before)| {
+            after <= *before || world.request(*id).is_none_or(|request| request.process != by)
+        });
+    }
+
     pub(super) fn step(&mut self, step: Step, court: &mut Court<'_, C>) -> Result<(), Violation> {
         court.steps += 1;
         court.kinds.add(step, self.world.scene());
@@ -204,6 +221,9 @@ impl<C: Searchable> State<C> {
         let mut facts = std::mem::take(&mut court.facts);
         facts.clear();
         self.world.apply(step, &mut facts);
+        if !self.late.is_empty() {
+            self.let_overtaken_go(step);
+        }
         if let Some(observer) = &mut court.observer {
             observer.on_step(self.world.clock(), step, &facts, &self.world);
         }

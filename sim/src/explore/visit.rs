@@ -2,9 +2,9 @@
 
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::fingerprint::{Sight, Walk};
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Version};
 
-use super::memo::Memo;
+use super::memo::{Memo, Searchable as _};
 use super::scope::{FAR, Scope};
 use super::state::State;
 use crate::api_server::Seen;
@@ -32,28 +32,47 @@ impl State<Memo> {
     fn visit_request(&self, request: &Request, scope: &Scope, walk: &mut Walk) {
         walk.number(u64::from(request.process) | u64::from(request.abandoned) << 8 | request.term << 16);
         walk.number(request.action.id.0);
-        if request.answer.is_some() {
-            walk.option(self.is_overtaken(request));
+        if let Some(before) = self.waits_for_overtaking(request) {
+            self.visit_overtaking(request.process, before, walk);
         }
         match &request.answer {
             Some(Outcome::Done(object)) => {
                 walk.object(object);
-                // Whether a list has told more since, or is about to.
                 let (kind, place) = (object.kind(), self.world.process(request.process));
-                let listed = place.controller.as_ref().map(|controller| controller.listed_at(kind));
-                walk.option(listed.is_some_and(|listed| object.version() <= listed));
-                if let Watch::Listed { at, .. } = place.watches[kind.index()] {
-                    walk.option(object.version() <= self.world.server().version_of_list(kind, at));
+                // One that is not known and not known to be gone is news, unless a list has told more since, or is about to.
+                if let Some(controller) = &place.controller
+                    && !controller.knows(kind, object.uid())
+                    && controller.is_news(object)
+                {
+                    walk.option(object.version() <= controller.listed_at(kind));
+                    if let Watch::Listed { at, .. } = place.watches[kind.index()] {
+                        walk.option(object.version() <= self.world.server().version_of_list(kind, at));
+                    }
                 }
             }
             Some(outcome) => walk.outcome(outcome),
-            // Only what was lost is waited for so long that a time limit can pass.
-            None if scope.lost_answers > 0 => walk.deadline(request.until),
+            // Only what nobody hears of is under way for so long that its time limit can pass.
+            None if scope.crashes > 0 || scope.lost_answers > 0 => walk.deadline(request.until),
             None => {}
         }
     }
 
+    /// Visits what would overtake an answer, and what would not.
+    fn visit_overtaking(&self, process: u8, before: Version, walk: &mut Walk) {
+        for kind in Kind::ALL {
+            match &self.world.process(process).watches[kind.index()] {
+                Watch::Lost => walk.number(1),
+                Watch::Listed { .. } => walk.number(2),
+                Watch::Live { cursor } => {
+                    let lines = self.world.server().lines_after(kind, *cursor);
+                    walk.number(3 | (lines.filter(|(at, _)| *at <= before).count() as u64) << 8);
+                }
+            }
+        }
+    }
+
     fn visit_process(&self, place: &Process<Memo>, walk: &mut Walk) {
+        let server = self.world.server();
         walk.number(place.controller.as_ref().map_or(0, Memo::fingerprint));
         for kind in Kind::ALL {
             match &place.watches[kind.index()] {
@@ -62,27 +81,27 @@ impl State<Memo> {
                     walk.number(2 | (objects.len() as u64) << 8);
                     objects.iter().for_each(|object| walk.object(object));
                     if let Some(controller) = &place.controller {
-                        controller.visit_list(kind, self.world.server().version_of_list(kind, *at), walk);
+                        controller.visit_list(kind, server.version_of_list(kind, *at), walk);
                     }
+                    self.visit_lines(kind, *at, walk);
                 }
                 Watch::Live { cursor } => {
-                    let server = self.world.server();
-                    if !server.is_behind(kind, *cursor) {
-                        continue;
-                    }
-                    walk.number(3 + kind as u64);
-                    for (_, line) in server.lines_after(kind, *cursor) {
-                        match line {
-                            Seen::Applied(object) => walk.object(object),
-                            Seen::Deleted(object) => {
-                                walk.number(1);
-                                walk.object(object);
-                            }
-                        }
+                    if server.is_behind(kind, *cursor) {
+                        walk.number(3 + kind as u64);
+                        self.visit_lines(kind, *cursor, walk);
                     }
                 }
             }
         }
+    }
+
+    /// Visits what a watch has yet to show.
+    fn visit_lines(&self, kind: Kind, cursor: Version, walk: &mut Walk) {
+        for (_, line) in self.world.server().lines_after(kind, cursor) {
+            walk.option(matches!(line, Seen::Deleted(_)));
+            walk.object(line.object());
+        }
+        walk.number(u64::MAX);
     }
 }
 
