@@ -493,11 +493,13 @@ impl Workload {
 
     /// Draws a moment soon after a burst has begun.
     pub(crate) fn moment(&self, choices: &mut Choices, end: Mono) -> Mono {
-        choices.moment(|choices| {
+        let moment = choices.moment(|choices| {
             let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
             let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
             (burst + choices.around(Duration::from_millis(mean))).min(end)
-        })
+        });
+        // A tape may be of a run that took longer. What heals comes at the end, and nothing after it.
+        moment.min(end)
     }
 
     /// Draws such a moment, but for the first of several: that is the beginning.
