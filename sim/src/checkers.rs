@@ -186,7 +186,7 @@ impl Checkers {
         Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept),
+            Box::new(in_use_kept::InUseKept::default()),
             Box::new(recorded_first::RecordedFirst::default()),
             Box::new(population::Population::exact()),
             Box::new(one_pod::OnePod::default()),
@@ -226,7 +226,7 @@ impl Checkers {
         let forgetful = Self::new(vec![
             Box::new(adopted_once::AdoptedOnce),
             Box::new(one_sandbox::OneSandbox),
-            Box::new(in_use_kept::InUseKept),
+            Box::new(in_use_kept::InUseKept::default()),
             Box::new(no_silent_rebind::NoSilentRebind),
             Box::new(wishes_granted::WishesGranted),
             Box::new(leader_writes::LeaderWrites),

@@ -1,14 +1,19 @@
 //! No controller deletes the sandbox of a claim that is there.
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::object::Claim;
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::store::Store;
 
 /// INV-06: a session that is in use is not destroyed.
-#[derive(Clone, Debug)]
-pub(super) struct InUseKept;
+#[derive(Clone, Debug, Default)]
+pub(super) struct InUseKept {
+    /// Claims that a user has made to say no more that they had expired, with the generation of which they said so: whoever
+    /// read that before may still delete what they have. No world of a search has such users.
+    cleared: Vec<(Uid, i64)>,
+}
 
 impl Checker for InUseKept {
     fn property(&self) -> Property {
@@ -20,6 +25,7 @@ impl Checker for InUseKept {
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        self.cleared.extend(cleared(commit));
         let Some(old) = as_sandbox(commit.old.as_ref()) else { return Judgement::Silent };
         let Some(Writer::Process { intent, .. }) = commit.by else { return Judgement::Silent };
         if !commit.ends_life() {
@@ -28,8 +34,11 @@ impl Checker for InUseKept {
         let owner = old.meta.owner_of_kind(Kind::Claim).and_then(|uid| store.find(Kind::Claim, uid));
         let owner = owner.filter(|claim| !claim.meta().terminating);
         // Whoever was told that it has expired does not use it any more.
-        let owner =
-            owner.filter(|claim| as_claim(Some(claim)).is_some_and(|claim| claim.expired().is_none()));
+        let is_in_use = |claim: &Claim| {
+            let said = (claim.meta.uid, claim.meta.generation);
+            claim.expired().is_none() && !self.cleared.contains(&said)
+        };
+        let owner = owner.filter(|claim| as_claim(Some(claim)).is_some_and(is_in_use));
         Judgement::unless_broken(owner.map(|claim| {
             let (sandbox, claim) = (&old.meta.key.name, &claim.key().name);
             format!("{intent:?} deleted sandbox {sandbox}, which claim {claim} owns")
@@ -39,4 +48,10 @@ impl Checker for InUseKept {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+fn cleared(commit: &Commit) -> Option<(Uid, i64)> {
+    let (old, new) = (as_claim(commit.old.as_ref())?, as_claim(commit.new.as_ref())?);
+    let is_cleared = commit.by == Some(Writer::User) && old.expired().is_some() && new.expired().is_none();
+    (is_cleared && old.meta.generation == new.meta.generation).then_some((new.meta.uid, new.meta.generation))
 }
