@@ -265,6 +265,9 @@ struct ExploreArgs {
     /// Lets everything take its time, even where that should make no difference: the space grows much.
     #[arg(long)]
     no_shortcuts: bool,
+    /// Lets users create claims that differ in nothing but their names in any order: up to twice the space with two claims.
+    #[arg(long)]
+    any_order: bool,
     /// One defect to build in; without other flags the search is one that finds it.
     #[arg(long, value_parser = parse::mutant)]
     mutant: Option<Mutant>,

@@ -38,8 +38,9 @@ use crate::story::Story;
 pub struct Report {
     /// Whether every situation was visited.
     pub closed: bool,
-    /// Whether more situations were waiting than there is room for.
-    pub is_too_large: bool,
+    /// Whether so many situations were waiting that the search has gone on depth first: it goes as far, but what it finds
+    /// may be nearer than it tells.
+    pub went_deep: bool,
     /// What was broken, before its story is known.
     broken: Option<Violation>,
     /// How many workers have searched.
@@ -50,7 +51,7 @@ pub struct Report {
     pub transitions: u64,
     /// Steps of the world made.
     pub steps: u64,
-    /// How many moves the furthest situation is away from the first.
+    /// How many moves the furthest situation is away from the first; of those that were looked at breadth first.
     pub depth: u32,
     /// How long it took.
     pub elapsed: Duration,
@@ -90,10 +91,10 @@ pub struct Found {
     pub is_confirmed: bool,
 }
 
-/// Most situations that may wait; with more the search ends, and is not closed.
+/// With more situations waiting, those that are found are looked at next, so that hardly any more are added.
 ///
-/// Source: with its part of what is shared, one takes up to ten kilobytes, so these take up to ten gigabytes.
-const WAITING_MAX: usize = 1_000_000;
+/// Source: with its part of what is shared, one takes up to ten kilobytes, so these take up to eight gigabytes.
+const WAITING_MAX: usize = 800_000;
 
 /// After so many situations of the machine a new generation of the memory begins, or with the next depth, if that is
 /// earlier: two are kept.
@@ -112,6 +113,8 @@ const WRITES_MAX: usize = 300_000;
 struct Limits {
     generation_max: usize,
     writes_max: usize,
+    /// At all workers.
+    waiting_max: usize,
     /// Whether it is kept how each situation was reached: 6 bytes more each.
     keeps_ways: bool,
 }
@@ -119,7 +122,12 @@ struct Limits {
 impl Limits {
     /// Returns what each of some workers may keep.
     const fn of(workers: usize) -> Self {
-        Self { generation_max: GENERATION_MAX / workers, writes_max: WRITES_MAX / workers, keeps_ways: false }
+        Self {
+            generation_max: GENERATION_MAX / workers,
+            writes_max: WRITES_MAX / workers,
+            waiting_max: WAITING_MAX,
+            keeps_ways: false,
+        }
     }
 }
 
@@ -130,8 +138,8 @@ impl Limits {
 /// there: so the story is the same whatever the number of workers.
 ///
 /// # Panics
-/// When the world is broken before anything can happen in it, or too large for the numbers of its API server; or when one
-/// worker does not find again what several have found.
+/// When the world is too large for the numbers of its API server; or when one worker does not find again what several have
+/// found.
 pub fn explore(scope: &Scope, budget: Duration, workers: usize) -> Report {
     let workers = workers.max(1);
     let report = search(scope, Some(budget), Limits::of(workers), workers);
@@ -165,7 +173,7 @@ fn search(scope: &Scope, budget: Option<Duration>, limits: Limits, workers: usiz
     let ways = tallies.iter().map(|tally| size_of_val(&*tally.ways)).sum::<usize>();
     let report = Report {
         closed: end == End::Closed,
-        is_too_large: end == End::OutOfSpace,
+        went_deep: tallies.iter().any(|tally| tally.went_deep),
         broken: tallies.iter().find_map(|tally| tally.broken.as_ref()).map(|broken| broken.violation.clone()),
         workers,
         states: together.visited.len(),
@@ -219,7 +227,7 @@ fn replay(scope: &Scope, by: &[u16], observer: &mut dyn Observer<Machine>) -> Re
     for place in by {
         state.moves(&mut moves);
         let Some(what) = moves.list.get(usize::from(*place)) else { return Ok(()) };
-        state.make(*what, &mut court)?;
+        state.try_make(*what, &mut court)?;
     }
     state.moves(&mut moves);
     if moves.at_rest { state.judge_rest(&mut court) } else { Ok(()) }
@@ -240,5 +248,26 @@ mod tests {
         let usual = figures(GENERATION_MAX, WRITES_MAX);
         assert_eq!(usual, figures(100, WRITES_MAX));
         assert_eq!(usual, figures(GENERATION_MAX, 0));
+    }
+
+    #[test]
+    fn a_search_with_little_room_visits_as_much_and_finds_as_much() {
+        let scope = Scope { claims: 1, crashes: 1, ..Scope::small() };
+        let with_room = |waiting_max, scope: &Scope, workers| {
+            search(
+                scope,
+                None,
+                Limits { waiting_max, keeps_ways: workers == 1, ..Limits::of(workers) },
+                workers,
+            )
+        };
+        let figures = |report: &Report| (report.closed, report.states, report.transitions, report.rests);
+        let (wide, narrow) = (with_room(WAITING_MAX, &scope, 1), with_room(50, &scope, 1));
+        assert!(!wide.went_deep && narrow.went_deep && narrow.frontier_max < wide.frontier_max);
+        assert_eq!(figures(&wide), figures(&narrow));
+        assert_eq!(figures(&wide), figures(&with_room(50, &scope, 2)));
+        let broken = Scope::of_mutant(agent_sandbox_core::mutant::Mutant::LostAnswerIsFailure);
+        let found = with_room(1, &broken, 1).found.expect("a defect");
+        assert!(found.is_confirmed, "{found:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! One run from a seed to a verdict: trouble, healing, rest.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -51,6 +52,13 @@ const ASSERTION: Property = Property {
     about: "nothing is met that the core or the simulator holds impossible",
     class: Class::Safety,
 };
+
+/// Returns what a panic says: that an assertion of the core does not hold.
+pub(crate) fn asserted(panic: &(dyn Any + Send)) -> Violation {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let what = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
+    Violation { property: ASSERTION, what }
+}
 
 /// Sees every step of a run, with what it brought about.
 pub trait Observer<C: Controller> {
@@ -329,11 +337,8 @@ impl<C: Controller> Run<'_, C> {
     fn next(&mut self, until: Mono) -> Result<Option<(Mono, Step)>, Broken> {
         let timed = &mut self.timed;
         catch_unwind(AssertUnwindSafe(|| timed.next(until))).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let what =
-                text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned();
             self.steps += 1;
-            self.broken(Violation { property: ASSERTION, what })
+            self.broken(asserted(&*panic))
         })
     }
 

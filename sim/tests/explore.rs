@@ -81,6 +81,28 @@ fn without_short_cuts_the_same_is_found() {
 }
 
 #[test]
+fn in_each_order_of_claims_the_same_is_found() {
+    // The larger world takes a minute in debug.
+    let pool = if cfg!(debug_assertions) { 1 } else { 2 };
+    let mutants = [
+        None,
+        Some(Mutant::OwnWriteInvisible),
+        Some(Mutant::AdoptWithoutLock),
+        Some(Mutant::ColdBesideReady),
+        Some(Mutant::WritesBeforeListed),
+    ];
+    for mutant in mutants {
+        let in_order = Scope { pool, mutant, ..Scope::small() };
+        let any_order = Scope { any_order: true, ..in_order.clone() };
+        let [in_order, any_order] = [in_order, any_order].map(|scope| explore(&scope, BUDGET, 2));
+        let verdict =
+            |report: &Report| (report.closed, report.found.as_ref().map(|found| found.violation.property));
+        assert_eq!(verdict(&in_order), verdict(&any_order), "{mutant:?}");
+        assert!(!any_order.closed || in_order.states < any_order.states, "{mutant:?}");
+    }
+}
+
+#[test]
 fn what_a_search_leaves_out_follows_from_its_scope() {
     let calm = explore(&Scope { claims: 1, ..Scope::small() }, BUDGET, 1);
     let crash = explore(&Scope { claims: 1, crashes: 1, ..Scope::small() }, BUDGET, 1);

@@ -36,7 +36,7 @@ pub(super) fn explore(args: &ExploreArgs) -> Verdict {
     tell_list("branches never reached", branches.map(|(_, name)| name).collect());
     let verdict = match &report.found {
         None => Verdict::Pass,
-        Some(found) => tell_violation(found),
+        Some(found) => tell_violation(found, report.went_deep),
     };
     say!("");
     say!(
@@ -59,6 +59,7 @@ fn scope(args: &ExploreArgs) -> Scope {
         scale_downs: args.scale_downs.unwrap_or(base.scale_downs),
         late_answers: args.late_answers.unwrap_or(base.late_answers),
         no_shortcuts: args.no_shortcuts,
+        any_order: args.any_order,
         ..base
     }
 }
@@ -76,11 +77,11 @@ fn tell_figures(report: &Report) {
     let closed = match (report.closed, &report.found) {
         (true, _) => "closed: every situation was visited",
         (false, Some(_)) => "ended at the first violation",
-        (false, None) if report.is_too_large => "not closed: more situations wait than there is room for",
         (false, None) => "not closed within the budget",
     };
     say!("space           {closed}");
-    say!("states          {}, {} of them at rest; depth {}", report.states, report.rests, report.depth);
+    let deep = if report.went_deep { ", from there on depth first for lack of room" } else { "" };
+    say!("states          {}, {} of them at rest; depth {}{deep}", report.states, report.rests, report.depth);
     say!(
         "transitions     {} in {real:.1} s: {:.0}/s on {}; made of {} steps: {:.0}/s",
         report.transitions,
@@ -103,14 +104,14 @@ fn tell_figures(report: &Report) {
     );
 }
 
-fn tell_violation(found: &Found) -> Verdict {
+fn tell_violation(found: &Found, went_deep: bool) -> Verdict {
     let property = found.violation.property;
     say!("");
     say!("{} broke after {} moves:", property.name, found.moves);
     say!("  {}", found.violation.what);
     say!("  promised: {}", property.about);
     say!("");
-    say!("the shortest story:");
+    say!("{}:", if went_deep { "a story that need not be the shortest" } else { "the shortest story" });
     found.story.iter().for_each(|line| say!("{line}"));
     if !found.is_confirmed {
         say!("THE SEARCH IS WRONG: the same moves break nothing in a world without its memory");

@@ -6,6 +6,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::mutant::Mutant;
 
+use super::shortcut::Shortcut;
 use crate::scene::{self, Act, Deed};
 
 /// A small world.
@@ -31,6 +32,8 @@ pub struct Scope {
     pub scale_downs: u32,
     /// Whether everything takes its time, even where that should make no difference.
     pub no_shortcuts: bool,
+    /// Whether claims that differ in nothing but their names are created in any order.
+    pub any_order: bool,
     /// The defect to have.
     pub mutant: Option<Mutant>,
 }
@@ -49,6 +52,7 @@ impl Scope {
             claim_deletes: 0,
             scale_downs: 0,
             no_shortcuts: false,
+            any_order: false,
             mutant: None,
         }
     }
@@ -89,12 +93,21 @@ impl Scope {
         }
     }
 
+    /// Returns whether a claim is created after the one before it, from which it differs in nothing but its name.
+    fn follows_its_like(&self, claim: u32) -> bool {
+        let is_deleted = |claim: u32| claim < self.claim_deletes;
+        Shortcut::InOrder.is_taken(self) && claim > 0 && is_deleted(claim - 1) == is_deleted(claim)
+    }
+
     /// Returns what users do, the first two lines before everything else.
     pub(super) fn script(&self) -> Vec<Deed> {
         let create = |object| Deed::new(Act::Create(object));
         let mut script = vec![create(scene::finished_template()), create(scene::pool(POOL, self.pool))];
         let claim = |number: u32| format!("claim-{}", number + 1);
-        script.extend((0..self.claims).map(|number| create(scene::claim(claim(number), POOL))));
+        script.extend((0..self.claims).map(|number| {
+            let deed = create(scene::claim(claim(number), POOL));
+            if self.follows_its_like(number) { deed.after(SETTING + number - 1) } else { deed }
+        }));
         script.extend((0..self.claim_deletes.min(self.claims)).map(|number| {
             Deed::new(Act::Delete(Kind::Claim, scene::key(claim(number)))).after(SETTING + number)
         }));

@@ -15,6 +15,8 @@ pub enum Shortcut {
     PodInOneStep,
     /// Watches that lag behind those who are not controllers.
     ShownAtOnce,
+    /// Claims that differ in nothing but their names.
+    InOrder,
     /// Answers that nothing overtakes.
     OvertakenAnswers,
     /// Lists of a process that starts.
@@ -45,10 +47,11 @@ pub(super) const UNCONTESTED: [Intent; 5] = [
 ];
 
 impl Shortcut {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::AtOnce,
         Self::PodInOneStep,
         Self::ShownAtOnce,
+        Self::InOrder,
         Self::OvertakenAnswers,
         Self::ListsTogether,
         Self::PatientCollector,
@@ -73,6 +76,9 @@ impl Shortcut {
             Self::PodInOneStep => "a Pod starts in one step, and ends in one".to_owned(),
             Self::ShownAtOnce => {
                 "the only process sees new claims, Pods and the pool's spec as soon as they change".to_owned()
+            }
+            Self::InOrder => {
+                "claims that differ in nothing but their names are created in the order of these: any other order is this one with other names".to_owned()
             }
             Self::OvertakenAnswers => {
                 let count = scope.late_answers;
@@ -108,6 +114,7 @@ impl Shortcut {
         match self {
             Self::AtOnce | Self::PodInOneStep => !scope.no_shortcuts,
             Self::ShownAtOnce => !scope.no_shortcuts && scope.leaders == 1,
+            Self::InOrder => !scope.no_shortcuts && !scope.any_order && scope.claims > 1,
             Self::OvertakenAnswers
             | Self::ListsTogether
             | Self::PatientCollector

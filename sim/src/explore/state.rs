@@ -1,5 +1,6 @@
 //! One situation of the world, and how it becomes another.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,12 @@ impl<C: Searchable> State<C> {
             state.make(Move::Restart(process), court)?;
         }
         Ok(state)
+    }
+
+    /// Makes a move; an assertion of the core that does not hold breaks something as well.
+    pub(super) fn try_make(&mut self, what: Move, court: &mut Court<'_, C>) -> Result<(), Violation> {
+        catch_unwind(AssertUnwindSafe(|| self.make(what, court)))
+            .unwrap_or_else(|panic| Err(crate::run::asserted(&*panic)))
     }
 
     /// Makes a move, and everything that follows from it without anybody's choice.

@@ -11,7 +11,6 @@ use super::visited::Visited;
 pub(super) enum End {
     Closed,
     OutOfTime,
-    OutOfSpace,
     Broken,
 }
 
@@ -53,12 +52,15 @@ impl Together {
         self.waiting.iter().map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
-    /// Waits until all workers are at the end of a depth, and returns how many situations wait at the next.
+    /// Waits until all workers are at the end of a depth, and returns how many situations wait at the next; none if the
+    /// search is over.
+    ///
+    /// All workers are told the same, so that none waits for one that is gone: nobody goes on, and so nobody ends the
+    /// search, before all have looked.
     pub(super) fn meet(&self, worker: usize, count: usize) -> usize {
         self.note_waiting(worker, count);
         self.barrier.wait();
-        let waiting = self.waiting();
-        // Nobody goes on before all have read it.
+        let waiting = if self.is_over() { 0 } else { self.waiting() };
         self.barrier.wait();
         waiting
     }

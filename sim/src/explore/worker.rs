@@ -11,7 +11,7 @@ use super::moves::{Move, Moves};
 use super::state::{Court, State};
 use super::together::{End, Together};
 use super::visited::Visited;
-use super::{Limits, Scope, WAITING_MAX, forgetful};
+use super::{Limits, Scope, forgetful};
 use crate::api_server::Numbering;
 use crate::checkers::Violation;
 
@@ -41,6 +41,7 @@ pub(super) struct Tally {
     pub(super) kinds: Kinds,
     pub(super) rests: u32,
     pub(super) depth: u32,
+    pub(super) went_deep: bool,
     pub(super) machines: u64,
     pub(super) reactions: u64,
     pub(super) writes: u64,
@@ -65,6 +66,8 @@ pub(super) struct Worker<'a> {
     next: Vec<(u32, State<Memo>)>,
     moves: Moves,
     looked_at: u32,
+    /// Whether there is no room for more that wait: what is found is looked at next.
+    goes_deep: bool,
     tally: Tally,
 }
 
@@ -101,6 +104,7 @@ pub(super) fn work(
         next: Vec::new(),
         moves: Moves::default(),
         looked_at: 0,
+        goes_deep: false,
         tally: Tally::default(),
     };
     worker.guarded(Worker::begin);
@@ -125,8 +129,13 @@ impl Worker<'_> {
     /// Takes the first steps, until there is enough to do for all.
     fn begin(&mut self) {
         let first = State::first(self.scope, Numbering::ByState, self.machines.clone(), &mut self.court);
-        let first =
-            first.unwrap_or_else(|violation| unreachable!("the first situation is broken: {violation:?}"));
+        let first = match first {
+            Ok(first) => first,
+            Err(violation) => {
+                self.tally.broken = Some(Break { number: 0, by: None, violation });
+                return self.together.end(End::Broken);
+            }
+        };
         self.visited.insert(first.fingerprint(self.scope));
         self.keep_way(0, 0);
         self.next.push((0, first));
@@ -150,9 +159,10 @@ impl Worker<'_> {
         self.next.drain(..from);
     }
 
-    /// Forgets what was done, but for where it has led.
+    /// Forgets what was done, but for where it has led: who finds something broken first ends it for all.
     fn forget(&mut self) {
-        self.tally = Tally { depth: self.tally.depth, ..Tally::default() };
+        let Tally { depth, broken, .. } = std::mem::take(&mut self.tally);
+        self.tally = Tally { depth, broken, ..Tally::default() };
         self.court.steps = 0;
     }
 
@@ -160,7 +170,7 @@ impl Worker<'_> {
     fn go_on(&mut self, number: usize) {
         loop {
             let waiting = self.together.meet(number, self.next.len());
-            if waiting == 0 || self.together.is_over() {
+            if waiting == 0 {
                 return;
             }
             self.tally.depth += 1;
@@ -189,9 +199,8 @@ impl Worker<'_> {
                     return self.together.end(End::OutOfTime);
                 }
                 self.together.note_waiting(number, self.frontier.len() + self.next.len());
-                if self.together.waiting() > WAITING_MAX {
-                    return self.together.end(End::OutOfSpace);
-                }
+                self.goes_deep = self.together.waiting() > self.limits.waiting_max;
+                self.tally.went_deep |= self.goes_deep;
             }
         }
         self.machines.borrow_mut().age();
@@ -224,10 +233,11 @@ impl Worker<'_> {
         mut state: State<Memo>,
     ) -> Result<(), (Option<u16>, Violation)> {
         self.tally.transitions += 1;
-        state.make(what, &mut self.court).map_err(|violation| (Some(by), violation))?;
+        state.try_make(what, &mut self.court).map_err(|violation| (Some(by), violation))?;
         if self.visited.insert(state.fingerprint(self.scope)) {
             let number = self.keep_way(from, by);
-            self.next.push((number, state));
+            let waiting = if self.goes_deep { &mut self.frontier } else { &mut self.next };
+            waiting.push((number, state));
         }
         Ok(())
     }
