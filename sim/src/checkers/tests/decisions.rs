@@ -83,7 +83,7 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
 #[test]
 fn a_pod_for_what_has_expired_is_noticed() {
     let over = |edits: i64| {
-        let mut sandbox = owned("s", 3, 'c', 1);
+        let mut sandbox = owned("s", 3, 'p', 9);
         if let Object::Sandbox(sandbox) = &mut sandbox {
             let sandbox = Arc::make_mut(sandbox);
             let at = Wall::from_micros(5);
