@@ -1,7 +1,7 @@
 //! What keeps an object that is deleted: its finalizers, and the time that a Pod is given to end.
 //!
 //! The core's objects have a field for neither, because it reads neither. One annotation stands for both; whoever looks at
-//! an object as the server shows it, see [`body`](super::body), finds them in their places.
+//! an object as the server shows it, see [`body`](super::body()), finds them in their places.
 
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::object::{Meta, Object};
