@@ -129,8 +129,19 @@ fn collection(kind: Kind, namespace: &str) -> String {
 
 /// Watches until the connection ends, and returns why it has.
 async fn watch(client: &Client, kind: Kind, uri: &str, at: Version, shared: &Shared) -> String {
+    read_lines(client, uri, &at.to_string(), |line| read(kind, line).map(|seen| shared.take(seen))).await
+}
+
+/// Gives each line that a watch of `uri` shows after version `at` to `take`, until the connection ends or a line is no
+/// good; returns why it has ended.
+pub(crate) async fn read_lines(
+    client: &Client,
+    uri: &str,
+    at: &str,
+    mut take: impl FnMut(&[u8]) -> Result<(), String>,
+) -> String {
     // Longer than any test runs.
-    let uri = format!("{uri}?watch=true&timeoutSeconds=3600&resourceVersion={at}");
+    let uri = format!("{uri}?watch=true&timeoutSeconds=7200&resourceVersion={at}");
     let request = Request::get(uri).body(Body::empty()).expect("the path is a URI");
     let mut body = match client.send(request).await {
         Ok(response) => response.into_body(),
@@ -145,9 +156,8 @@ async fn watch(client: &Client, kind: Kind, uri: &str, at: Version, shared: &Sha
         }
         while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest.drain(..=end).collect();
-            match read(kind, &line) {
-                Ok(seen) => shared.take(seen),
-                Err(why) => return why,
+            if let Err(why) = take(&line) {
+                return why;
             }
         }
     }

@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_sim::api_server::{Seen, body};
 use http::Request;
-use http_body_util::BodyExt;
 use kube::Client;
-use kube::client::Body;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -16,6 +14,7 @@ use super::Verdict;
 use super::deviations::{self, Deviation, Difference};
 use super::side::Side;
 use crate::cluster::eventually;
+use crate::watch_log::read_lines;
 
 /// The lines about each object, in their order.
 type Lines = BTreeMap<(Kind, Key), Vec<Value>>;
@@ -189,32 +188,17 @@ fn collection(kind: Kind) -> String {
 
 /// Watches until the connection ends, and returns why it has.
 async fn watch(client: &Client, kind: Kind, uri: &str, at: &str, shared: &Mutex<Shared>) -> String {
-    // Longer than any run takes.
-    let uri = format!("{uri}?watch=true&timeoutSeconds=7200&resourceVersion={at}");
-    let request = Request::get(uri).body(Body::empty()).expect("the path is a URI");
-    let mut frames = match client.send(request).await {
-        Ok(response) => response.into_body(),
-        Err(error) => return error.to_string(),
-    };
-    let mut rest = Vec::new();
-    while let Some(frame) = frames.frame().await {
-        match frame.map(|frame| frame.into_data()) {
-            Ok(Ok(data)) => rest.extend_from_slice(&data),
-            Ok(Err(_)) => {}
-            Err(error) => return error.to_string(),
-        }
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let Ok(line) = serde_json::from_slice::<Value>(&line) else { return "no JSON".to_owned() };
-            let meta = &line["object"]["metadata"];
-            let (Some(namespace), Some(name)) = (meta["namespace"].as_str(), meta["name"].as_str()) else {
-                return line.to_string();
-            };
-            let key = Key::new(namespace, name);
-            let mut shared = lock(shared);
-            shared.lines.entry((kind, key)).or_default().push(line);
-            shared.count += 1;
-        }
-    }
-    "the server closed it".to_owned()
+    read_lines(client, uri, at, |line| {
+        let line: Value = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+        let meta = &line["object"]["metadata"];
+        let (Some(namespace), Some(name)) = (meta["namespace"].as_str(), meta["name"].as_str()) else {
+            return Err(line.to_string());
+        };
+        let key = Key::new(namespace, name);
+        let mut shared = lock(shared);
+        shared.lines.entry((kind, key)).or_default().push(line);
+        shared.count += 1;
+        Ok(())
+    })
+    .await
 }
