@@ -5,6 +5,8 @@ use agent_sandbox_core::id::Text;
 use agent_sandbox_core::object::{Json, Meta, Pod, Sandbox};
 
 use super::*;
+use serde_json::{Value, json};
+
 use crate::scene;
 
 #[test]
@@ -92,6 +94,21 @@ fn a_patch_that_changes_nothing_makes_no_version() {
     let Outcome::Done(second) = handle(&mut server, &annotate(&object, None, "1")) else { panic!("refused") };
     assert_eq!(first, second);
     assert_eq!(server.revision(), first.version());
+}
+
+#[test]
+fn a_patch_of_a_service_to_the_defaults_that_it_has_makes_no_version() {
+    let port = |more: Value| json!({ "ports": [{ "port": 81 }, more] });
+    let mut server = ApiServer::default();
+    let object = created(&mut server, scene::part(Kind::Service, "s", None, &[]));
+    let mut set = |port: Value| {
+        let patch = patch(&object, None, Part::Main, vec![Change::Spec(Json::from(&port))]);
+        let Outcome::Done(object) = handle(&mut server, &patch) else { panic!("refused") };
+        object.version()
+    };
+    let all = set(port(json!({ "port": 80, "protocol": "TCP", "targetPort": 80 })));
+    assert_eq!(set(port(json!({ "port": 80 }))), all);
+    assert_ne!(set(port(json!({ "port": 80, "targetPort": 8080 }))), all);
 }
 
 #[test]
