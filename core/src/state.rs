@@ -227,6 +227,9 @@ impl State {
             self.condemn(uid, false);
         }
         let former = self.store(object.clone(), now);
+        if let Object::Claim(claim) = object {
+            self.note_named(claim, former.as_ref().and_then(Object::as_claim));
+        }
         if kind == Kind::Claim
             && former.as_ref().is_some_and(|former| former.meta().generation != object.meta().generation)
         {
@@ -359,7 +362,20 @@ impl State {
     pub(crate) fn note_look(&mut self, kind: Kind, key: &Key) {
         let holder = self.names.get(kind, key);
         if let Some(look) = self.ledger.looks.get_mut(&(kind, key.clone())) {
-            look.holder = holder;
+            (look.holder, look.is_outdated) = (holder, false);
+        }
+    }
+
+    /// Takes in that a claim has come to name a sandbox: whoever wrote that has seen it, after all that is known of its absence.
+    fn note_named(&mut self, claim: &Claim, former: Option<&Claim>) {
+        let name_of = |claim: &Claim| claim.status.sandbox.as_ref().map(|bound| bound.name.clone());
+        let Some(name) = name_of(claim).filter(|name| former.and_then(name_of).as_ref() != Some(name)) else {
+            return;
+        };
+        let slot = (Kind::Sandbox, claim.meta.key.sibling(name));
+        self.absent.remove(&slot);
+        if let Some(look) = self.ledger.looks.get_mut(&slot) {
+            look.is_outdated = true;
         }
     }
 

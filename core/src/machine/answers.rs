@@ -210,6 +210,7 @@ impl Machine {
                 self.state.touch_referrers(kind, key);
                 self.after_look(&slot, Some((uid, version)));
             }
+            Outcome::NotFound if look.is_outdated => self.look_again(slot, look, Duration::ZERO),
             Outcome::NotFound => {
                 // Who held the name when the server was asked is gone, whatever a watch that lags still shows.
                 if let Some(holder) = look.holder.filter(|uid| self.state.names.get(kind, key) == Some(*uid))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
-use agent_sandbox_core::id::{Kind, Version};
+use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, ClaimStatus, Object, Owner, Phase};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
@@ -110,6 +110,32 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert!(!world.statuses.first().unwrap().is_ready());
     assert!(world.get_claim("claim").status.is_ready());
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
+}
+
+/// INV-17: a read that found nobody may be older than the status that a rival has written since.
+#[test]
+fn a_sandbox_that_a_rival_has_made_and_named_is_not_forgotten_for_an_older_read() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    let (named, mut again) = (world.get_claim("claim"), (*world.sandbox("claim")).clone());
+    world.objects.retain(|(kind, _), _| !matches!(kind, Kind::Sandbox | Kind::Pod));
+    world.restart();
+    let mut asked = std::iter::from_fn(|| world.machine.poll_action());
+    let look = asked
+        .find(|action| action.intent == Intent::Look)
+        .expect("it asks before it says that there is none");
+    // A rival has cleared the status, made another and named it; the watch of sandboxes lags.
+    world.show(Object::Claim(Arc::new(Claim { status: ClaimStatus::default(), ..named.clone() })));
+    again.meta.uid = Uid::UNSET;
+    world.put(Object::Sandbox(Arc::new(again)));
+    world.show(Object::Claim(Arc::new(named)));
+    world.statuses.clear();
+    let answer = Event::ActionDone { id: look.id, outcome: Outcome::NotFound };
+    world.machine.handle_event(answer, world.now());
+    world.settle();
+    assert!(world.statuses.iter().all(|status| status.sandbox.is_some()), "{:?}", world.statuses);
 }
 
 /// INV-28: what the server says counts, not what a watch that lags shows.
