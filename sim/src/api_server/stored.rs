@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::{Key, Kind, Version};
 use agent_sandbox_core::object::Object;
 
 use super::{ApiServer, Commit, Line, Numbers, Seen};
@@ -72,17 +72,24 @@ impl ApiServer {
         }
     }
 
-    /// Makes a change once more that led to this before, and was shown by this line.
+    /// Makes changes once more that led to this before, and were shown by these lines, each by one.
     ///
-    /// It gets a revision that is newer than any that was known here or there.
-    pub(crate) fn redo(&mut self, stored: &Stored, line: &Seen) {
-        self.revision = stored.revision.max(self.revision + 1);
-        let old = self.store.get(line.object().kind(), line.object().key()).cloned();
+    /// They get revisions that are newer than any that was known here or there.
+    pub(crate) fn redo(&mut self, stored: &Stored, lines: &[Seen]) {
+        self.revision = stored.revision.max(self.revision + lines.len() as u64);
+        let mut at = Version(self.revision - lines.len() as u64);
+        let mut shown: Option<&Object> = None;
+        for line in lines {
+            let (kind, key) = (line.object().kind(), line.object().key());
+            let same = shown.filter(|shown| (shown.kind(), shown.key()) == (kind, key));
+            let old = same.or_else(|| self.store.get(kind, key)).cloned();
+            at = Version(at.0 + 1);
+            self.history_mut(kind).changes.push_back(Line { at, seen: line.clone(), old });
+            shown = Some(line.object());
+        }
         self.store = stored.store.clone();
         self.marks = stored.marks;
         self.numbers.incarnations = stored.incarnations.clone();
         self.numbers.counted = stored.counted;
-        let (version, kind) = (self.revision(), line.object().kind());
-        self.history_mut(kind).changes.push_back(Line { at: version, seen: line.clone(), old });
     }
 }

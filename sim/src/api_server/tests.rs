@@ -373,12 +373,26 @@ fn a_change_that_is_made_once_more_leaves_what_it_left_before() {
     let (_, [commit, _]) = server.handle(&Operation::Create(claim), Writer::User, Wall::default());
     let line = server.line_of(&commit.expect("the name is free"));
     let mut again = before.clone();
-    again.redo(&server.snapshot(), &line);
+    again.redo(&server.snapshot(), std::slice::from_ref(&line));
     assert_eq!((again.standing(), again.stored()), (server.standing(), server.stored()));
     assert_ne!(again.standing(), before.standing());
     assert_eq!(again.next(Kind::Claim, before.revision()), server.next(Kind::Claim, before.revision()));
     let object = line.object().clone();
     let [left, right] = [&mut again, &mut server].map(|it| done(handle(it, &annotate(&object, None, "1"))));
+    assert_eq!(left, right);
+}
+
+#[test]
+fn two_changes_by_one_write_that_are_made_once_more_show_the_same() {
+    let mut server = ApiServer::new(Numbering::ByState);
+    let pod = created(&mut server, pod("p"));
+    let before = server.clone();
+    let (_, commits) = server.handle(&delete(&pod, None), Writer::User, Wall::default());
+    let lines: Vec<Seen> = commits.iter().flatten().map(|commit| server.line_of(commit)).collect();
+    assert_eq!(lines.len(), 2);
+    let mut again = before.clone();
+    again.redo(&server.snapshot(), &lines);
+    let [left, right] = [&mut again, &mut server].map(|it| format!("{:?}", it.history_mut(Kind::Pod)));
     assert_eq!(left, right);
 }
 

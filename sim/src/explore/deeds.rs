@@ -3,6 +3,7 @@
 //! Situations differ far more in what the processes know than in what is stored. So almost every write was made before:
 //! the same, to the same objects, in front of checkers that remembered the same. Then nothing new comes of it.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use agent_sandbox_core::action::Operation;
@@ -33,8 +34,8 @@ pub(super) struct Deeds {
 pub(super) struct Deed {
     /// `None` when nobody waits for an answer.
     answer: Option<Outcome>,
-    /// What was stored then, and the line that showed it; `None` when nothing changed.
-    change: Option<(Stored, Seen)>,
+    /// What was stored then, and the lines that showed it, one after the other; `None` when nothing changed.
+    change: Option<(Stored, Rc<[Seen]>)>,
     witnesses: Witnesses,
 }
 
@@ -125,17 +126,14 @@ impl<C: Searchable> State<C> {
     }
 
     /// Returns what has just come of a write.
-    pub(super) fn deed(&self, step: Step, facts: &[Fact]) -> Option<Deed> {
-        let mut commits = facts.iter().filter_map(as_commit);
-        let (commit, more) = (commits.next(), commits.next());
-        if more.is_some() {
-            return None;
-        }
+    pub(super) fn deed(&self, step: Step, facts: &[Fact]) -> Deed {
         let request = if let Step::Commit(id) = step { self.world.request(id) } else { None };
         let answer = request.and_then(|request| request.answer.clone());
         let server = self.world.server();
-        let change = commit.map(|commit| (server.snapshot(), server.line_of(commit)));
-        Some(Deed { answer, change, witnesses: self.witnesses.clone() })
+        let lines: Rc<[Seen]> =
+            facts.iter().filter_map(as_commit).map(|commit| server.line_of(commit)).collect();
+        let change = (!lines.is_empty()).then(|| (server.snapshot(), lines));
+        Deed { answer, change, witnesses: self.witnesses.clone() }
     }
 }
 

@@ -242,10 +242,8 @@ impl<C: Searchable> State<C> {
                 break;
             }
         }
-        if let (Some(deeds), Some(asked), Ok(())) = (&mut court.deeds, asked, &judged)
-            && let Some(deed) = self.deed(step, &facts)
-        {
-            deeds.add(asked, deed);
+        if let (Some(deeds), Some(asked), Ok(())) = (&mut court.deeds, asked, &judged) {
+            deeds.add(asked, self.deed(step, &facts));
         }
         court.facts = facts;
         judged

@@ -1,5 +1,6 @@
 //! Steps of which is known what they do.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use agent_sandbox_core::event::Outcome;
@@ -10,10 +11,15 @@ use crate::controller::Controller;
 use crate::step::Step;
 
 impl<C: Controller> World<C> {
-    /// Makes a step that only writes: its answer, and the change that it makes, where there is one, are known.
+    /// Makes a step that only writes: its answer, and the changes that it makes, where there are any, are known.
     ///
     /// The step must be possible. Of the facts nothing is told: whoever knows what it does has judged them before.
-    pub(crate) fn redo(&mut self, step: Step, answer: Option<&Outcome>, change: Option<&(Stored, Seen)>) {
+    pub(crate) fn redo(
+        &mut self,
+        step: Step,
+        answer: Option<&Outcome>,
+        change: Option<&(Stored, Rc<[Seen]>)>,
+    ) {
         if let Step::Commit(id) = step
             && let Some(place) = self.requests.iter().position(|request| request.id == id)
         {
@@ -26,9 +32,9 @@ impl<C: Controller> World<C> {
         if let Step::User(line) = step {
             Arc::make_mut(&mut self.done)[line as usize / 64] |= 1 << (line % 64);
         }
-        if let Some((stored, line)) = change {
-            self.server.redo(stored, line);
-            self.tidy(line.object().kind());
+        if let Some((stored, lines)) = change {
+            self.server.redo(stored, lines);
+            lines.iter().for_each(|line| self.tidy(line.object().kind()));
         }
     }
 }
