@@ -293,9 +293,12 @@ impl Machine {
         let Some(rule) = purpose.rule else { return self.config.backoff_min };
         let slot = (rule, purpose.subject);
         let is_invalid = matches!(outcome, Outcome::Refused(Refusal::Invalid(_)));
-        let before = self.cooling.get(&slot).map(|cooling| (cooling.failures, cooling.refusals));
-        let (failures, refusals) = before.unwrap_or_default();
-        let (failures, refusals) = (failures + 1, refusals + u32::from(is_invalid));
+        let before = self.cooling.get(&slot);
+        // What was under way together counts once: nothing is sent while the rule waits.
+        let is_counted = before.is_some_and(|cooling| cooling.until > self.now.mono);
+        let (failures, refusals) = before.map_or((0, 0), |cooling| (cooling.failures, cooling.refusals));
+        let failures = failures + u32::from(!is_counted);
+        let refusals = refusals + u32::from(is_invalid && !(is_counted && refusals > 0));
         let delay = match outcome {
             Outcome::Throttled(delay) => *delay,
             // Until the object changes; and now and then, since what is wrong may be elsewhere.

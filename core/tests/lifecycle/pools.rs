@@ -183,6 +183,20 @@ fn a_first_refusal_for_good_counts_as_the_first_whatever_came_before() {
     assert_eq!((world.count(Intent::CreateMember), world.members()), (6, 1));
 }
 
+/// INV-09: what was under way together fails together.
+#[test]
+fn members_that_are_refused_together_are_one_failure_of_their_pool() {
+    let mut world = World::with_pool(6);
+    let under_way: Vec<_> = std::iter::from_fn(|| world.machine.poll_action()).collect();
+    let creates = under_way.iter().filter(|action| action.intent == Intent::CreateMember);
+    for action in creates {
+        let outcome = Outcome::Refused(Refusal::Invalid("denied by a policy".into()));
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    world.pass(Config::default().backoff_max);
+    assert_eq!((world.count(Intent::CreateMember), world.members()), (6, 6));
+}
+
 /// DEF-033, WPL-030: one request each, and none waits for another.
 #[test]
 fn a_pool_makes_as_many_members_at_once_as_may_be_under_way() {
