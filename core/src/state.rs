@@ -245,6 +245,10 @@ impl State {
             self.judge_again(kind, uid);
             self.touch_neighbours(kind, uid);
         }
+        if kind == Kind::Pool && holder != Some(uid) {
+            // Who had the name before is gone, whether it was ever seen or not.
+            self.touch_recorders_of_unknown(&slot.1);
+        }
         true
     }
 

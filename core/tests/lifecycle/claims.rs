@@ -138,6 +138,27 @@ fn a_sandbox_that_a_rival_has_made_and_named_is_not_forgotten_for_an_older_read(
     assert!(world.statuses.iter().all(|status| status.sandbox.is_some()), "{:?}", world.statuses);
 }
 
+/// INV-09: nobody has seen the pool that made the member, and another has its name now.
+#[test]
+fn a_claim_with_a_member_of_an_unknown_pool_learns_that_another_pool_has_the_name() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim("claim");
+    while world.count(Intent::RecordAssignment) == 0 {
+        world.drain_at_most(1);
+    }
+    let (mut pool, claim) = (world.pool(), world.get_claim("claim"));
+    world.put(Object::Claim(Arc::new(Claim { pool: "elsewhere".into(), ..claim })));
+    world.objects.remove(&(Kind::Pool, "pool".into()));
+    world.restart();
+    let asked: Vec<_> = std::iter::from_fn(|| world.machine.poll_action()).collect();
+    assert!(asked.iter().any(|action| *action.operation.key().name == *"pool"), "{asked:?}");
+    (pool.meta.uid, pool.replicas) = (Uid::UNSET, 0);
+    world.show(Object::Pool(Arc::new(pool)));
+    world.drain();
+    assert_eq!(world.count(Intent::DeleteMember), 1);
+}
+
 /// INV-28: what the server says counts, not what a watch that lags shows.
 #[test]
 fn a_sandbox_that_is_not_its_claims_any_more_is_asked_for_once() {
