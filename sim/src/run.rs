@@ -21,8 +21,9 @@ use crate::world::World;
 
 /// How long after the trouble everything must be done, unless pools are refilled slowly.
 ///
-/// Source: a late write may take effect 15 s after it was sent, the longest back-off is 30 s, and a slow Pod
-/// takes up to 40 s to start; each may come after the other.
+/// Source: a late write may take effect 15 s after it was sent, a slow Pod takes up to 40 s to start, and the longest back-off
+/// is two minutes, that of a create which the server held for invalid three times in two minutes of trouble; each may come
+/// after the other.
 const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 
 /// How long it must be quiet then.
@@ -426,8 +427,14 @@ pub fn sent_by_intent(stats: &Stats) -> impl Iterator<Item = (Intent, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use agent_sandbox_core::action::{Action, Operation};
     use agent_sandbox_core::config::Config;
+    use agent_sandbox_core::event::Event;
+    use agent_sandbox_core::id::{ActionId, Key};
     use agent_sandbox_core::machine::Machine;
+    use agent_sandbox_core::time::Now;
 
     use super::*;
     use crate::faults::Faults;
@@ -449,5 +456,38 @@ mod tests {
             let report = run::<Machine>(&options, Config::default(), Judges::All, &mut ());
             assert_eq!(report.broken, None, "{options:?}");
         }
+    }
+
+    /// Reads the same object over and over.
+    #[derive(Clone, Debug)]
+    struct Insatiable;
+
+    impl Controller for Insatiable {
+        type Setup = ();
+
+        fn start(_setup: &(), _now: Now) -> Self {
+            Self
+        }
+
+        fn handle_event(&mut self, _event: Event, _now: Now) {}
+
+        fn poll_action(&mut self) -> Option<Action> {
+            let operation = Operation::Get { kind: Kind::Pool, key: Key::new("default", "pool") };
+            Some(Action { id: ActionId(1), intent: Intent::Look, operation: Arc::new(operation) })
+        }
+
+        fn handle_timeout(&mut self, _now: Now) {}
+
+        fn poll_timeout(&self) -> Option<Mono> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_controller_that_never_has_enough_ends_the_run_and_not_the_program() {
+        let report = run::<Insatiable>(&Options::of_campaign(1), (), Judges::All, &mut ());
+        let broken = report.broken.expect("it asks for ever");
+        assert_eq!(broken.violation.property.name, ASSERTION.name);
+        assert!(broken.violation.what.contains("Look of pool"), "{}", broken.violation.what);
     }
 }

@@ -27,6 +27,9 @@ use crate::{cluster, collector, namespace, users};
 /// Source: priority and fairness answers `Retry-After: 1`.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Most requests that one event may lead to. More means that the controller never has enough.
+const ACTIONS_AT_ONCE_MAX: u32 = 100_000;
+
 /// Everything there is.
 #[derive(Clone, Debug)]
 pub struct World<C: Controller> {
@@ -547,7 +550,15 @@ impl<C: Controller> World<C> {
         let place = Arc::make_mut(&mut self.processes[usize::from(process)]);
         let (term, listed) = (place.term(), place.has_listed_all());
         let Some(controller) = &mut place.controller else { return };
+        let most = self.requests_sent + ACTIONS_AT_ONCE_MAX;
         while let Some(action) = controller.poll_action() {
+            assert!(
+                self.requests_sent < most,
+                "one event leads to more than {ACTIONS_AT_ONCE_MAX} requests, the last {:?} of {}: `poll_action` must \
+                 come to an end",
+                action.intent,
+                action.operation.key().name
+            );
             let id = RequestId(self.requests_sent);
             self.requests_sent += 1;
             facts.push(Fact::Sent(Sent { process, term, listed, request: id, action: action.clone() }));
