@@ -52,7 +52,7 @@ impl Checker for RecordedFirst {
                 // What an older release has left.
                 return Judgement::Silent;
             }
-            return judge_transfer(commit, sandbox, store);
+            return self.judge_transfer(commit, sandbox, store);
         }
         match (as_claim(commit.old.as_ref()), as_claim(commit.new.as_ref())) {
             (Some(old), Some(new)) if commit.by != Some(Writer::User) => self.judge_record(old, new, store),
@@ -113,26 +113,33 @@ impl RecordedFirst {
             format!("claim {claim} dropped its record of sandbox {recorded}, which it has or could have")
         }))
     }
+
+    fn judge_transfer(&self, commit: &Commit, sandbox: &Sandbox, store: &Store) -> Judgement {
+        let Some(owner) = sandbox.meta.owner_of_kind(Kind::Claim) else { return Judgement::Silent };
+        if commit.old.as_ref().is_some_and(|old| old.meta().is_owned_by(owner)) {
+            return Judgement::Silent;
+        }
+        // A claim that is gone by now cannot be asked; its sandbox is about to be collected.
+        let Some(claim) = store.find(Kind::Claim, owner) else { return Judgement::Silent };
+        let (name, recorded) = (&sandbox.meta.key.name, record(claim.meta()));
+        if recorded == Some(name) {
+            return Judgement::Holds;
+        }
+        let birth = self.births.get(&sandbox.meta.uid).map(|birth| birth.1);
+        if recorded.is_none()
+            && self.records.get(&owner).is_some_and(|(last, since)| last == name && Some(*since) < birth)
+        {
+            // The record was taken off because of the one that had the name before; whoever adopts had read it until then.
+            return Judgement::Silent;
+        }
+        let claim = &claim.key().name;
+        let recorded = recorded.map_or("no sandbox", |name| &**name);
+        Judgement::Broken(format!("claim {claim} owns sandbox {name} while it records {recorded}"))
+    }
 }
 
 fn record(meta: &Meta) -> Option<&Text> {
     meta.annotation(names::SANDBOX_NAME)
-}
-
-fn judge_transfer(commit: &Commit, sandbox: &Sandbox, store: &Store) -> Judgement {
-    let Some(owner) = sandbox.meta.owner_of_kind(Kind::Claim) else { return Judgement::Silent };
-    if commit.old.as_ref().is_some_and(|old| old.meta().is_owned_by(owner)) {
-        return Judgement::Silent;
-    }
-    // A claim that is gone by now cannot be asked; its sandbox is about to be collected.
-    let Some(claim) = store.find(Kind::Claim, owner) else { return Judgement::Silent };
-    let recorded = claim.meta().annotation(names::SANDBOX_NAME);
-    let broken = recorded != Some(&sandbox.meta.key.name);
-    Judgement::unless_broken(broken.then(|| {
-        let (sandbox, claim) = (&sandbox.meta.key.name, &claim.key().name);
-        let recorded = recorded.map_or("no sandbox", |name| &**name);
-        format!("claim {claim} owns sandbox {sandbox} while it records {recorded}")
-    }))
 }
 
 /// Returns whether a claim has a sandbox, or nobody has it yet.

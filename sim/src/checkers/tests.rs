@@ -45,6 +45,15 @@ fn a_transfer_without_a_record_is_noticed() {
     assert_eq!(broken([claim("a", 1, None), owned("s", 3, 'c', 1)]), ["recorded-first"]);
 }
 
+/// The record was for a sandbox of the same name that is gone, and was read before it was taken off.
+#[test]
+fn a_transfer_of_what_came_back_under_a_recorded_name_is_right() {
+    let (recorded, cleared) = (claim("a", 1, Some("s")), claim("a", 1, None));
+    let (member, taken) = (owned("s", 3, 'p', 9), owned("s", 3, 'c', 1));
+    assert_eq!(broken([recorded.clone(), member.clone(), cleared.clone(), taken.clone()]), [""; 0]);
+    assert_eq!(broken([member, recorded, cleared, taken]), ["recorded-first"; 2]);
+}
+
 #[test]
 fn a_member_too_many_is_noticed() {
     let mut pool = scene::pool("p", 1);
