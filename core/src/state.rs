@@ -285,6 +285,7 @@ impl State {
             self.names.remove(kind, &slot.1);
             if kind == Kind::Sandbox {
                 self.confirmed.remove(&slot.1);
+                self.relink_unrecorded(&slot.1);
             }
             if self.is_never_reused(&slot) {
                 self.note_absence(slot.0, &slot.1);

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 use core::mem::replace;
 
 use super::referrers::Uids;
-use super::{ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
+use super::{ClaimEntry, ClaimPlace, State, assignment, is_ready, noted_pod, order, origin};
+use crate::action::Intent;
 use crate::id::{Key, Kind, Uid};
 use crate::make;
 use crate::members::{Place, Standing, Trouble};
@@ -88,6 +89,7 @@ impl State {
             Kind::Sandbox => {
                 let Some(entry) = self.sandboxes.get(&uid) else { return };
                 let sandbox = entry.sandbox.clone();
+                self.relink_unrecorded(&sandbox.meta.key);
                 self.restand(uid);
                 self.relink_owning_claim(&sandbox);
             }
@@ -162,7 +164,10 @@ impl State {
         let Some(entry) = self.claims.get(&uid) else { return };
         let claim = &entry.claim;
         let recorded = entry.promised.as_ref().or(assignment(claim));
-        let reserves = recorded.map(|name| claim.meta.key.sibling(name.clone()));
+        let recorded = recorded.map(|name| claim.meta.key.sibling(name.clone()));
+        // Somebody may take the record off while the member changes hands: the claim gets that one, or waits again.
+        let reserves =
+            recorded.or_else(|| entry.place.reserves.clone().filter(|member| self.is_given(member, uid)));
         let waits = reserves.is_none()
             && !claim.meta.terminating
             && self.child(uid).is_none()
@@ -171,6 +176,26 @@ impl State {
             && !self.stands_apart(claim);
         let pool = Some(claim.meta.key.sibling(claim.pool.clone()));
         self.move_claim(uid, ClaimPlace { pool, waits, reserves });
+    }
+
+    /// Returns whether a transfer of a member to a claim may still take effect.
+    fn is_given(&self, member: &Key, claim: Uid) -> bool {
+        let member = self.names.get(Kind::Sandbox, member);
+        member
+            .and_then(|member| self.ledger.under_way(member))
+            .is_some_and(|purpose| (purpose.intent, purpose.subject) == (Intent::AdoptSandbox, claim))
+    }
+
+    /// Works out anew where a claim stands that reserves a sandbox without a record.
+    pub(super) fn relink_unrecorded(&mut self, sandbox: &Key) {
+        let claims: Vec<Uid> = self.reserved.of(sandbox).collect();
+        for claim in claims {
+            let is_recorded =
+                |entry: &ClaimEntry| entry.promised.is_some() || assignment(&entry.claim).is_some();
+            if self.claims.get(&claim).is_some_and(|entry| !is_recorded(entry)) {
+                self.relink_claim(claim);
+            }
+        }
     }
 
     /// Returns whether no member may be given to a claim: it asks for what only a sandbox of its own can have, or for

@@ -138,6 +138,23 @@ fn a_sandbox_that_a_rival_has_made_and_named_is_not_forgotten_for_an_older_read(
     assert!(world.statuses.iter().all(|status| status.sandbox.is_some()), "{:?}", world.statuses);
 }
 
+/// INV-03: a predecessor's write takes the record off while the answer to the transfer is lost.
+#[test]
+fn a_claim_whose_record_is_taken_off_while_its_member_changes_hands_is_given_no_other() {
+    let mut world = World::with_pool(2);
+    world.settle();
+    world.lose_next = Some((Intent::AdoptSandbox, false));
+    world.claim("claim");
+    world.drain();
+    let mut claim = world.get_claim("claim");
+    let member = claim.meta.annotations.remove(names::SANDBOX_NAME).expect("it is recorded");
+    world.show(Object::Claim(Arc::new(claim)));
+    world.drain();
+    assert_eq!(world.count(Intent::RecordAssignment), 1);
+    world.settle();
+    assert_eq!(world.get_claim("claim").status.sandbox.unwrap().name, member);
+}
+
 /// INV-09: nobody has seen the pool that made the member, and another has its name now.
 #[test]
 fn a_claim_with_a_member_of_an_unknown_pool_learns_that_another_pool_has_the_name() {
