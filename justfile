@@ -24,7 +24,7 @@ doc:
 
 # Replay fixed seeds in the simulator: those that found bugs, a campaign, each mutant, and 200 told twice.
 seeds:
-    cargo test --release --package agent-sandbox-sim --locked --test seeds --test corpus --test mutants --test determinism
+    cargo test --release --package agent-sandbox-sim --locked --test seeds --test corpus --test mutants --test explore --test determinism
     cargo run --release --package agent-sandbox-sim --locked -- hunt --seeds 0..10000 --budget 10m
 
 # Measure: all benches, or one of them, as in `just bench core_events`; benches/README.md says what each answers.

@@ -325,7 +325,7 @@ impl<C: Controller> Run<'_, C> {
                 self.judge_memory()?;
             }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
-                return Err(Some(self.broken(spinning())));
+                return Err(Some(self.broken(spinning(STEPS_AT_ONCE_MAX))));
             }
             if self.steps >= self.limits.steps {
                 return Err(None);
@@ -414,10 +414,10 @@ fn number_of(step: Step) -> u64 {
     fold.finish()
 }
 
-fn spinning() -> Violation {
+/// Returns that more than `most` steps were made at one moment.
+pub(crate) fn spinning(most: u32) -> Violation {
     let property = Property { name: "no-spinning", about: "time goes on", class: Class::Liveness };
-    let what = format!("more than {STEPS_AT_ONCE_MAX} steps at one moment: the controller spins");
-    Violation { property, what }
+    Violation { property, what: format!("more than {most} steps at one moment: the controller spins") }
 }
 
 /// Returns the intents with the number of requests sent for each, those that were never sent left out.

@@ -10,13 +10,18 @@ use super::state::{Court, State};
 use crate::api_server::Seen;
 use crate::checkers::Violation;
 use crate::process::{Request, RequestId, Watch};
+use crate::run::spinning;
 use crate::step::{PodStep, Step};
+
+/// Most steps that follow from one move. More means that the controller spins: a world that is searched has some ten objects.
+const FOLLOWS_MAX: u32 = 10_000;
 
 impl<C: Searchable> State<C> {
     /// Does all that follows without anybody's choice.
     pub(super) fn follow(&mut self, court: &mut Court<'_, C>) -> Result<(), Violation> {
         let mut forced = Vec::new();
-        loop {
+        let most = court.steps + u64::from(FOLLOWS_MAX);
+        while court.steps < most {
             self.pass_over();
             self.forced(&mut forced);
             if forced.is_empty() {
@@ -26,6 +31,7 @@ impl<C: Searchable> State<C> {
                 self.step(step, court)?;
             }
         }
+        Err(spinning(FOLLOWS_MAX))
     }
 
     /// Returns whether a process still takes the owner of an orphan to be there, and would make another.
