@@ -4,6 +4,8 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Network, Object, Template};
 
+use serde_json::json;
+
 use crate::store::Store;
 
 /// Returns what is wrong with the first template that is not isolated as it says (INV-24, TPL-003).
@@ -40,9 +42,14 @@ fn lack(template: &Template, store: &Store) -> Option<String> {
                 && spec["egress"][0]["ports"][0]["port"] == rules["egress"][0]["ports"][0]["port"]
         }
         None => {
+            let to = &spec["egress"][0]["to"];
+            let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
             spec["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"] == "sandbox-router"
-                && spec["egress"][0]["to"][0]["ipBlock"]["cidr"] == "0.0.0.0/0"
+                && to[0]["ipBlock"] == json!({ "cidr": "0.0.0.0/0", "except": private })
+                && to[1]["ipBlock"] == json!({ "cidr": "::/0", "except": ["fc00::/7", "fe80::/10"] })
         }
     };
+    // Without a type, what no rule names is let through.
+    let is_right = is_right && spec["policyTypes"] == json!(["Ingress", "Egress"]);
     (!is_right).then(|| format!("has a policy with other rules than it says: {spec}"))
 }
