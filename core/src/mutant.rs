@@ -213,6 +213,8 @@ mutants! {
         "a sandbox that is suspended keeps its Pod (BUG-64)";
     LostPodIsError = "lost-pod-is-error",
         "a sandbox that notes a Pod which is gone never gets another (BUG-60)";
+    AdoptedUnmarked = "adopted-unmarked",
+        "a sandbox that was adopted cannot be found by its claim's uid (BUG-74)";
     PodLabelLost = "pod-label-lost",
         "a Pod lacks the label by which its network policy finds it (BUG-74)";
     NeverLabelsPods = "never-labels-pods",

@@ -11,6 +11,7 @@
 //! that it alone finds.
 
 mod adopted_once;
+mod born_whole;
 mod bounded_cost;
 mod claims_served;
 mod end_stays;
@@ -201,6 +202,7 @@ impl Checkers {
             Box::new(right_make::RightMake),
             Box::new(first_come::FirstCome),
             Box::new(end_stays::EndStays),
+            Box::new(born_whole::BornWhole),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

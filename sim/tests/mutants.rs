@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 29] = [
+const CAUGHT: [(&str, Mutant, Faults); 30] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -55,6 +55,7 @@ const CAUGHT: [(&str, Mutant, Faults); 29] = [
     ("right-make", Mutant::GivesAwayStale, Faults::ALL),
     ("first-come", Mutant::YoungestFirst, Faults::ALL),
     ("end-stays", Mutant::AnyClockRevives, Faults::ALL),
+    ("born-whole", Mutant::AdoptedUnmarked, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),

@@ -4,6 +4,7 @@ use super::{Branch, Verdict, act, differences, patch};
 use crate::action::{Intent, Operation, Part};
 use crate::id::{Kind, Text, Uid};
 use crate::make;
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Claim, Owner, OwnerKind, PodMetadata, Sandbox};
 use crate::patch::Change;
@@ -47,7 +48,11 @@ pub(super) fn adopt_recorded(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
             let template = view.template_of_sandbox(claim, sandbox).map(|template| &**template);
             let domains = &view.config.label_domains;
             let (pod, _) = make::adopted_pod_metadata(claim, sandbox, template, domains);
-            let changes = transfer(claim, sandbox, &pod);
+            let mut changes = transfer(claim, sandbox, &pod);
+            if view.config.has(Mutant::AdoptedUnmarked) {
+                let is_mark = |key: &Text| &**key == names::CLAIM_UID;
+                changes.retain(|it| !matches!(it, Change::Label(key, _) if is_mark(key)));
+            }
             patch(Intent::AdoptSandbox, Kind::Sandbox, &sandbox.meta, Part::Main, changes)
         }
         // What a dead pool has left is deleted too (give_up_assignment).

@@ -1,0 +1,125 @@
+//! What controllers make, or hand over, is whole from the first moment.
+
+use agent_sandbox_core::id::{Kind, Text};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Dependent, Object, OwnerKind, Pod, Sandbox};
+
+use super::{Checker, Class, Judgement, Property};
+use crate::api_server::{Commit, Writer};
+use crate::store::Store;
+
+/// INV-24: clients, network policies and the garbage collector find things by these marks, and look at once.
+///
+/// What somebody changes later is judged in the end.
+#[derive(Clone, Debug)]
+pub(super) struct BornWhole;
+
+impl Checker for BornWhole {
+    fn property(&self) -> Property {
+        Property {
+            name: "born-whole",
+            about: "what controllers make or hand over has its owner, its labels and its network from the start",
+            class: Class::Safety,
+        }
+    }
+
+    fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
+        let (Some(Writer::Process { .. }), Some(new)) = (commit.by, &commit.new) else {
+            return Judgement::Silent;
+        };
+        let owner = |object: &Object| object.meta().owner.as_ref().map(|owner| owner.uid);
+        let is_handed_over = commit.old.as_ref().is_none_or(|old| owner(old) != owner(new));
+        if !is_handed_over {
+            return Judgement::Silent;
+        }
+        let lack = match new {
+            Object::Sandbox(sandbox) => lack_of_sandbox(sandbox, commit.old.is_none()),
+            Object::Pod(pod) => lack_of_pod(pod),
+            Object::Service(part) | Object::VolumeClaim(part) => {
+                lack_of_part(new.kind(), part, commit.old.is_none())
+            }
+            Object::NetworkPolicy(policy) => {
+                policy.meta.owner_of_kind(Kind::Template).is_none().then(|| "no template".to_owned())
+            }
+            Object::Claim(_) | Object::Pool(_) | Object::Template(_) => return Judgement::Silent,
+        };
+        Judgement::unless_broken(lack.map(|lack| {
+            let is_new = if commit.old.is_none() { "made" } else { "handed over" };
+            format!("{} {} was {is_new} with {lack}", new.kind(), new.key().name)
+        }))
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool) -> Option<String> {
+    let meta = &sandbox.meta;
+    let owner = meta.owner.as_ref()?;
+    let mut marks: Vec<(&str, Option<Text>)> = Vec::new();
+    match owner.kind {
+        OwnerKind::Known(Kind::Claim) => {
+            let uid: Text = owner.uid.to_string().into();
+            let launch = if is_new { "cold" } else { "warm" };
+            marks.extend([(names::CLAIM_UID, Some(uid.clone())), (names::LAUNCH_TYPE, Some(launch.into()))]);
+            let pools = [names::WARM_POOL, names::TEMPLATE_HASH, names::POD_TEMPLATE_HASH];
+            marks.extend(pools.map(|key| (key, None)));
+            if sandbox.pod.labels.get(names::CLAIM_UID) != Some(&uid) {
+                return Some("a Pod that is not told whose it is".to_owned());
+            }
+        }
+        OwnerKind::Known(Kind::Pool) => {
+            let pool = names::name_hash(&owner.name);
+            marks.extend([
+                (names::WARM_POOL, Some(pool.clone())),
+                (names::LAUNCH_TYPE, Some("warm".into())),
+                (names::CREATED_BY, Some("controller".into())),
+            ]);
+            let is_told = sandbox.pod.labels.get(names::WARM_POOL) == Some(&pool)
+                && sandbox.pod.labels.contains_key(names::TEMPLATE_REF_HASH);
+            if !is_told {
+                return Some("a Pod that is not told its pool and template".to_owned());
+            }
+        }
+        OwnerKind::Known(_) | OwnerKind::Foreign(_) => return None,
+    }
+    if is_new && meta.label(names::TEMPLATE_REF_HASH).is_none() {
+        return Some("no mark of its template".to_owned());
+    }
+    if meta.annotation(names::POD_NAME) != Some(&meta.key.name) {
+        return Some("no note of its Pod".to_owned());
+    }
+    wrong_label(&marks, |key| meta.label(key))
+}
+
+fn lack_of_pod(pod: &Pod) -> Option<String> {
+    let Some(owner) = &pod.meta.owner else { return Some("no owner".to_owned()) };
+    let marks = [(names::SANDBOX_NAME_HASH, Some(names::name_hash(&owner.name)))];
+    wrong_label(&marks, |key| pod.meta.label(key))
+}
+
+/// A Service gives a name to one Pod, and needs no address of its own; one that is adopted may not have been given any yet.
+fn lack_of_part(kind: Kind, part: &Dependent, is_new: bool) -> Option<String> {
+    let owner = part.meta.owner.as_ref().filter(|owner| owner.kind == OwnerKind::Known(Kind::Sandbox));
+    let Some(owner) = owner else { return Some("no sandbox as its owner".to_owned()) };
+    let hash = names::name_hash(&owner.name);
+    if kind == Kind::Service {
+        let spec = part.spec.value();
+        if is_new && spec["clusterIP"] != "None" {
+            return Some("an address of its own".to_owned());
+        }
+        if spec["selector"][names::SANDBOX_NAME_HASH] != *hash {
+            return Some("a selector of other Pods".to_owned());
+        }
+    }
+    wrong_label(&[(names::SANDBOX_NAME_HASH, Some(hash))], |key| part.meta.label(key))
+}
+
+fn wrong_label<'a>(
+    marks: &[(&str, Option<Text>)],
+    label: impl Fn(&str) -> Option<&'a Text>,
+) -> Option<String> {
+    let (key, wanted) = marks.iter().find(|(key, wanted)| label(key) != wanted.as_ref())?;
+    Some(format!("label {key} {:?} instead of {wanted:?}", label(key)))
+}
