@@ -197,6 +197,8 @@ mutants! {
         "what a pool has just made does not count for the rate at which it may go on (BUG-49)";
     MemberUnmarked = "member-unmarked",
         "a pool's own selector does not match its members (BUG-74)";
+    AllCountAsReady = "all-count-as-ready",
+        "a pool counts members as ready that are not (BUG-55)";
     ZeroUntold = "zero-untold",
         "a pool's status leaves out what is zero (BUG-54)";
     PoolStatusOnce = "pool-status-once",

@@ -38,6 +38,7 @@ mod right_make;
 mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
+mod true_figures;
 mod truthful_ready;
 mod warm_first;
 mod wishes_granted;
@@ -203,6 +204,7 @@ impl Checkers {
             Box::new(first_come::FirstCome),
             Box::new(end_stays::EndStays),
             Box::new(born_whole::BornWhole),
+            Box::new(true_figures::TrueFigures),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

@@ -37,6 +37,9 @@ pub(super) fn publish_pool_status(view: &View<'_>, pool: Uid, now: Now) -> Verdi
         selector,
         observed: pool.meta.generation,
     };
+    if view.config.has(Mutant::AllCountAsReady) {
+        status.ready = status.replicas;
+    }
     if view.config.has(Mutant::ZeroUntold) && status.replicas == 0 {
         (status.replicas, status.ready) = (pool.status.replicas, pool.status.ready);
     }

@@ -1,7 +1,7 @@
 //! What a process decides is judged by what it knew.
 
 use agent_sandbox_core::action::{Part, Patch};
-use agent_sandbox_core::object::{Shutdown, ShutdownPolicy, Update};
+use agent_sandbox_core::object::{PoolStatus, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
 
 use super::*;
@@ -103,6 +103,16 @@ fn a_pod_for_what_has_expired_is_noticed() {
     assert_eq!(decided(&over(0), 4, &create()), Ok(()));
 }
 
+/// INV-18: unless the process has not seen all of the members.
+#[test]
+fn a_pool_that_tells_wrong_figures_is_noticed() {
+    let members = [member("s", 3, true), member("t", 5, false)];
+    assert_eq!(decided(&members, 9, &[figures(2, 1)]), Ok(()));
+    assert_eq!(decided(&members, 9, &[figures(2, 2)]), Err("true-figures"));
+    assert_eq!(decided(&members, 9, &[figures(1, 1)]), Err("true-figures"));
+    assert_eq!(decided(&members, 5, &[figures(1, 1)]), Ok(()));
+}
+
 /// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
 /// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
 fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
@@ -134,6 +144,17 @@ fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
     let version = Some(Version(uid as u64 + 2));
     let operation = Arc::new(Operation::Patch(Patch { target, version, part: Part::Main, changes }));
     let action = Action { id: ActionId(3), intent, operation };
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
+}
+
+/// A request to say of the pool, as it is first, how many members it has, and how many of them are ready.
+fn figures(replicas: u32, ready: u32) -> Fact {
+    let target = Target { kind: Kind::Pool, key: scene::key("p"), uid: Some(Uid::from_bits(9)) };
+    let status = PoolStatus { replicas, ready, selector: "".into(), observed: 0 };
+    let changes = vec![Change::PoolStatus(status)];
+    let patch = Patch { target, version: Some(Version(2)), part: Part::Status, changes };
+    let operation = Arc::new(Operation::Patch(patch));
+    let action = Action { id: ActionId(3), intent: Intent::SetPoolStatus, operation };
     Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
 }
 
