@@ -185,6 +185,10 @@ mutants! {
         "a pool that was made smaller keeps its members (BUG-125)";
     NeverReplacesStale = "never-replaces-stale",
         "members of an older template stay (BUG-21)";
+    OldestGoFirst = "oldest-go-first",
+        "a pool that was made smaller lets go of its oldest members, which are ready (BUG-128)";
+    RolloutAtOnce = "rollout-at-once",
+        "a new template empties the pool at once (BUG-52)";
     NeverReplacesEnded = "never-replaces-ended",
         "a member whose Pod has ended stays for ever (BUG-66)";
     NoRoomIsStuck = "no-room-is-stuck",

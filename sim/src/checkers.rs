@@ -21,6 +21,7 @@ mod identity_kept;
 mod in_use_kept;
 mod known;
 mod leader_writes;
+mod least_first;
 mod locked_writes;
 mod log;
 mod no_churn;
@@ -35,6 +36,7 @@ mod recorded_first;
 mod refill_paced;
 mod right_end;
 mod right_make;
+mod rollout_paced;
 mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
@@ -205,6 +207,8 @@ impl Checkers {
             Box::new(end_stays::EndStays),
             Box::new(born_whole::BornWhole),
             Box::new(true_figures::TrueFigures),
+            Box::new(least_first::LeastFirst),
+            Box::new(rollout_paced::RolloutPaced),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 31] = [
+const CAUGHT: [(&str, Mutant, Faults); 33] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -57,6 +57,8 @@ const CAUGHT: [(&str, Mutant, Faults); 31] = [
     ("end-stays", Mutant::AnyClockRevives, Faults::ALL),
     ("born-whole", Mutant::AdoptedUnmarked, Faults::ALL),
     ("true-figures", Mutant::AllCountAsReady, Faults::ALL),
+    ("least-first", Mutant::OldestGoFirst, Faults::ALL),
+    ("rollout-paced", Mutant::RolloutAtOnce, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
@@ -107,7 +109,7 @@ fn no_checker_is_without_a_mutant() {
     assert_eq!(lacking, [""; 0]);
 }
 
-/// INV-10, INV-13, INV-14, INV-18, INV-32, RFL-003, RFL-010: decisions that do no harm which others would notice.
+/// INV-09, INV-10, INV-13, INV-14, INV-18, INV-32, RFL-003, RFL-010: decisions that do no harm which others would notice.
 #[test]
 fn what_one_checker_alone_catches_is_caught_by_no_other() {
     let alone = [
@@ -117,6 +119,8 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("right-make", Mutant::GivesAwayStale),
         ("first-come", Mutant::YoungestFirst),
         ("true-figures", Mutant::AllCountAsReady),
+        ("least-first", Mutant::OldestGoFirst),
+        ("rollout-paced", Mutant::RolloutAtOnce),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),

@@ -1,6 +1,7 @@
 use super::{Verdict, delete};
 use crate::action::Intent;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::object::Update;
 use crate::time::Now;
 use crate::view::View;
@@ -24,7 +25,7 @@ pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     let Some(members) = view.members(pool.meta.uid) else { return Verdict::Quiet };
-    let may_lose_ready = members.live_ready > pool.replicas / 2;
+    let may_lose_ready = members.live_ready > pool.replicas / 2 || view.config.has(Mutant::RolloutAtOnce);
     // A member that a claim has recorded is not among them.
     let mut stale = members.stale().filter(|victim| !view.is_held(victim.4));
     let victim = stale.find(|victim| may_lose_ready || !victim.1);

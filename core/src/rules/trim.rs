@@ -1,6 +1,7 @@
 use super::{Verdict, delete};
 use crate::action::Intent;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::time::Now;
 use crate::view::View;
 
@@ -18,7 +19,8 @@ pub(super) fn trim(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     let Some(members) = view.members(pool.meta.uid).filter(|members| members.live > pool.replicas) else {
         return Verdict::Quiet;
     };
-    let victim = members.victims.iter().map(|victim| victim.4).find(|uid| !view.is_held(*uid));
+    let mut order = members.victims.iter().map(|victim| victim.4).filter(|uid| !view.is_held(*uid));
+    let victim = if view.config.has(Mutant::OldestGoFirst) { order.next_back() } else { order.next() };
     let Some(victim) = victim.and_then(|uid| view.sandbox(uid)) else { return Verdict::Quiet };
     let meta = &victim.sandbox.meta;
     delete(Intent::DeleteMember, Kind::Sandbox, meta)

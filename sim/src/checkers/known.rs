@@ -46,6 +46,8 @@ struct Process {
     barred: BTreeSet<Uid>,
     /// Names of sandboxes that it has wanted to record on a claim, and not found done so far.
     promised: BTreeSet<Text>,
+    /// Objects that it deletes, and the server has not said no.
+    leaving: BTreeSet<Uid>,
     /// What it has decided: objects, and the versions on which that was.
     decided: BTreeSet<(Uid, Option<Version>)>,
 }
@@ -64,6 +66,12 @@ pub(super) enum Stand {
 impl Known {
     /// Notes what processes are shown and told.
     pub(super) fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Answered { process, action, outcome } = fact
+            && !matches!(outcome, Outcome::Done(_) | Outcome::Accepted)
+            && let Some(uid) = deleted(&action.operation)
+        {
+            self.processes.entry(*process).or_default().leaving.remove(&uid);
+        }
         match fact {
             Fact::Shown { process, kind, upto: at, .. } | Fact::Relisted { process, kind, at, .. } => {
                 self.processes.entry(*process).or_default().seen[kind.index()] = *at;
@@ -87,7 +95,9 @@ impl Known {
             }
             // It lists anew, and remembers what was refused to it.
             Fact::Leading { process, .. } | Fact::Deposed { process, .. } => {
-                self.processes.entry(*process).or_default().seen = Default::default();
+                let known = self.processes.entry(*process).or_default();
+                known.seen = Default::default();
+                known.leaving.clear();
             }
             Fact::Crashed { process, .. } => {
                 self.processes.remove(process);
@@ -153,6 +163,7 @@ impl Known {
         }
         if let Some((uid, version)) = subject(&sent.action.operation) {
             known.open.insert(uid);
+            known.leaving.extend(deleted(&sent.action.operation));
             known.decided.insert((uid, version));
         }
     }
@@ -225,15 +236,24 @@ impl Known {
     /// Returns where a member stands, if a process knows that, and knows that it may give it away.
     pub(super) fn stand(&self, process: u8, member: &Object, store: &Store) -> Option<Stand> {
         let sandbox = as_sandbox(Some(member))?;
-        let name = &sandbox.meta.key.name;
-        let is_free = !self.recorded.contains_key(name)
-            && self.dropped.get(name).is_none_or(|at| self.has_seen(process, Kind::Claim, *at))
-            && self.processes.get(&process).is_some_and(|known| !known.promised.contains(name));
         let is_sound = !sandbox.meta.terminating && !sandbox.suspended && !sandbox.status.is_expired();
-        if !is_free || !is_sound || !self.knows(process, member) {
+        if !self.is_free(process, &sandbox.meta.key.name) || !is_sound || !self.knows(process, member) {
             return None;
         }
         self.state(process, sandbox, store)
+    }
+
+    /// Returns whether a process knows that no claim has a sandbox of this name, or is to get it.
+    pub(super) fn is_free(&self, process: u8, name: &Text) -> bool {
+        !self.recorded.contains_key(name)
+            && self.dropped.get(name).is_none_or(|at| self.has_seen(process, Kind::Claim, *at))
+            && self.processes.get(&process).is_some_and(|known| !known.promised.contains(name))
+    }
+
+    /// Returns whether a process knows that a member is going, or makes it go.
+    pub(super) fn is_leaving(&self, process: u8, member: &Object) -> bool {
+        let sends = self.processes.get(&process).is_some_and(|known| known.leaving.contains(&member.uid()));
+        sends || (member.meta().terminating && self.knows(process, member))
     }
 
     /// Returns how far a sandbox's Pod has come, if it has at most one and a process knows that.
@@ -279,6 +299,12 @@ pub(super) fn assigned<'a>(sent: &'a Sent, store: &'a Store) -> Option<(&'a Clai
     Some((claim, store.get(Kind::Sandbox, &claim.meta.key.sibling(name.clone()))?))
 }
 
+/// Returns the member that a pool lets go by a request.
+pub(super) fn deleted_member<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Object> {
+    let uid = deleted(&sent.action.operation).filter(|_| sent.action.intent == Intent::DeleteMember)?;
+    store.find(Kind::Sandbox, uid)
+}
+
 /// Returns the claim that a request is about, if it still is as it was when that was decided.
 pub(super) fn decided_on<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Claim> {
     let (uid, version) = subject(&sent.action.operation)?;
@@ -293,6 +319,10 @@ fn subject(operation: &Operation) -> Option<(Uid, Option<Version>)> {
         Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => return None,
     };
     target.uid.map(|uid| (uid, version))
+}
+
+fn deleted(operation: &Operation) -> Option<Uid> {
+    if let Operation::Delete { target, .. } = operation { target.uid } else { None }
 }
 
 fn recorded_by(operation: &Operation) -> Option<&Text> {

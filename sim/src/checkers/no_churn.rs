@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Pod, Sandbox, Truth};
 use agent_sandbox_core::time::Mono;
 
-use super::known::{Known, is_stale, says_ready};
+use super::known::{Known, deleted_member, is_stale, says_ready};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
 use crate::scene;
@@ -97,14 +96,7 @@ impl Checker for NoChurn {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let deleted = if let Operation::Delete { target, .. } = &*sent.action.operation
-            && sent.action.intent == Intent::DeleteMember
-        {
-            target.uid
-        } else {
-            None
-        };
-        let member = deleted.and_then(|uid| store.find(Kind::Sandbox, uid));
+        let member = deleted_member(sent, store);
         member.map_or(Judgement::Silent, |member| self.judge(sent.process, member, known, store))
     }
 
@@ -130,7 +122,7 @@ fn needed<'a>(
     let (owner, uid) = (pool.meta.uid, member.meta.uid);
     let is_told =
         known.knows_children(process, owner, Kind::Sandbox) && known.knows_children(process, uid, Kind::Pod);
-    let may_live = |other: &&Object| !(other.meta().terminating && known.knows(process, other));
+    let may_live = |other: &&Object| !known.is_leaving(process, other);
     let live = store.owned_by(Kind::Sandbox, owner).filter(may_live).count();
     if !is_told || live > pool.replicas as usize || is_stale(member, pool, store) {
         return None;

@@ -252,10 +252,15 @@ fn creation(member: Object) -> Fact {
 }
 
 fn deletion(term: u64, listed: bool, version: Option<Version>) -> Fact {
-    let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+    let Fact::Sent(sent) = deletion_of("s", 3, version) else { unreachable!("it is a request") };
+    Fact::Sent(Sent { term, listed, ..sent })
+}
+
+fn deletion_of(name: &str, uid: u128, version: Option<Version>) -> Fact {
+    let target = Target { kind: Kind::Sandbox, key: scene::key(name), uid: Some(Uid::from_bits(uid)) };
     let operation = Arc::new(Operation::Delete { target, version, propagation: Propagation::Background });
     let action = Action { id: ActionId(1), intent: Intent::DeleteMember, operation };
-    Fact::Sent(Sent { process: 0, term, listed, request: RequestId(1), action })
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(1), action })
 }
 
 fn claim(name: &str, uid: u128, record: Option<&str>) -> Object {

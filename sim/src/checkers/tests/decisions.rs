@@ -79,6 +79,38 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
     assert_eq!(decided(&surplus.collect::<Vec<_>>(), 9, &delete()), Ok(()));
 }
 
+/// WPL-037: unless the process does not know the other one, or a claim has it.
+#[test]
+fn a_ready_member_that_goes_before_one_that_is_worth_less_is_noticed() {
+    let delete = || [deletion(1, true, Some(Version(5)))];
+    let small = || pool(scene::pool("p", 1));
+    let with = |other: Object| [member("s", 3, true), pod("s", 4, 3), small(), other];
+    assert_eq!(decided(&with(member("t", 5, false)), 9, &delete()), Err("least-first"));
+    assert_eq!(decided(&with(member("t", 5, false)), 7, &delete()), Ok(()));
+    assert_eq!(decided(&with(member("t", 5, true)), 9, &delete()), Ok(()), "of the same age");
+    let mut younger = member("t", 5, true);
+    younger.meta_mut().created = Wall::from_micros(1_000_000);
+    assert_eq!(decided(&with(younger), 9, &delete()), Err("least-first"));
+    let given = with(member("t", 5, false)).into_iter().chain([claim("a", 1, Some("t"))]);
+    assert_eq!(decided(&given.collect::<Vec<_>>(), 9, &delete()), Ok(()));
+}
+
+/// INV-09, DEF-021: what is going does not count, what is being made does not either.
+#[test]
+fn a_rollout_that_takes_the_ready_ones_at_once_is_noticed() {
+    let follow = pool(scene::pool_of("p", 2, scene::TEMPLATE, Update::Recreate));
+    let edited = scene::template_of(scene::TEMPLATE, "sandbox:2");
+    let with = |other: Object| {
+        [member("s", 3, true), pod("s", 4, 3), other, pod("t", 6, 5), follow.clone(), edited.clone()]
+    };
+    let delete = [deletion(1, true, Some(Version(5)))];
+    assert_eq!(decided(&with(member("t", 5, true)), 11, &delete), Ok(()));
+    assert_eq!(decided(&with(member("t", 5, false)), 11, &delete), Err("rollout-paced"));
+    assert_eq!(decided(&with(member("t", 5, false)), 9, &delete), Ok(()), "it does not know");
+    let both = [deletion_of("t", 5, Some(Version(7))), delete[0].clone()];
+    assert_eq!(decided(&with(member("t", 5, true)), 11, &both), Err("rollout-paced"));
+}
+
 /// INV-21: unless its user has changed it since, or the process does not know.
 #[test]
 fn a_pod_for_what_has_expired_is_noticed() {
