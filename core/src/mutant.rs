@@ -227,6 +227,8 @@ mutants! {
         "a Pod whose labels were changed keeps them (BUG-73)";
     ForeignLabelsDropped = "foreign-labels-dropped",
         "labels that others put on a Pod are taken off again (BUG-75)";
+    TimesMove = "times-move",
+        "each change of a sandbox's status moves the time of all that it says (BUG-129)";
     SandboxStatusOnce = "sandbox-status-once",
         "a sandbox that was Ready says so when its Pod is gone (BUG-59)";
     NoVolumes = "no-volumes",

@@ -17,6 +17,7 @@ mod claims_served;
 mod end_stays;
 mod first_come;
 mod hands_off;
+mod honest_times;
 mod identity_kept;
 mod in_use_kept;
 mod known;
@@ -209,6 +210,7 @@ impl Checkers {
             Box::new(true_figures::TrueFigures),
             Box::new(least_first::LeastFirst),
             Box::new(rollout_paced::RolloutPaced),
+            Box::<honest_times::HonestTimes>::default(),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

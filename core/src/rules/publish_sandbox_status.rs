@@ -5,6 +5,7 @@ use super::{Verdict, patch};
 use crate::action::{Intent, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
+use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{SandboxStatus, Truth};
 use crate::patch::Change;
@@ -29,9 +30,12 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
     let is_over = view.is_over(sandbox, now.wall);
     let over_at = sandbox.shutdown.filter(|_| !is_over).map(|shutdown| now.mono_at(shutdown.at));
     let status = view.sandbox_status(sandbox, is_over, now.wall);
-    let Cow::Owned(status) = status else {
+    let Cow::Owned(mut status) = status else {
         return over_at.map_or(Verdict::Quiet, |at| Verdict::Until(at, TimeoutReason::Expiry));
     };
+    if view.config.has(Mutant::TimesMove) {
+        status.conditions.iter_mut().for_each(|condition| condition.changed = now.wall.whole_seconds());
+    }
     let is_news = is_ready(&status) || is_ready(&sandbox.status) || status.is_expired();
     let settled = entry.status_sent.unwrap_or(entry.seen.mono) + view.config.settle;
     if !is_news && now.mono < settled {
