@@ -12,8 +12,13 @@ use crate::story::moment;
 /// Source: two controllers that undo what the other does need two, with what each is told in between up to six.
 const CIRCLE_MAX: usize = 6;
 
-/// How often in a row it is told as often as it happens.
+/// How often it is told as often as it happens.
 const TOLD_OUT: usize = 2;
+
+/// Up to how many sentences a story has everything twice that does not go round in a circle.
+///
+/// Source: what fits on a screen.
+const SCREEN: usize = 30;
 
 /// Makes sentences of the events that are kept.
 pub(super) fn fold(events: &[Event], kept: &[bool]) -> Vec<Sentence> {
@@ -46,11 +51,35 @@ pub(super) fn fold(events: &[Event], kept: &[bool]) -> Vec<Sentence> {
             sentence.text += &format!(" ({again} times, the last at {})", moment(events[last].at));
         }
     }
-    close_circles(told, events)
+    let closed = close_circles(&told, events);
+    if closed.len() <= SCREEN { closed } else { leave_out_alike(told, events) }
+}
+
+/// Tells twice what is the same but for its numbers, and with the second how often it comes again. The end stays.
+fn leave_out_alike(told: Vec<Sentence>, events: &[Event]) -> Vec<Sentence> {
+    let mut alike: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut short: Vec<Sentence> = Vec::new();
+    let mut more: BTreeMap<usize, usize> = BTreeMap::new();
+    let count = told.len();
+    for (number, sentence) in (1..).zip(told) {
+        let places = alike.entry(shape(&sentence.text)).or_default();
+        if places.len() < TOLD_OUT || number == count {
+            places.push(short.len());
+            short.push(sentence);
+        } else {
+            short[places[TOLD_OUT - 1]].events.extend(sentence.events);
+            *more.entry(places[TOLD_OUT - 1]).or_default() += 1;
+        }
+    }
+    for (place, more) in more {
+        let until = short[place].events.last().map_or(0, |last| *last);
+        short[place].text += &format!(", and so {more} times more until {}", moment(events[until].at));
+    }
+    short
 }
 
 /// Tells a circle once, with how often it goes round. Sentences are the same but for the numbers of changes.
-fn close_circles(told: Vec<Sentence>, events: &[Event]) -> Vec<Sentence> {
+fn close_circles(told: &[Sentence], events: &[Event]) -> Vec<Sentence> {
     let shapes: Vec<String> = told.iter().map(|sentence| shape(&sentence.text)).collect();
     let mut short = Vec::new();
     let mut place = 0;
@@ -151,6 +180,26 @@ mod tests {
         assert_eq!(told(["a 1", "a 2"].map(str::to_owned)), ["a 1", "a 2"]);
         let three = ["a 1", "a 2", "a 3"].map(str::to_owned);
         assert_eq!(told(three), ["a 1, and 2 times more until 0.000002s"]);
+    }
+
+    #[test]
+    fn a_long_story_tells_twice_what_is_alike() {
+        // No circle: the rounds differ in length.
+        let rounds = (0..200).flat_map(|number: u64| {
+            let a = (0..=number % 3).map(move |_| format!("a makes it (change {number})"));
+            a.chain([format!("b takes it away (change {number})")])
+        });
+        let told = told(rounds.chain(["it breaks".to_owned()]));
+        assert_eq!(
+            told,
+            [
+                "a makes it (change 0)",
+                "b takes it away (change 0)",
+                "a makes it (change 1), and so 397 times more until 0.000597s",
+                "b takes it away (change 1), and so 198 times more until 0.000598s",
+                "it breaks",
+            ]
+        );
     }
 
     #[test]
