@@ -8,6 +8,11 @@ use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 
+/// Names a controller process as stories and pages do: controller A, controller B.
+pub fn name(process: u8) -> String {
+    format!("controller {}", char::from(b'A' + process.min(25)))
+}
+
 /// A place where a controller process runs, or will run again.
 #[derive(Clone, Debug)]
 pub struct Process<C> {

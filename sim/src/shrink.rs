@@ -60,7 +60,9 @@ pub struct Shrunk {
 /// Returns what tells one way of breaking a property from another: the sentence without what differs from run to run.
 pub fn way_of(broken: &Broken) -> (&'static str, String) {
     let words = broken.violation.what.split_whitespace().map(|word| {
-        let is_name = word.contains(|letter: char| letter.is_ascii_digit() || letter == '-');
+        let is_controller =
+            matches!(word.trim_matches(|letter: char| !letter.is_alphanumeric()).as_bytes(), [b'A'..=b'Z']);
+        let is_name = is_controller || word.contains(|letter: char| letter.is_ascii_digit() || letter == '-');
         if is_name { "*" } else { word }
     });
     (broken.violation.property.name, words.collect::<Vec<_>>().join(" "))
@@ -416,9 +418,12 @@ mod tests {
     use agent_sandbox_core::config::Config;
     use agent_sandbox_core::machine::Machine;
     use agent_sandbox_core::mutant::Mutant;
+    use agent_sandbox_core::time::Mono;
 
     use super::*;
+    use crate::checkers::{Class, Property, Violation};
     use crate::faults::Options;
+    use crate::process;
     use crate::run::Judges;
 
     fn case(seed: u64, mutant: Option<Mutant>) -> Case<Machine> {
@@ -447,6 +452,22 @@ mod tests {
             let is_story = passes(&less) && way(&replay(mutant, &less)) == way(&first);
             assert!(!is_story, "not needed: {choice:?}");
         }
+    }
+
+    #[test]
+    fn whoever_breaks_it_breaks_it_in_the_same_way() {
+        let broken = |what: &str| {
+            let property = Property { name: "a", about: "b", class: Class::Safety };
+            Broken { violation: Violation { property, what: what.to_owned() }, step: 1, at: Mono::default() }
+        };
+        let [first, second, other] = [
+            format!("{} deletes pool-1, which is ready", process::name(0)),
+            format!("{} deletes pool-2, which is ready", process::name(1)),
+            format!("{} deletes pool-2, which starts", process::name(1)),
+        ]
+        .map(|what| way_of(&broken(&what)));
+        assert_eq!(first, second);
+        assert_ne!(second, other);
     }
 
     #[test]

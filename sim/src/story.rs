@@ -12,6 +12,7 @@ use agent_sandbox_core::time::Mono;
 
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
+use crate::process;
 use crate::run::Observer;
 use crate::step::{Fact, PodStep, Sent, Step};
 use crate::world::World;
@@ -91,15 +92,23 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::Throttle(id) => format!("the server puts request {} off (429)", id.0),
         Step::Refuse(id) => format!("the server refuses request {} (403)", id.0),
         Step::Reject(id) => format!("the server rejects request {} as invalid (422)", id.0),
-        Step::Deliver(process, kind) => format!("process {process} sees the next line of its {kind} watch"),
-        Step::Bookmark(process, kind) => format!("process {process} gets a bookmark of its {kind} watch"),
-        Step::ExpireList(process, kind) => format!("the {kind} list of process {process} expires (410)"),
-        Step::BreakWatch(process, kind) => format!("the {kind} watch of process {process} breaks"),
+        Step::Deliver(process, kind) => {
+            format!("{} sees the next line of its {kind} watch", process::name(process))
+        }
+        Step::Bookmark(process, kind) => {
+            format!("{} gets a bookmark of its {kind} watch", process::name(process))
+        }
+        Step::ExpireList(process, kind) => {
+            format!("the {kind} list of {} expires (410)", process::name(process))
+        }
+        Step::BreakWatch(process, kind) => {
+            format!("the {kind} watch of {} breaks", process::name(process))
+        }
         Step::Compact(kind) => format!("the server forgets the history of {kind}"),
         Step::SetCalendar(process, micros) => {
-            format!("the calendar of process {process} is set to {:+.1} s", micros as f64 / 1e6)
+            format!("the calendar of {} is set to {:+.1} s", process::name(process), micros as f64 / 1e6)
         }
-        Step::Timer(process) => format!("a timer of process {process} is due"),
+        Step::Timer(process) => format!("a timer of {} is due", process::name(process)),
         Step::Pod(uid, what) => {
             let name = store.find(Kind::Pod, uid).map_or("that is gone", |pod| &pod.key().name);
             format!("pod {name} {}", of_pod(what))
@@ -132,20 +141,25 @@ fn of_fact(fact: &Fact) -> Option<String> {
         Fact::Answered { process, action, outcome } => {
             let key = action.operation.key();
             format!(
-                "process {process} hears that {:?} of {} {}",
+                "{} hears that {:?} of {} {}",
+                process::name(*process),
                 action.intent,
                 key.name,
                 of_outcome(outcome)
             )
         }
         Fact::Relisted { process, kind, at, .. } => {
-            format!("process {process} lists every {kind} as of {at}")
+            format!("{} lists every {kind} as of {at}", process::name(*process))
         }
-        Fact::WatchLost(process, kind) => format!("process {process} has lost its {kind} watch"),
-        Fact::Started(process) => format!("process {process} starts"),
-        Fact::Leading { process, term } => format!("process {process} leads, term {term}"),
-        Fact::Deposed { process, term } => format!("process {process} is told to stop leading, term {term}"),
-        Fact::Crashed { process, term } => format!("process {process} dies, term {term}"),
+        Fact::WatchLost(process, kind) => {
+            format!("{} has lost its {kind} watch", process::name(*process))
+        }
+        Fact::Started(process) => format!("{} starts", process::name(*process)),
+        Fact::Leading { process, term } => format!("{} leads, term {term}", process::name(*process)),
+        Fact::Deposed { process, term } => {
+            format!("{} is told to stop leading, term {term}", process::name(*process))
+        }
+        Fact::Crashed { process, term } => format!("{} dies, term {term}", process::name(*process)),
         Fact::Handled(_) | Fact::Listed(..) | Fact::Shown { .. } | Fact::CalendarSet(_) | Fact::Ran(_) => {
             return None;
         }
@@ -153,7 +167,7 @@ fn of_fact(fact: &Fact) -> Option<String> {
 }
 
 fn of_request(sent: &Sent) -> String {
-    let mut text = format!("process {} asks for {:?}", sent.process, sent.action.intent);
+    let mut text = format!("{} asks for {:?}", process::name(sent.process), sent.action.intent);
     let operation = &*sent.action.operation;
     let _ = write!(text, " of {} {}", operation.kind(), operation.key().name);
     match operation {
@@ -191,7 +205,7 @@ fn of_outcome(outcome: &Outcome) -> String {
 fn of_commit(commit: &Commit) -> String {
     let who = match commit.by {
         Some(Writer::Process { process, term, intent }) => {
-            format!("process {process} (term {term}, {intent:?})")
+            format!("{} (term {term}, {intent:?})", process::name(process))
         }
         Some(Writer::User) => "a user".to_owned(),
         Some(Writer::Scheduler) => "the scheduler".to_owned(),

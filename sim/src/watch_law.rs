@@ -15,6 +15,7 @@ use agent_sandbox_core::object::Object;
 
 use crate::api_server::{Commit, Seen};
 use crate::checkers::{Class, Property, Violation};
+use crate::process;
 use crate::step::Fact;
 
 /// One promise.
@@ -205,7 +206,7 @@ fn violation(process: u8, kind: Kind, law: Law) -> Violation {
         Law::Honest => "sends a bookmark for what it has not shown",
         Law::Atomic => "goes on from a list that is the state of no moment",
     };
-    let what = format!("the watch of {} at process {process} {what}", kind.plural());
+    let what = format!("{}'s watch of {} {what}", process::name(process), kind.plural());
     Violation { property: PROPERTY, what }
 }
 

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use agent_sandbox_sim::saved::Saved;
+use agent_sandbox_sim::tale::tell;
 use serde_json::Value;
 
 /// A run with more events than a page holds.
@@ -11,8 +13,9 @@ const LONG: &[&str] = &["run", "--seed", "7", "--claims", "300"];
 
 /// A run that breaks a promise: what `hunt --mutant record-without-lock` has saved, because to look for it and to shrink
 /// it again takes minutes without optimisation.
-const BROKEN: &[&str] =
-    &["run", "--tape", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tapes/record-without-lock.tape")];
+const BROKEN: &[&str] = &["run", "--tape", TAPE];
+
+const TAPE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tapes/record-without-lock.tape");
 
 #[test]
 fn ten_thousand_events_fit_a_megabyte() {
@@ -62,6 +65,20 @@ fn every_event_has_a_lane_a_text_and_earlier_causes() {
     }
     assert!(with_cause * 2 > events.len(), "only {with_cause} of {} events have a cause", events.len());
     assert_eq!(data["broken"]["name"], "recorded-first");
+}
+
+#[test]
+fn a_page_names_controllers_as_the_story_does() {
+    let saved: Saved = fs::read_to_string(TAPE).expect("it is there").parse().expect("it is a tape");
+    let story: String =
+        tell(&saved.case(), &saved.tape).iter().map(|sentence| format!("{sentence}\n")).collect();
+    let data = Page::of("names", BROKEN, 11).data();
+    let lanes = data["lanes"].as_array().unwrap().iter().map(|lane| lane["name"].as_str().unwrap());
+    let controllers: Vec<&str> = lanes.filter(|lane| lane.starts_with("controller ")).collect();
+    assert_eq!(controllers.len(), 2, "{controllers:?}");
+    for controller in controllers {
+        assert!(story.contains(&format!(" {controller} ")), "{controller} is not in the story:\n{story}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use agent_sandbox_core::object::{Object, Sandbox};
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property};
 use crate::api_server::{Commit, Writer};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -44,8 +45,8 @@ impl Checker for EndStays {
         let Some(object) = given_a_pod(sent, store) else { return Judgement::Silent };
         let is_wrong = has_ended(object) && known.knows(sent.process, object);
         Judgement::unless_broken(is_wrong.then(|| {
-            let (process, name) = (sent.process, &object.key().name);
-            format!("process {process} makes a Pod for sandbox {name}, which it knows to have expired")
+            let (who, name) = (process::name(sent.process), &object.key().name);
+            format!("{who} makes a Pod for sandbox {name}, which it knows to have expired")
         }))
     }
 

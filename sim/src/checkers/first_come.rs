@@ -5,6 +5,7 @@ use agent_sandbox_core::object::Claim;
 
 use super::known::{Known, assigned};
 use super::{Checker, Class, Judgement, Property, as_claim};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -41,7 +42,8 @@ fn judge(process: u8, claim: &Claim, known: &Known, store: &Store) -> Judgement 
     let passed = older.filter_map(|(_, uid)| waits(process, *uid, known, store)).next();
     Judgement::unless_broken(passed.map(|passed| {
         let (claim, passed) = (&claim.meta.key.name, &passed.meta.key.name);
-        format!("process {process} serves claim {claim} before claim {passed}, which came earlier")
+        let who = process::name(process);
+        format!("{who} serves claim {claim} before claim {passed}, which came earlier")
     }))
 }
 

@@ -3,6 +3,7 @@
 use agent_sandbox_core::action::Operation;
 
 use super::{Checker, Class, Judgement, Property};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -23,13 +24,15 @@ impl Checker for LeaderWrites {
         if matches!(*sent.action.operation, Operation::Get { .. }) {
             return Judgement::Silent;
         }
-        let (process, intent) = (sent.process, sent.action.intent);
+        let intent = sent.action.intent;
         let why = match (sent.term, sent.listed) {
             (0, _) => Some("without leading"),
             (_, false) => Some("before it has listed every kind"),
             (_, true) => None,
         };
-        Judgement::unless_broken(why.map(|why| format!("process {process} sent {intent:?} {why}")))
+        Judgement::unless_broken(
+            why.map(|why| format!("{} sent {intent:?} {why}", process::name(sent.process))),
+        )
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -11,6 +11,7 @@ use agent_sandbox_core::time::Mono;
 use super::known::{Known, deleted_member, is_stale, says_ready};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
+use crate::process;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
@@ -42,18 +43,20 @@ impl NoChurn {
         let Some((member, pod)) = needed(process, object, known, store) else { return Judgement::Silent };
         let name = &member.meta.key.name;
         if says_ready(member) {
-            return Judgement::Broken(format!("process {process} deletes {name}, which is ready"));
+            return Judgement::Broken(format!("{} deletes {name}, which is ready", process::name(process)));
         }
         if pod.is_some_and(has_no_room) {
             return Judgement::Broken(format!(
-                "process {process} deletes {name}, for which no node has room"
+                "{} deletes {name}, for which no node has room",
+                process::name(process)
             ));
         }
         let waited = self.unready_for(member).filter(|_| !self.is_timeless);
         let hasty = waited.filter(|waited| *waited < self.patience.saturating_sub(INEXACT));
         Judgement::unless_broken(hasty.map(|waited| {
             format!(
-                "process {process} deletes {name}, which has not been ready for {} s only",
+                "{} deletes {name}, which has not been ready for {} s only",
+                process::name(process),
                 waited.as_secs()
             )
         }))

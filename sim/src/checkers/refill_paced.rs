@@ -10,6 +10,7 @@ use agent_sandbox_core::time::Mono;
 use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
 use crate::api_server::Commit;
 use crate::controller::Pace;
+use crate::process;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
@@ -53,9 +54,9 @@ impl RefillPaced {
         }
         let lost = seen.lost.get(&pool).filter(|since| now.since(**since) < pace.delay);
         if let Some(since) = lost.filter(|_| !seen.scaled.contains(&pool)) {
-            let (ago, delay) = (now.since(*since), pace.delay);
+            let (ago, delay, who) = (now.since(*since), pace.delay, process::name(process));
             return Judgement::Broken(format!(
-                "process {process} makes {} {ago:?} after it took a member out of the pool, not {delay:?}",
+                "{who} makes {} {ago:?} after it took a member out of the pool, not {delay:?}",
                 name.name
             ));
         }
@@ -68,11 +69,8 @@ impl RefillPaced {
             .zip(made.iter().rev())
             .find(|(count, first)| *count > pace.rate.most_within(now.since(**first)));
         Judgement::unless_broken(too_many.map(|(count, first)| {
-            let span = now.since(*first);
-            format!(
-                "process {process} makes {count} members of a pool within {span:?}, {} the last",
-                name.name
-            )
+            let (span, who) = (now.since(*first), process::name(process));
+            format!("{who} makes {count} members of a pool within {span:?}, {} the last", name.name)
         }))
     }
 

@@ -2,6 +2,7 @@
 
 use super::known::{Known, assigned, is_stale};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -30,10 +31,8 @@ impl Checker for RightMake {
         let Some(member) = as_sandbox(Some(object)).filter(|_| is_known) else { return Judgement::Silent };
         Judgement::unless_broken(is_stale(member, pool, store).then(|| {
             let (claim, member) = (&claim.meta.key.name, &member.meta.key.name);
-            let template = &template.meta.key.name;
-            format!(
-                "process {process} gives {member} to claim {claim}, which template {template} does not make"
-            )
+            let (template, who) = (&template.meta.key.name, process::name(process));
+            format!("{who} gives {member} to claim {claim}, which template {template} does not make")
         }))
     }
 

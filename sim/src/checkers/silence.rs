@@ -1,6 +1,7 @@
 //! In the end nobody does anything.
 
 use super::{Checker, Class, Judgement, Property, Stage};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -23,11 +24,8 @@ impl Checker for Silence {
         if !self.at_rest {
             return Judgement::Silent;
         }
-        let (process, intent) = (sent.process, sent.action.intent);
-        Judgement::Broken(format!(
-            "process {process} still sends {intent:?} for {}",
-            sent.action.operation.key().name
-        ))
+        let (who, intent) = (process::name(sent.process), sent.action.intent);
+        Judgement::Broken(format!("{who} still sends {intent:?} for {}", sent.action.operation.key().name))
     }
 
     fn on_stage(&mut self, stage: Stage) {

@@ -11,6 +11,7 @@ use agent_sandbox_core::time::Mono;
 use super::known::{Known, Stand, assigned, decided_on, is_stale};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -41,9 +42,9 @@ impl WarmFirst {
         };
         let name = &claim.meta.key.name;
         if let Some(better) = free(process, pool, known, store).find(|(_, stand)| *stand != Stand::Starting) {
-            let member = &better.0.key().name;
+            let (member, who) = (&better.0.key().name, process::name(process));
             return Judgement::Broken(format!(
-                "process {process} starts claim {name} cold although it has {member} to give"
+                "{who} starts claim {name} cold although it has {member} to give"
             ));
         }
         let starting = free(process, pool, known, store).count();
@@ -53,7 +54,8 @@ impl WarmFirst {
         let is_new = self.born.get(&claim.meta.uid).is_some_and(|born| self.now.since(*born) < self.grace);
         let broken = is_new && starting >= waiting && self.changes.len() < MOST;
         Judgement::unless_broken(broken.then(|| {
-            format!("process {process} starts claim {name} cold although {starting} members start for {waiting} claims")
+            let who = process::name(process);
+            format!("{who} starts claim {name} cold although {starting} members start for {waiting} claims")
         }))
     }
 }
@@ -68,7 +70,8 @@ fn on_assignment(process: u8, claim: &Claim, member: &Object, known: &Known, sto
     let better = free(process, pool, known, store).find(|(_, stand)| *stand == Stand::Ready);
     Judgement::unless_broken(better.map(|(better, _)| {
         let (claim, member, better) = (&claim.meta.key.name, &member.key().name, &better.key().name);
-        format!("process {process} gives {member}, which is not ready, to claim {claim} although {better} is")
+        let who = process::name(process);
+        format!("{who} gives {member}, which is not ready, to claim {claim} although {better} is")
     }))
 }
 

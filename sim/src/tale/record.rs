@@ -10,7 +10,7 @@ use agent_sandbox_core::time::Mono;
 use super::{Event, Sort, Who, words};
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
-use crate::process::{RequestId, Watch};
+use crate::process::{self, RequestId, Watch};
 use crate::run::Observer;
 use crate::step::{Fact, PodStep, Sent, Step};
 use crate::world::World;
@@ -107,11 +107,8 @@ impl Recorder {
     fn on_sent(&mut self, at: Mono, sent: &Sent, trigger: Option<usize>) {
         let operation = &*sent.action.operation;
         let subject = (operation.kind(), operation.key().name.clone());
-        let mut text = format!(
-            "{} {}",
-            words::controller(sent.process),
-            words::of_intent(sent.action.intent, &subject.1)
-        );
+        let mut text =
+            format!("{} {}", process::name(sent.process), words::of_intent(sent.action.intent, &subject.1));
         if let Some(change) = self.unseen(sent.process, at) {
             text += &format!(
                 ", which has not seen change {} (of {} {}) yet,",
@@ -213,7 +210,7 @@ impl Recorder {
         let first = self.late.insert((process, kind), at) != Some(at);
         let text = format!(
             "{} sees change {} (of {} {}) only now, {:.3} s late",
-            words::controller(process),
+            process::name(process),
             shown.version.0,
             words::kind(kind),
             shown.subject.1,
@@ -232,7 +229,7 @@ impl Recorder {
         world: &World<C>,
     ) {
         let rise = |this: &mut Self, process: u8, text: &str| {
-            let text = format!("{} {text}", words::controller(process));
+            let text = format!("{} {text}", process::name(process));
             let place = this.add(at, Who::Controller(process), text);
             this.events[place].sort = Sort::Rise;
         };
@@ -245,8 +242,7 @@ impl Recorder {
             }
             Fact::WatchLost(process, kind) => {
                 self.cursors.remove(&(*process, *kind));
-                let text =
-                    format!("the {} watch of {} breaks", words::kind(*kind), words::controller(*process));
+                let text = format!("the {} watch of {} breaks", words::kind(*kind), process::name(*process));
                 self.add(at, Who::Controller(*process), text);
             }
             Fact::Started(process) => {
@@ -259,12 +255,12 @@ impl Recorder {
             }
             Fact::Leading { process, .. } => rise(self, *process, "leads and lists everything"),
             Fact::Deposed { process, .. } => {
-                let text = format!("{} is told to stop leading", words::controller(*process));
+                let text = format!("{} is told to stop leading", process::name(*process));
                 self.add(at, Who::Controller(*process), text);
             }
             Fact::Crashed { process, .. } => {
                 Kind::ALL.into_iter().for_each(|kind| _ = self.cursors.remove(&(*process, kind)));
-                let text = format!("{} dies", words::controller(*process));
+                let text = format!("{} dies", process::name(*process));
                 self.add(at, Who::Controller(*process), text);
             }
             Fact::Handled(_)
@@ -297,7 +293,7 @@ impl Recorder {
             let side = if micros > 0 { "ahead" } else { "behind" };
             let text = format!(
                 "the calendar of {} is set anew and is {:.1} s {side}",
-                words::controller(process),
+                process::name(process),
                 micros.unsigned_abs() as f64 / 1e6
             );
             self.add(at, Who::Controller(process), text);

@@ -10,11 +10,6 @@ use agent_sandbox_core::object::Object;
 use crate::api_server::Commit;
 use crate::step::PodStep;
 
-/// Names a controller process: A, B.
-pub(super) fn controller(process: u8) -> String {
-    format!("controller {}", char::from(b'A' + process.min(25)))
-}
-
 /// Names a kind as people do.
 pub(super) const fn kind(kind: Kind) -> &'static str {
     match kind {

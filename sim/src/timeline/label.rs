@@ -7,6 +7,7 @@ use agent_sandbox_core::id::{Kind, Version};
 use super::{Lane, Tone};
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
+use crate::process;
 use crate::scene::Act;
 use crate::step::{Fact, PodStep, Sent, Step};
 use crate::story::state;
@@ -58,7 +59,7 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
         Step::Refuse(id) => of_message(id, "refused (403)", world),
         Step::Reject(id) => of_message(id, "refused (422)", world),
         Step::List(process, kind) => {
-            Label::new(Lane::Server, Plain, format!("lists every {kind} for process {process}"))
+            Label::new(Lane::Server, Plain, format!("lists every {kind} for {}", process::name(process)))
         }
         Step::Relist(process, kind) => {
             Label::new(Lane::Cache(process), Plain, format!("has listed every {kind}")).of(kind, "")
@@ -124,7 +125,7 @@ fn committed(facts: &[Fact]) -> Option<&agent_sandbox_core::object::Object> {
 
 /// Names what the server says to a request that changes nothing.
 fn answered_without_change<C: Controller>(
-    id: crate::process::RequestId,
+    id: process::RequestId,
     facts: &[Fact],
     world: &World<C>,
 ) -> Option<Label> {
@@ -140,7 +141,7 @@ fn answered_without_change<C: Controller>(
     )
 }
 
-fn of_message<C: Controller>(id: crate::process::RequestId, text: &str, world: &World<C>) -> Label {
+fn of_message<C: Controller>(id: process::RequestId, text: &str, world: &World<C>) -> Label {
     let label = Label::new(Lane::Server, Tone::Trouble, text);
     match world.request(id) {
         None => label,

@@ -6,6 +6,7 @@ use agent_sandbox_core::id::Kind;
 use serde_json::{Value, json};
 
 use super::{Event, Lane, Recorder, Tone};
+use crate::process;
 use crate::run::Broken;
 use crate::scenario::outcome::OverTime;
 
@@ -112,8 +113,8 @@ fn name(lane: Lane) -> String {
     match lane {
         Lane::Users => "users".to_owned(),
         Lane::Server => "API server".to_owned(),
-        Lane::Cache(process) => format!("caches of {process}"),
-        Lane::Process(process) => format!("controller {process}"),
+        Lane::Cache(process) => format!("caches of {}", process::name(process)),
+        Lane::Process(process) => process::name(process),
         Lane::Nodes => "nodes".to_owned(),
         Lane::Collector => "garbage collector".to_owned(),
     }
