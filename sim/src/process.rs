@@ -10,7 +10,12 @@ use agent_sandbox_core::time::Mono;
 
 /// Names a controller process as stories and pages do: controller A, controller B.
 pub fn name(process: u8) -> String {
-    format!("controller {}", char::from(b'A' + process.min(25)))
+    format!("controller {}", letter(process))
+}
+
+/// Returns the letter of a controller process: A, B.
+pub(crate) fn letter(process: u8) -> char {
+    char::from(b'A' + process.min(25))
 }
 
 /// A place where a controller process runs, or will run again.

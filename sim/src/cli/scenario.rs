@@ -54,6 +54,7 @@ pub(super) fn run(args: &RunArgs, name: &str) -> anyhow::Result<Verdict> {
             title: &format!("{name}: {}", scenario.about),
             command: &format!("agent-sandbox-sim run --scenario {name} --seed {seed}"),
             broken: report.broken.as_ref(),
+            story: &[],
             over_time: Some(&outcome.over_time),
         };
         timeline::save(path, &page(&recorder, &heading))?;

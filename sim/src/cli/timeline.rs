@@ -6,6 +6,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_sim::choices::Choices;
 use agent_sandbox_sim::faults::Options;
 use agent_sandbox_sim::run::Case;
+use agent_sandbox_sim::tale::tell;
 use agent_sandbox_sim::timeline::Recorder;
 use agent_sandbox_sim::timeline::page::{Heading, page};
 use anyhow::Context;
@@ -26,13 +27,15 @@ pub(super) fn write(
     command: &str,
 ) -> anyhow::Result<()> {
     let mut recorder = Recorder::default();
-    let report = case.play(choices, &mut recorder);
+    let report = case.play(choices.noted(), &mut recorder);
+    let story: Vec<String> = tell(case, &report.tape).iter().map(ToString::to_string).collect();
     let Options { seed, claims, pool, .. } = case.options;
     let defect = case.setup.mutant.map_or(String::new(), |it| format!(", with the defect {}", it.name()));
     let heading = Heading {
         title: &format!("Seed {seed:#x}: a pool of {pool} and {claims} claims{defect}"),
         command,
         broken: report.broken.as_ref(),
+        story: &story,
         over_time: None,
     };
     save(path, &page(&recorder, &heading))

@@ -109,6 +109,11 @@ function tell() {
     add(dl, "dt", "after");
     add(dl, "dd", `${span(event.at - cause.at)} from its cause`);
   }
+  if (event.lane < 0 && data.broken.story.length > 0) {
+    add(details, "h3", "The story");
+    const story = add(details, "ol", "");
+    for (const sentence of data.broken.story) add(story, "li", sentence.trim());
+  }
   list(details, event.lane < 0 ? "Broken by" : "Because", event.causes);
   list(details, "So", event.effects);
   list(details, "All that led to it", [...view.trail].filter(index => index !== event.index).sort((a, b) => b - a));
@@ -191,7 +196,8 @@ element("in").onclick = () => zoom(1);
 element("out").onclick = () => zoom(-1);
 
 element("title").textContent = data.title;
-element("verdict").textContent = data.broken ? `${data.broken.name} broke: ${data.broken.what}` : "Every property held.";
+element("verdict").textContent = data.broken
+  ? `${data.broken.name} broke: ${data.broken.what}. Promised: ${data.broken.promised}.` : "Every property held.";
 element("verdict").classList.toggle("bad", Boolean(data.broken));
 const shown = data.events.length < data.total
   ? `${data.events.length} of ${data.total} events, from number ${data.begin + 1} on` : `${data.total} events`;

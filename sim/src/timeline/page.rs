@@ -24,6 +24,8 @@ pub struct Heading<'a> {
     pub command: &'a str,
     /// What broke, if anything did.
     pub broken: Option<&'a Broken>,
+    /// The short story of what broke: its sentences.
+    pub story: &'a [String],
     /// What was seen over time, if a scenario was played.
     pub over_time: Option<&'a OverTime>,
 }
@@ -82,6 +84,7 @@ fn data(recorder: &Recorder, heading: &Heading<'_>) -> Value {
             "name": broken.violation.property.name,
             "what": broken.violation.what,
             "promised": broken.violation.property.about,
+            "story": heading.story,
             "step": broken.step,
             "at": broken.at.micros(),
         })),
@@ -113,7 +116,7 @@ fn name(lane: Lane) -> String {
     match lane {
         Lane::Users => "users".to_owned(),
         Lane::Server => "API server".to_owned(),
-        Lane::Cache(process) => format!("caches of {}", process::name(process)),
+        Lane::Cache(process) => format!("caches of {}", process::letter(process)),
         Lane::Process(process) => process::name(process),
         Lane::Nodes => "nodes".to_owned(),
         Lane::Collector => "garbage collector".to_owned(),
