@@ -1,12 +1,15 @@
 //! A claim costs a few writes, whatever else goes on.
 
+use std::collections::BTreeMap;
+
 use agent_sandbox_core::action::Intent;
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Text};
 
 use super::{Checker, Class, Judgement, Property};
 use crate::api_server::Commit;
 use crate::step::Sent;
 use crate::store::Store;
+use crate::tale::of_intent;
 
 /// Most writes that a claim may cost from its creation to its end, in a run in which nothing goes wrong.
 ///
@@ -20,6 +23,8 @@ const WRITES_MAX: u64 = 8;
 pub(super) struct BoundedCost {
     claims: u64,
     writes: u64,
+    /// How often each write was asked for.
+    of: BTreeMap<(Intent, Text), u64>,
 }
 
 impl Checker for BoundedCost {
@@ -37,16 +42,24 @@ impl Checker for BoundedCost {
     }
 
     fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
-        self.writes += u64::from(is_for_a_claim(sent.action.intent));
+        let intent = sent.action.intent;
+        if is_for_a_claim(intent) {
+            self.writes += 1;
+            *self.of.entry((intent, sent.action.operation.key().name.clone())).or_default() += 1;
+        }
         Judgement::Silent
     }
 
     fn at_rest(&mut self, _store: &Store) -> Judgement {
         let most = self.claims * WRITES_MAX;
-        let broken = self.writes > most;
-        Judgement::unless_broken(
-            broken.then(|| format!("{} claims cost {} writes, more than {most}", self.claims, self.writes)),
-        )
+        let most_often = self.of.iter().max_by_key(|(_, count)| **count).filter(|_| self.writes > most);
+        Judgement::unless_broken(most_often.map(|((intent, name), count)| {
+            let deed = of_intent(*intent, name);
+            format!(
+                "{} writes for claims, {} in all, are more than {most}: {count} times a controller {deed}",
+                self.writes, self.claims
+            )
+        }))
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -6,6 +6,7 @@ use super::{Checker, Class, Judgement, Property};
 use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
+use crate::tale::of_intent;
 
 /// INV-31: a process decides nothing before it has seen the world that it decides about.
 #[derive(Clone, Debug)]
@@ -24,15 +25,15 @@ impl Checker for LeaderWrites {
         if matches!(*sent.action.operation, Operation::Get { .. }) {
             return Judgement::Silent;
         }
-        let intent = sent.action.intent;
         let why = match (sent.term, sent.listed) {
             (0, _) => Some("without leading"),
             (_, false) => Some("before it has listed every kind"),
             (_, true) => None,
         };
-        Judgement::unless_broken(
-            why.map(|why| format!("{} sent {intent:?} {why}", process::name(sent.process))),
-        )
+        Judgement::unless_broken(why.map(|why| {
+            let deed = of_intent(sent.action.intent, &sent.action.operation.key().name);
+            format!("{} {deed} {why}", process::name(sent.process))
+        }))
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -4,6 +4,7 @@ use super::{Checker, Class, Judgement, Property, Stage};
 use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
+use crate::tale::of_intent;
 
 /// INV-28: while the world does not change nothing is written, and nothing is asked for either.
 #[derive(Clone, Debug, Default)]
@@ -24,8 +25,8 @@ impl Checker for Silence {
         if !self.at_rest {
             return Judgement::Silent;
         }
-        let (who, intent) = (process::name(sent.process), sent.action.intent);
-        Judgement::Broken(format!("{who} still sends {intent:?} for {}", sent.action.operation.key().name))
+        let deed = of_intent(sent.action.intent, &sent.action.operation.key().name);
+        Judgement::Broken(format!("{} {deed} long after the end", process::name(sent.process)))
     }
 
     fn on_stage(&mut self, stage: Stage) {

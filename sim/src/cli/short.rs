@@ -36,6 +36,7 @@ pub(super) fn tell_short(saved: &Saved, broken: &Broken) -> Vec<String> {
         say!("{sentence}");
     }
     say!("{:>12} {} breaks: {}", moment(broken.at), broken.violation.property.name, broken.violation.what);
+    say!("{:>12} promised: {}", "", broken.violation.property.about);
     sentences
 }
 

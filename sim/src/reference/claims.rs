@@ -48,22 +48,23 @@ fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
     let ready = claim.status.condition(names::READY);
     let told = ready.map(|ready| &*ready.reason);
     let got = claim.status.sandbox.as_ref().map(|bound| &*bound.name);
+    let (says, has) = (told.unwrap_or("nothing"), got.unwrap_or("no sandbox"));
     if let Some(stale) = ready.filter(|ready| ready.observed != claim.meta.generation) {
-        return Some(format!("says Ready of generation {}", stale.observed));
+        let (is, said) = (claim.meta.generation, stale.observed);
+        return Some(format!("is of generation {is}, and its Ready is still about generation {said}"));
     }
     match outcome(claim, store) {
         Outcome::Gone => Some("is there although it has expired".to_owned()),
         Outcome::Expired => {
             let is_left = store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_some();
             let is_right = told == Some(names::CLAIM_EXPIRED) && got.is_none() && !is_left;
-            (!is_right).then(|| format!("has expired, has {got:?} and says {told:?}"))
+            (!is_right).then(|| format!("has expired, has {has} and says {says}"))
         }
         Outcome::Refused(reason) => {
             let is_right = told == Some(reason) && got.is_none();
-            (!is_right)
-                .then(|| format!("cannot be served, has {got:?} and says {told:?} instead of {reason}"))
+            (!is_right).then(|| format!("cannot be served, has {has} and says {says} instead of {reason}"))
         }
-        Outcome::Owed => Some(format!("is not Ready; it names {got:?} and its status says {told:?}")),
+        Outcome::Owed => Some(format!("is not Ready; it names {has} and its status says {says}")),
         Outcome::Has(sandbox) => of_bound(claim, sandbox, store),
     }
 }
@@ -86,8 +87,8 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
         return Some(format!("does not name sandbox {name}, which it owns"));
     };
     let recorded = claim.meta.annotation(names::SANDBOX_NAME);
-    if recorded.is_some_and(|recorded| recorded != name) {
-        return Some(format!("has sandbox {name} and records {recorded:?}"));
+    if let Some(recorded) = recorded.filter(|recorded| *recorded != name) {
+        return Some(format!("has sandbox {name} and records {recorded}"));
     }
     let is_taken = sandbox.meta.annotation(scene::TAKEN).is_some();
     if sandbox.meta.label(names::WARM_POOL).is_some() && !is_taken {
@@ -101,11 +102,12 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     }
     let Some(pod) = pod_of(sandbox, store) else { return Some(format!("has {name}, which has no Pod")) };
     if bound.pod_ips != pod.ips {
-        return Some(format!("is told that {name} is at {:?}; it is at {:?}", bound.pod_ips, pod.ips));
+        let [told, right] = [&bound.pod_ips, &pod.ips].map(|ips| ips.join(", "));
+        return Some(format!("is told that {name} is at [{told}]; it is at [{right}]"));
     }
     if claim.status.is_ready() != pod.ready {
-        let said = claim.status.condition(names::READY).map(|ready| &*ready.reason);
-        return Some(format!("says {said:?}, and its Pod is {}ready", if pod.ready { "" } else { "not " }));
+        let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
+        return Some(format!("says {said}, and its Pod is {}ready", if pod.ready { "" } else { "not " }));
     }
     let finished = match pod.phase {
         Phase::Succeeded => Some("PodSucceeded"),

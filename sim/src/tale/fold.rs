@@ -18,7 +18,7 @@ const TOLD_OUT: usize = 2;
 /// Up to how many sentences a story has everything twice that does not go round in a circle.
 ///
 /// Source: what fits on a screen.
-const SCREEN: usize = 30;
+pub(super) const SCREEN: usize = 30;
 
 /// Makes sentences of the events that are kept.
 pub(super) fn fold(events: &[Event], kept: &[bool]) -> Vec<Sentence> {
@@ -47,7 +47,8 @@ pub(super) fn fold(events: &[Event], kept: &[bool]) -> Vec<Sentence> {
     for sentence in &mut told {
         let is_same = |place: &usize| events[*place].text == events[sentence.events[0]].text;
         let (again, last) = (sentence.events.len(), sentence.events.last().map_or(0, |last| *last));
-        if again > 1 && sentence.events.iter().all(is_same) {
+        let is_write = matches!(events[sentence.events[0]].sort, Sort::Write(_));
+        if again > 1 && is_write && sentence.events.iter().all(is_same) {
             sentence.text += &format!(" ({again} times, the last at {})", moment(events[last].at));
         }
     }
@@ -73,7 +74,8 @@ fn leave_out_alike(told: Vec<Sentence>, events: &[Event]) -> Vec<Sentence> {
     }
     for (place, more) in more {
         let until = short[place].events.last().map_or(0, |last| *last);
-        short[place].text += &format!(", and so {more} times more until {}", moment(events[until].at));
+        let often = if more == 1 { "once".to_owned() } else { format!("{more} times") };
+        short[place].text += &format!(", and so {often} more until {}", moment(events[until].at));
     }
     short
 }
@@ -126,6 +128,13 @@ fn shape(text: &str) -> String {
 /// Joins an event to the sentence before it, if they are parts of one thing.
 fn join(before: &Event, event: &Event, text: &str) -> Option<String> {
     let is_soon = event.at.since(before.at).as_millis() < 1000;
+    // What takes two changes of the store at a time is one thing: a Pod is marked as deleted, and is gone.
+    if (before.at, before.who, &before.subject, before.sort)
+        == (event.at, event.who, &event.subject, Sort::Ends)
+        && event.sort == Sort::Ends
+    {
+        return Some(text.to_owned());
+    }
     match (before.sort, event.sort) {
         (Sort::Creation, Sort::Creation) if is_soon => {
             let rest = event.text.strip_prefix("a user creates ")?;
@@ -200,6 +209,14 @@ mod tests {
                 "it breaks",
             ]
         );
+    }
+
+    #[test]
+    fn what_ends_in_two_changes_ends_once() {
+        let ends = |text: &str| Event { sort: Sort::Ends, ..event(7, text.to_owned()) };
+        let events = [ends("a user begins to delete a"), ends("a user deletes a")];
+        let told: Vec<String> = fold(&events, &[true; 2]).into_iter().map(|sentence| sentence.text).collect();
+        assert_eq!(told, ["a user begins to delete a"]);
     }
 
     #[test]

@@ -50,22 +50,45 @@ pub struct Recorder {
     cursors: BTreeMap<(u8, Kind), Version>,
     /// When each watch showed something late.
     late: BTreeMap<(u8, Kind), Mono>,
+    /// The events of the last step, with those that it went on with.
+    last_step: Vec<usize>,
+    /// When it was.
+    last_at: Mono,
 }
 
 impl Recorder {
+    /// Returns a recorder that has seen these events, all by its last step.
+    #[cfg(test)]
+    pub(super) fn of(events: Vec<Event>, last_at: Mono) -> Self {
+        let last_step = events.len().checked_sub(1).into_iter().collect();
+        Self { events, last_step, last_at, ..Self::default() }
+    }
+
     /// Returns the events so far, oldest first.
     pub fn events(&self) -> &[Event] {
         &self.events
     }
 
+    /// Returns the places of the events that the last step made, or went on with.
+    pub(super) fn last_step(&self) -> &[usize] {
+        &self.last_step
+    }
+
+    /// Returns when the last step was.
+    pub(super) const fn last_at(&self) -> Mono {
+        self.last_at
+    }
+
     fn add(&mut self, at: Mono, who: Who, text: String) -> usize {
         let (causes, subject, sort) = (Vec::new(), None, Sort::Other);
         self.events.push(Event { at, who, text, causes, subject, disturbs: true, sort });
+        self.last_step.push(self.events.len() - 1);
         self.events.len() - 1
     }
 
     fn append(&mut self, request: RequestId, text: &str, disturbs: bool) {
         let Some((event, _)) = self.requests.get(&request) else { return };
+        self.last_step.push(*event);
         let event = &mut self.events[*event];
         if text.starts_with(';') {
             // A clause about what was not seen ends where the sentence ends.
@@ -82,8 +105,18 @@ impl Recorder {
         self.changes_of(subject).find(seen)
     }
 
-    /// Returns what a process has not been shown that it should have been.
-    fn unseen(&self, process: u8, at: Mono) -> Option<&Change> {
+    /// Returns what a process that writes an object has not been shown: the oldest change of that object, or else the
+    /// oldest of all that it should have been shown by now.
+    fn unseen(&self, process: u8, at: Mono, subject: &(Kind, Text)) -> Option<&Change> {
+        if let Some(cursor) = self.cursors.get(&(process, subject.0))
+            && let Some(change) = self
+                .changes_of(subject)
+                .take_while(|change| change.version > *cursor)
+                .filter(|change| change.process != Some(process))
+                .last()
+        {
+            return Some(change);
+        }
         let of_kind = Kind::ALL.into_iter().filter_map(|kind| {
             let cursor = *self.cursors.get(&(process, kind))?;
             let mut changes = self.after(kind, cursor).take_while(|change| at.since(change.at) > IN_TIME);
@@ -109,7 +142,7 @@ impl Recorder {
         let subject = (operation.kind(), operation.key().name.clone());
         let mut text =
             format!("{} {}", process::name(sent.process), words::of_intent(sent.action.intent, &subject.1));
-        if let Some(change) = self.unseen(sent.process, at) {
+        if let Some(change) = self.unseen(sent.process, at, &subject) {
             text += &format!(
                 ", which has not seen change {} (of {} {}) yet,",
                 change.version.0,
@@ -137,8 +170,12 @@ impl Recorder {
             }
             (Some(Writer::User) | None | Some(Writer::Process { .. }), _) => {
                 let place = self.add(at, Who::Users, format!("a user {}", words::of_change(commit)));
+                let is_going = commit.old.as_ref().is_some_and(|old| old.meta().terminating);
+                let goes = commit.new.as_ref().is_none_or(|new| new.meta().terminating && !is_going);
                 if commit.old.is_none() {
                     self.events[place].sort = Sort::Creation;
+                } else if goes {
+                    self.events[place].sort = Sort::Ends;
                 }
                 (place, None)
             }
@@ -195,7 +232,13 @@ impl Recorder {
         let place = self.add(at, Who::Cluster, text);
         let rises = matches!(what, PodStep::Schedule | PodStep::Run | PodStep::GetReady | PodStep::Start);
         let event = &mut self.events[place];
-        event.sort = if rises { Sort::PodRises } else { Sort::Other };
+        event.sort = if what == PodStep::FinishDelete {
+            Sort::Ends
+        } else if rises {
+            Sort::PodRises
+        } else {
+            Sort::Other
+        };
         event.disturbs = slow || !(rises || what == PodStep::FinishDelete);
         place
     }
@@ -254,14 +297,10 @@ impl Recorder {
                 }
             }
             Fact::Leading { process, .. } => rise(self, *process, "leads and lists everything"),
-            Fact::Deposed { process, .. } => {
-                let text = format!("{} is told to stop leading", process::name(*process));
-                self.add(at, Who::Controller(*process), text);
-            }
+            Fact::Deposed { process, .. } => rise(self, *process, "is told to stop leading"),
             Fact::Crashed { process, .. } => {
                 Kind::ALL.into_iter().for_each(|kind| _ = self.cursors.remove(&(*process, kind)));
-                let text = format!("{} dies", process::name(*process));
-                self.add(at, Who::Controller(*process), text);
+                rise(self, *process, "dies");
             }
             Fact::Handled(_)
             | Fact::Listed(..)
@@ -323,6 +362,8 @@ impl Recorder {
 
 impl<C: Controller> Observer<C> for Recorder {
     fn on_step(&mut self, at: Mono, step: Step, facts: &[Fact], world: &World<C>) {
+        self.last_step.clear();
+        self.last_at = at;
         let trigger = if let Step::Deliver(process, kind) = step
             && let Watch::Live { cursor } = world.process(process).watches[kind.index()]
         {

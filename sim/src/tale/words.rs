@@ -25,7 +25,7 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
 }
 
 /// Says what a controller does to the object of a name.
-pub(super) fn of_intent(intent: Intent, name: &str) -> String {
+pub(crate) fn of_intent(intent: Intent, name: &str) -> String {
     match intent {
         Intent::RecordAssignment => format!("records on claim {name} which member it gets"),
         Intent::RecordColdStart => format!("records on claim {name} that it gets a new sandbox"),
@@ -75,7 +75,9 @@ pub(super) fn of_change(commit: &Commit) -> String {
             format!("begins to delete {kind} {name} (change {})", commit.version.0)
         }
         (Some(_), Some(_)) => {
-            format!("changes {kind} {name} (change {}{})", commit.version.0, details(commit))
+            let details = details(commit);
+            let what = if details.is_empty() { format!(": {}", edited(commit)) } else { details };
+            format!("changes {kind} {name} (change {}{what})", commit.version.0)
         }
         (_, None) => format!("deletes {kind} {name} (change {})", commit.version.0),
     }
@@ -144,6 +146,12 @@ pub(super) fn details(commit: &Commit) -> String {
         claim.status.sandbox.as_ref().map(|bound| bound.name.to_string())
     };
     tell("sandbox", old.and_then(bound), bound(new));
+    let address = |object: &Object| {
+        let Object::Claim(claim) = object else { return None };
+        let bound = claim.status.sandbox.as_ref().filter(|bound| !bound.pod_ips.is_empty())?;
+        Some(bound.pod_ips.join(", "))
+    };
+    tell("address", old.and_then(address), address(new));
     let replicas = |object: &Object| {
         let Object::Pool(pool) = object else { return None };
         Some(pool.replicas.to_string())
@@ -167,6 +175,31 @@ pub(super) fn details(commit: &Commit) -> String {
         text += if text.is_empty() { ": it is being deleted" } else { ", it is being deleted" };
     }
     text
+}
+
+/// Says what a user has edited that is nobody's record and nobody's status.
+fn edited(commit: &Commit) -> &'static str {
+    let (Some(old), Some(new)) = (&commit.old, &commit.new) else { return "all of it" };
+    match (old, new) {
+        (Object::Sandbox(old), Object::Sandbox(new)) if old.suspended != new.suspended => {
+            return if new.suspended { "it is to be suspended" } else { "it is to run again" };
+        }
+        (Object::Sandbox(old), Object::Sandbox(new)) if old.shutdown != new.shutdown => return "when it ends",
+        (Object::Pool(old), Object::Pool(new)) if old.template != new.template => return "another template",
+        (Object::Pool(old), Object::Pool(new)) if old.update != new.update => return "another way to update",
+        (Object::Template(old), Object::Template(new)) if old.blueprint != new.blueprint => {
+            return "another Pod";
+        }
+        (Object::Claim(old), Object::Claim(new)) if old.pool != new.pool => return "another pool",
+        _ => {}
+    }
+    let (old, new) = (old.meta(), new.meta());
+    match () {
+        () if old.generation != new.generation => "its spec",
+        () if old.labels != new.labels => "its labels",
+        () if old.annotations != new.annotations => "its annotations",
+        () => "its status or metadata",
+    }
 }
 
 /// Says what happens to a Pod.
