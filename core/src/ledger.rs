@@ -197,6 +197,15 @@ impl Ledger {
         self.barred.get(&claim).is_some_and(|bar| bar.until.is_some())
     }
 
+    /// Forgets the refusal of what is there now, whoever has made it.
+    pub(crate) fn forget_refusal_of(&mut self, kind: Kind, key: &Key) {
+        let is_of =
+            |(of, refused): (&(Uid, Kind), &Refused)| (of.1 == kind && refused.key == *key).then_some(*of);
+        while let Some(of) = self.refused.iter().find_map(is_of) {
+            self.refused.remove(&of);
+        }
+    }
+
     /// Forgets what was refused to an object that is gone.
     pub(crate) fn forget_refusals(&mut self, subject: Uid) {
         self.barred.remove(&subject);

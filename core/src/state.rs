@@ -220,6 +220,7 @@ impl State {
         self.absent.remove(&slot);
         if holder != Some(uid) {
             self.names.insert(kind, slot.1.clone(), uid);
+            self.ledger.forget_refusal_of(kind, &slot.1);
         }
         if let Object::Claim(claim) = object
             && claim.expired().is_none()

@@ -368,10 +368,9 @@ impl<'a> View<'a> {
             .is_some_and(|draft| draft.stage != crate::ledger::Stage::Ghost)
     }
 
-    /// Returns the create for an object that the server refuses, while nobody holds the name of what was to be made.
+    /// Returns the create for an object that the server refuses.
     pub(crate) fn refused(&self, subject: Uid, kind: Kind) -> Option<&'a Refused> {
-        let refused = self.state.ledger.refused.get(&(subject, kind))?;
-        self.state.names.get(kind, &refused.key).is_none().then_some(refused)
+        self.state.ledger.refused.get(&(subject, kind))
     }
 
     /// Returns whether this name is being looked up at the server.

@@ -102,7 +102,8 @@ impl Machine {
         let is_told = state.claims.contains_key(&subject)
             || state.pools.contains_key(&subject)
             || state.sandboxes.contains_key(&subject);
-        if is_told {
+        // Where somebody holds the name, nothing is missing.
+        if is_told && self.state.names.get(slot.0, &slot.1).is_none() {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(rule) = purpose.rule

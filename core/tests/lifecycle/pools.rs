@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object, Phase, PoolStatus, Sandbox, Update};
+use agent_sandbox_core::object::{Json, Object, Owner, Phase, PoolStatus, Sandbox, Update};
 
-use crate::world::World;
+use crate::world::{World, new_claim};
 
 /// WPL-027, CON-060, CON-061.
 #[test]
@@ -181,6 +181,27 @@ fn a_first_refusal_for_good_counts_as_the_first_whatever_came_before() {
     assert_eq!((world.count(Intent::CreateMember), world.members()), (5, 0));
     world.pass(Config::default().backoff_max);
     assert_eq!((world.count(Intent::CreateMember), world.members()), (6, 1));
+}
+
+/// INV-18: what was refused has been made after all, by an earlier attempt, was given to a claim, and is gone.
+#[test]
+fn a_refusal_is_over_when_somebody_has_the_name_and_does_not_come_back_with_its_end() {
+    let mut world = World::with_pool(1);
+    let create = world.machine.poll_action().expect("a member");
+    let Operation::Create(member) = &*create.operation else { panic!("no create") };
+    let outcome = Outcome::Refused(Refusal::Invalid("denied by a policy".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.pass_seconds(2);
+    world.show(member.clone());
+    world.drain();
+    assert_eq!(world.notes.last().unwrap(), "Warm pool is progressing again");
+    let mut given = world.objects[&(Kind::Sandbox, member.key().name.to_string())].clone();
+    given.meta_mut().owner = Some(Owner::new(Kind::Claim, &new_claim("claim").meta));
+    world.show(given);
+    world.drain();
+    world.delete(Kind::Sandbox, &member.key().name);
+    world.drain();
+    assert_eq!(world.notes.len(), 2, "{:?}", world.notes);
 }
 
 /// INV-09: what was under way together fails together.
