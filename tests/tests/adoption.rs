@@ -187,6 +187,7 @@ impl<'a> Play<'a> {
         let mut facts = Vec::<Fact>::new();
         self.world.apply(step, &mut facts);
         self.observer.on_step(self.world.clock(), step, &facts, &self.world);
+        self.checkers.on_clock(self.world.clock());
         facts.iter().try_for_each(|fact| self.checkers.on_fact(fact, self.world.server().store()))
     }
 
