@@ -103,7 +103,7 @@ impl Machine {
             || state.pools.contains_key(&subject)
             || state.sandboxes.contains_key(&subject);
         // Where somebody holds the name, nothing is missing.
-        if is_told && self.state.names.get(slot.0, &slot.1).is_none() {
+        if is_told && state.names.get(slot.0, &slot.1).is_none() {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(rule) = purpose.rule

@@ -194,11 +194,14 @@ fn edited(commit: &Commit) -> &'static str {
         _ => {}
     }
     let (old, new) = (old.meta(), new.meta());
-    match () {
-        () if old.generation != new.generation => "its spec",
-        () if old.labels != new.labels => "its labels",
-        () if old.annotations != new.annotations => "its annotations",
-        () => "its status or metadata",
+    if old.generation != new.generation {
+        "its spec"
+    } else if old.labels != new.labels {
+        "its labels"
+    } else if old.annotations != new.annotations {
+        "its annotations"
+    } else {
+        "its status or metadata"
     }
 }
 
