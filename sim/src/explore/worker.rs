@@ -66,6 +66,8 @@ pub(super) struct Worker<'a> {
     next: Vec<(u32, State<Memo>)>,
     moves: Moves,
     looked_at: u32,
+    /// Whether each worker is at its own part. Before, all must find the same, so nothing hangs on how far another is.
+    is_divided: bool,
     /// Whether there is no room for more that wait: what is found is looked at next.
     goes_deep: bool,
     tally: Tally,
@@ -104,6 +106,7 @@ pub(super) fn work(
         next: Vec::new(),
         moves: Moves::default(),
         looked_at: 0,
+        is_divided: false,
         goes_deep: false,
         tally: Tally::default(),
     };
@@ -157,6 +160,7 @@ impl Worker<'_> {
         let from = count * number / workers;
         self.next.truncate(count * (number + 1) / workers);
         self.next.drain(..from);
+        self.is_divided = true;
     }
 
     /// Forgets what was done, but for where it has led: who finds something broken first ends it for all.
@@ -198,9 +202,11 @@ impl Worker<'_> {
                 if self.deadline.is_some_and(|deadline| Instant::now() > deadline) {
                     return self.together.end(End::OutOfTime);
                 }
-                self.together.note_waiting(number, self.frontier.len() + self.next.len());
-                self.goes_deep = self.together.waiting() > self.limits.waiting_max;
-                self.tally.went_deep |= self.goes_deep;
+                if self.is_divided {
+                    self.together.note_waiting(number, self.frontier.len() + self.next.len());
+                    self.goes_deep = self.together.waiting() > self.limits.waiting_max;
+                    self.tally.went_deep |= self.goes_deep;
+                }
             }
         }
         self.machines.borrow_mut().age();
