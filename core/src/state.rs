@@ -247,6 +247,7 @@ impl State {
             self.touch_neighbours(kind, uid);
         }
         if kind == Kind::Pool && holder != Some(uid) {
+            self.touch_members(uid);
             // Who had the name before is gone, whether it was ever seen or not.
             self.touch_recorders_of_unknown(&slot.1);
         }

@@ -227,6 +227,12 @@ impl State {
         }
     }
 
+    /// Touches the members of a pool: they may have been seen before it.
+    pub(super) fn touch_members(&mut self, pool: Uid) {
+        let members: Vec<Uid> = self.children(pool).collect();
+        members.into_iter().for_each(|uid| self.touch(Kind::Sandbox, uid));
+    }
+
     /// Touches the claims that have recorded a member of a pool: by then they may refer to another one.
     fn touch_recorders(&mut self, pool: Uid) {
         let members: Vec<Uid> = self.children(pool).collect();

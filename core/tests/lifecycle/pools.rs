@@ -286,3 +286,20 @@ fn a_member_whose_pod_ended_is_given_no_more_time_than_one_that_is_not_ready() {
     world.drain();
     assert_eq!(world.count(Intent::DeleteMember), 1);
 }
+
+/// WPL-017: the watch of pools may lag behind that of sandboxes.
+#[test]
+fn a_member_is_marked_as_soon_as_its_pool_is_seen() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    let mut member = world.sandboxes()[0].clone();
+    Arc::make_mut(&mut member).meta.labels.remove(names::LAUNCH_TYPE);
+    world.put(Object::Sandbox(member));
+    let pool = world.objects.remove(&(Kind::Pool, "pool".into())).unwrap();
+    world.restart();
+    world.drain();
+    assert_eq!(world.count(Intent::LabelSandbox), 0);
+    world.show(pool);
+    world.drain();
+    assert_eq!(world.count(Intent::LabelSandbox), 1);
+}
