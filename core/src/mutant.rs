@@ -233,6 +233,8 @@ mutants! {
         "a sandbox that was Ready says so when its Pod is gone (BUG-59)";
     NoVolumes = "no-volumes",
         "a sandbox does not get its volumes (BUG-70)";
+    VolumesNotMounted = "volumes-not-mounted",
+        "a Pod does not get the volumes that its sandbox claims (BUG-76)";
     NoServices = "no-services",
         "a sandbox does not get its Service (BUG-116)";
     ServiceDriftStays = "service-drift-stays",

@@ -25,6 +25,7 @@ mod leader_writes;
 mod least_first;
 mod locked_writes;
 mod log;
+mod made_to_order;
 mod no_churn;
 mod no_shared_sandbox;
 mod no_silent_rebind;
@@ -211,6 +212,7 @@ impl Checkers {
             Box::new(least_first::LeastFirst),
             Box::new(rollout_paced::RolloutPaced),
             Box::<honest_times::HonestTimes>::default(),
+            Box::<made_to_order::MadeToOrder>::default(),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

@@ -11,6 +11,7 @@
 //! | what has a claim got: a sandbox, an end, or a reason | [`claims`] |
 //! | how many members has a pool, and of which make | [`pools`] |
 //! | which parts has a sandbox, and what does it say of them | [`sandboxes`] |
+//! | what is in its Pod, its Service and its volume claims | [`parts`] |
 //! | which network policies are there | [`templates`] |
 //! | what may be there at all | [`leftovers`] |
 //!
@@ -18,6 +19,7 @@
 
 pub mod claims;
 pub mod leftovers;
+pub mod parts;
 pub mod pools;
 pub mod sandboxes;
 pub mod templates;

@@ -128,18 +128,26 @@ pub fn claim(name: impl Into<Text>, pool: impl Into<Text>) -> Object {
     claim_that_wishes(name, pool, None)
 }
 
+/// Returns a claim as a client of this name creates it, within a trace.
+pub fn claim_by(client: &str, mut claim: Object) -> Object {
+    let meta = claim.meta_mut();
+    meta.labels.insert(names::CREATED_BY.into(), client.into());
+    meta.annotations.insert(names::TRACE_CONTEXT.into(), format!("{{\"traceparent\":\"{client}\"}}").into());
+    claim
+}
+
 /// Returns a claim that asks for more than a sandbox of its pool.
 pub fn claim_that_wishes(name: impl Into<Text>, pool: impl Into<Text>, wishes: Option<Wishes>) -> Object {
     let (meta, status) = (Meta::draft(key(name)), ClaimStatus::default());
     Object::Claim(Arc::new(Claim { meta, pool: pool.into(), wishes: wishes.map(Arc::new), status }))
 }
 
-/// Returns the volumes that a claim may ask for.
+/// Returns the volumes that a claim or a sandbox may ask for.
 ///
 /// # Panics
 /// Never: the text is JSON.
 pub fn volume_claims() -> Json {
-    let text = r#"[{"metadata":{"name":"data"},"spec":{}}]"#;
+    let text = r#"[{"metadata":{"name":"data","labels":{"tier":"slow"},"annotations":{"owner":"team"}},"spec":{"storageClassName":"slow"}}]"#;
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
@@ -215,16 +223,35 @@ pub fn template_of(name: &str, image: &str) -> Object {
     template_that(name, &format!(r#""image":"{image}""#), ["Allowed"; 2], "")
 }
 
-/// Returns a template with what it says about its container, about variables and volumes of claims, and about the
-/// network: that is JSON with a comma after it, or nothing.
+/// What a container of each template listens at.
+const PORTS: &str =
+    r#""ports":[{"containerPort":9000,"protocol":"UDP"},{"name":"http","containerPort":8080}]"#;
+
+/// What runs before and beside it. Only what goes on running is served.
+const HELPERS: &str = r#""initContainers":[{"name":"setup","image":"setup","ports":[{"containerPort":7000}]},
+    {"name":"proxy","image":"proxy","restartPolicy":"Always","ports":[{"name":"http","containerPort":8081}]}]"#;
+
+/// Returns the other template: its sandboxes have a Service and a volume of their own.
+pub fn other_template() -> Object {
+    let volume =
+        r#"{"metadata":{"name":"cache","labels":{"tier":"fast"}},"spec":{"storageClassName":"fast"}}"#;
+    let parts = format!(r#""service":true,"volumeClaimTemplates":[{volume}],"#);
+    template_that(OTHER_TEMPLATE, r#""image":"sandbox""#, ["Allowed"; 2], &parts)
+}
+
+/// Returns a template with what it says about its container, about variables and volumes of claims, and about all
+/// else: that is JSON with a comma after it, or nothing.
 ///
 /// # Panics
 /// When a part is not fit for JSON.
 pub fn template_that(name: &str, container: &str, [env, volumes]: [&str; 2], network: &str) -> Object {
+    let (ports, helpers) = (PORTS, HELPERS);
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
         "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
-        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},"spec":{{"containers":[{{"name":"main",{container}}}]}}}}}}}}"#
+        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},
+        "spec":{{{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
+        "containers":[{{"name":"main",{ports},{container}}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

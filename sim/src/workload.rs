@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy, Update};
+use agent_sandbox_core::object::{Object, Owner, OwnerKind, Sandbox, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes::{self, Lifecycle, Variable, Wishes};
 
@@ -287,7 +287,7 @@ impl Workload {
         let site = Site::deed("pool-edit");
         let changed = self.often((Fault::PoolEdited, u32::MAX), &site, (options, rates), choices);
         for _ in choices.each(&Site::deed("other-template"), |_| u32::from(!changed.is_empty())) {
-            self.add(Mono::default(), Act::Create(scene::template_of(scene::OTHER_TEMPLATE, "sandbox")));
+            self.add(Mono::default(), Act::Create(scene::other_template()));
         }
         for number in &changed {
             choices.about(|| site.clone().number(*number));
@@ -385,7 +385,7 @@ impl Workload {
         }
         about(choices, "volumes");
         if choices.chance(300) {
-            sandbox.volume_claims = Some(Json::from(&volume_claims()));
+            sandbox.volume_claims = Some(scene::volume_claims());
         }
         about(choices, "prepared-Pod");
         if choices.chance(rates.of(Fault::PodPrepared) * 3) {
@@ -518,12 +518,14 @@ fn draw_pool(options: &Options, what: &'static str, number: u32, choices: &mut C
     scene::pool(POOL, replicas.try_into().unwrap_or(u32::MAX))
 }
 
-fn volume_claims() -> serde_json::Value {
-    serde_json::json!([{ "metadata": { "name": "data" }, "spec": {} }])
-}
-
+/// Some claims are made by a client that says who it is, and some by one that nobody knows.
 fn create_claim(key: &Key, wishes: Option<Wishes>) -> Act {
-    Act::Create(scene::claim_that_wishes(key.name.clone(), POOL, wishes))
+    let claim = scene::claim_that_wishes(key.name.clone(), POOL, wishes);
+    Act::Create(match key.name.as_bytes().last() {
+        Some(b'1' | b'6') => scene::claim_by("python-client", claim),
+        Some(b'3') => scene::claim_by("somebody", claim),
+        _ => claim,
+    })
 }
 
 /// Draws what a claim asks for beyond a sandbox: most ask for nothing, some for what they cannot have.

@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 34] = [
+const CAUGHT: [(&str, Mutant, Faults); 35] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -60,6 +60,7 @@ const CAUGHT: [(&str, Mutant, Faults); 34] = [
     ("least-first", Mutant::OldestGoFirst, Faults::ALL),
     ("rollout-paced", Mutant::RolloutAtOnce, Faults::ALL),
     ("honest-times", Mutant::TimesMove, Faults::ALL),
+    ("made-to-order", Mutant::VolumesNotMounted, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
@@ -110,7 +111,7 @@ fn no_checker_is_without_a_mutant() {
     assert_eq!(lacking, [""; 0]);
 }
 
-/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-18, INV-32, RFL-003, RFL-010: decisions that do no harm which others would notice.
+/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-18, INV-32, META-013, RFL-003, RFL-010: decisions that do no harm which others would notice.
 #[test]
 fn what_one_checker_alone_catches_is_caught_by_no_other() {
     let alone = [
@@ -123,6 +124,7 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("least-first", Mutant::OldestGoFirst),
         ("rollout-paced", Mutant::RolloutAtOnce),
         ("honest-times", Mutant::TimesMove),
+        ("made-to-order", Mutant::VolumesNotMounted),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),

@@ -37,6 +37,9 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if view.config.has(Mutant::SecondPod) && view.backing(sandbox).own().is_some() {
         pod.meta.key = pod.meta.key.sibling(format!("{}-again", pod.meta.key.name));
     }
+    if view.config.has(Mutant::VolumesNotMounted) {
+        pod.spec = Some(sandbox.pod_spec.clone());
+    }
     act(Intent::CreatePod, Operation::Create(Object::Pod(pod.into())))
 }
 

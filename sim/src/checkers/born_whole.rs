@@ -4,7 +4,7 @@ use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Dependent, Object, OwnerKind, Pod, Sandbox};
 
-use super::{Checker, Class, Judgement, Property};
+use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::{Commit, Writer};
 use crate::store::Store;
 
@@ -23,7 +23,7 @@ impl Checker for BornWhole {
         }
     }
 
-    fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
+    fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         let (Some(Writer::Process { .. }), Some(new)) = (commit.by, &commit.new) else {
             return Judgement::Silent;
         };
@@ -33,7 +33,7 @@ impl Checker for BornWhole {
             return Judgement::Silent;
         }
         let lack = match new {
-            Object::Sandbox(sandbox) => lack_of_sandbox(sandbox, commit.old.is_none()),
+            Object::Sandbox(sandbox) => lack_of_sandbox(sandbox, commit.old.is_none(), store),
             Object::Pod(pod) => lack_of_pod(pod),
             Object::Service(part) | Object::VolumeClaim(part) => {
                 lack_of_part(new.kind(), part, commit.old.is_none())
@@ -54,7 +54,7 @@ impl Checker for BornWhole {
     }
 }
 
-fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool) -> Option<String> {
+fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool, store: &Store) -> Option<String> {
     let meta = &sandbox.meta;
     let owner = meta.owner.as_ref()?;
     let mut marks: Vec<(&str, Option<Text>)> = Vec::new();
@@ -67,6 +67,17 @@ fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool) -> Option<String> {
             marks.extend(pools.map(|key| (key, None)));
             if sandbox.pod.labels.get(names::CLAIM_UID) != Some(&uid) {
                 return Some("a Pod that is not told whose it is".to_owned());
+            }
+            if let Some(claim) = as_claim(store.find(Kind::Claim, owner.uid)) {
+                let client = claim.meta.label(names::CREATED_BY);
+                if sandbox.pod.labels.get(names::CREATED_BY) != client {
+                    return Some("a Pod that is not told who asked for it".to_owned());
+                }
+                marks.push((names::CREATED_BY, client.cloned()));
+                let context = claim.meta.annotation(names::TRACE_CONTEXT);
+                if context.is_some() && meta.annotation(names::TRACE_CONTEXT) != context {
+                    return Some("no word of its claim's trace".to_owned());
+                }
             }
         }
         OwnerKind::Known(Kind::Pool) => {

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template};
+use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
 use crate::scene;
@@ -62,7 +62,9 @@ fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
         }
         Outcome::Refused(reason) => {
             let is_right = told == Some(reason) && got.is_none();
-            (!is_right).then(|| format!("cannot be served, has {has} and says {says} instead of {reason}"))
+            (!is_right)
+                .then(|| format!("cannot be served, has {has} and says {says} instead of {reason}"))
+                .or_else(|| unclear(claim, reason, store))
         }
         Outcome::Owed => Some(format!("is not Ready; it names {has} and its status says {says}")),
         Outcome::Has(sandbox) => of_bound(claim, sandbox, store),
@@ -94,6 +96,9 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if sandbox.meta.label(names::WARM_POOL).is_some() && !is_taken {
         return Some(format!("has {name}, which a pool's selector matches"));
     }
+    if let Some(lie) = wrong_mark(claim, sandbox).filter(|_| !is_taken) {
+        return Some(format!("has {name}, {lie}"));
+    }
     let uid = claim.meta.uid.to_string();
     let is_told = sandbox.pod.labels.get(names::CLAIM_UID).is_some_and(|told| **told == *uid);
     // Without the template that it was made from, what is there stays (PMD-010).
@@ -104,6 +109,13 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if bound.pod_ips != pod.ips {
         let [told, right] = [&bound.pod_ips, &pod.ips].map(|ips| ips.join(", "));
         return Some(format!("is told that {name} is at [{told}]; it is at [{right}]"));
+    }
+    let [says, hears] = [&claim.status.conditions, &sandbox.status.conditions].map(|conditions| {
+        let ready = conditions.iter().find(|condition| &*condition.kind == names::READY);
+        ready.filter(|ready| ready.status == Truth::True).map(|ready| &*ready.message)
+    });
+    if let Some(says) = says.filter(|_| says != hears) {
+        return Some(format!("says {says:?}, and its sandbox says {:?}", hears.unwrap_or("nothing")));
     }
     if claim.status.is_ready() != pod.ready {
         let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
@@ -116,6 +128,31 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     };
     let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+/// Returns which label of a claim's sandbox does not say how it came to be, and for whom (KEY-005, KEY-006).
+fn wrong_mark(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
+    let launch = if sandbox.meta.key.name == claim.meta.key.name { "cold" } else { "warm" };
+    let wanted = [
+        (names::LAUNCH_TYPE, Some(launch)),
+        (names::CREATED_BY, claim.meta.label(names::CREATED_BY).map(|client| &**client)),
+    ];
+    wanted.into_iter().find_map(|(key, wanted)| {
+        let has = sandbox.meta.label(key).map(|value| &**value);
+        (has != wanted).then(|| format!("whose label {key} is {has:?} instead of {wanted:?}"))
+    })
+}
+
+/// Returns what is wrong with the message that goes with the name of something that does not exist (CND-018).
+fn unclear(claim: &Claim, reason: &str, store: &Store) -> Option<String> {
+    let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
+    let wanted = match (reason, pool) {
+        ("WarmPoolNotFound", _) => format!("SandboxWarmPool {:?} not found", &*claim.pool),
+        ("TemplateNotFound", Some(pool)) => format!("SandboxTemplate {:?} not found", &*pool.template),
+        _ => return None,
+    };
+    let told = claim.status.condition(names::READY).map_or("", |ready| &*ready.message);
+    (told != wanted).then(|| format!("says {told:?} instead of {wanted:?}"))
 }
 
 /// Returns whether the template that a claim's sandbox was made from is there.
@@ -164,7 +201,7 @@ pub(super) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Templ
     }
 }
 
-/// No template of the simulation has volumes, so no claim replaces any.
+/// No template of the simulation has a volume of the name that claims ask for, so no claim replaces any.
 fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static str> {
     if wishes.volume_claims.is_some() && template.volume_claims_policy == Policy::Disallowed {
         return Some("VolumeClaimTemplatesError");

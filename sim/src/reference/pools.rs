@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Pool, Sandbox, Truth, Update};
+use agent_sandbox_core::object::{Blueprint, Object, Pool, Sandbox, Truth, Update};
 
 use super::claims::template_of;
 use crate::store::Store;
@@ -56,7 +56,9 @@ fn lack(pool: &Pool, store: &Store) -> Option<String> {
 pub fn is_stale(member: &Sandbox, pool: &Pool, store: &Store) -> bool {
     template_of(pool, store).is_some_and(|template| {
         let name = names::name_hash(&template.meta.key.name);
-        member.pod_spec != template.blueprint.pod_spec
+        let Blueprint { pod: _, pod_spec, volume_claims, service, hash: _, pod_hash: _ } =
+            &*template.blueprint;
+        (&member.pod_spec, &member.volume_claims, &member.service) != (pod_spec, volume_claims, service)
             || member.meta.label(names::TEMPLATE_REF_HASH) != Some(&name)
     })
 }

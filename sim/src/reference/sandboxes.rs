@@ -2,8 +2,10 @@
 
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth};
+use agent_sandbox_core::object::{Condition, Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth};
 
+use super::parts;
+use crate::scene;
 use crate::store::Store;
 
 /// Returns what is wrong with the first sandbox that is not what it must be.
@@ -23,6 +25,9 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
     let stale = status.conditions.iter().find(|it| it.observed != sandbox.meta.generation);
     if let Some(stale) = stale {
         return Some(format!("says {} of generation {}", stale.kind, stale.observed));
+    }
+    if let Some(unclear) = status.conditions.iter().find_map(|condition| unclear(condition, sandbox, store)) {
+        return Some(unclear);
     }
     let said = |kind: &str| status.condition(kind).map_or("nothing", |it| &it.reason).to_owned();
     let says = |kind: &str, reason: &str| {
@@ -101,7 +106,9 @@ fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
             let right =
                 serde_json::json!({ names::SANDBOX_NAME_HASH: &*names::name_hash(&sandbox.meta.key.name) });
             let is_wrong = selector != right || *told != service.meta.key.name;
-            is_wrong.then(|| "has a Service that is not as it says".to_owned())
+            is_wrong.then(|| "has a Service that is not as it says".to_owned()).or_else(|| {
+                parts::lack_of_service(sandbox, service).filter(|_| sandbox.service == Some(true))
+            })
         }
         None if !told.is_empty() => Some("names a Service that it does not have".to_owned()),
         None => {
@@ -141,6 +148,23 @@ fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
     missing.map(|name| format!("has no volume {name}"))
 }
 
+/// Returns what is wrong with a message of which users know what it says (SCND-010 to SCND-045).
+fn unclear(told: &Condition, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let is_served =
+        sandbox.service != Some(false) && store.owned_by(Kind::Service, sandbox.meta.uid).next().is_some();
+    let wanted = match (&*told.kind, &*told.reason) {
+        (_, "NotSuspended") => "Sandbox is not suspended",
+        (_, "PodTerminated") => "Pod has been terminated. Sandbox is suspended",
+        (_, "PodSucceeded") => "Pod completed successfully",
+        (_, "PodFailed") => "Pod failed",
+        (names::READY, names::EXPIRED) => "Sandbox has expired",
+        (names::READY, "DependenciesReady") if is_served => "Pod is Ready; Service Exists",
+        (names::READY, "DependenciesReady") => "Pod is Ready",
+        _ => return None,
+    };
+    (*told.message != *wanted).then(|| format!("says {:?} instead of {wanted:?}", told.message))
+}
+
 /// INV-24: the network policy and the Service find a Pod by its labels.
 fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let hash = names::name_hash(&sandbox.meta.key.name);
@@ -155,5 +179,32 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let system = [(names::SANDBOX_NAME_HASH, Some(&hash)), (names::TEMPLATE_REF_HASH, template)];
     let wanted = system.into_iter().filter_map(|(key, value)| Some((key, value?)));
     let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
-    missing.next().map(|(key, value)| format!("has a Pod without {key}={value}"))
+    if let Some((key, value)) = missing.next() {
+        return Some(format!("has a Pod without {key}={value}"));
+    }
+    let is_member = sandbox.meta.owner_of_kind(Kind::Pool).is_some();
+    let pool = sandbox.meta.label(names::WARM_POOL).filter(|_| is_member).map(|pool| &**pool);
+    // What is no client's is told of as unknown, so that nobody can make up a value that means something (META-034).
+    let client = sandbox.meta.label(names::CREATED_BY).map(|client| match &**client {
+        known @ ("go-client" | "python-client" | "controller") => known,
+        _ => "unknown",
+    });
+    let wrong =
+        [(names::WARM_POOL, pool), (names::CREATED_BY, client)].into_iter().find_map(|(key, wanted)| {
+            let has = pod.meta.label(key).map(|value| &**value);
+            (has != wanted).then(|| format!("has a Pod with {key} {has:?} instead of {wanted:?}"))
+        });
+    // Users put on Pods what they like.
+    let is_taken = pod.meta.annotation(scene::TAKEN).is_some();
+    let ours = [
+        names::SANDBOX_NAME_HASH,
+        names::TEMPLATE_REF_HASH,
+        names::WARM_POOL,
+        names::CREATED_BY,
+        names::ADOPTABLE,
+    ];
+    let reserved = pod.meta.labels.keys().find(|key| names::is_reserved(key) && !ours.contains(&&***key));
+    let stray =
+        reserved.filter(|_| !is_taken).map(|key| format!("has a Pod with {key}, which is not for Pods"));
+    wrong.or(stray)
 }

@@ -126,7 +126,11 @@ fn a_pod_for_what_has_expired_is_noticed() {
         [sandbox]
     };
     let create = || {
-        let operation = Arc::new(Operation::Create(pod("s", 0, 3)));
+        let mut pod = pod("s", 0, 3);
+        if let Object::Pod(pod) = &mut pod {
+            Arc::make_mut(pod).spec = Some(scene::sandbox("s").pod_spec);
+        }
+        let operation = Arc::new(Operation::Create(pod));
         let action = Action { id: ActionId(3), intent: Intent::CreatePod, operation };
         [Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })]
     };

@@ -1,0 +1,119 @@
+//! What controllers make is what was asked for.
+
+use std::collections::BTreeSet;
+
+use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::id::{Key, Kind, Text};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Meta, Object, Sandbox, Template};
+
+use super::known::Known;
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use crate::reference::parts;
+use crate::step::Sent;
+use crate::store::Store;
+
+/// WPL-043, CLD-001, META-013, SBX-043 and SBX-090: a sandbox is what its template says, as far as the process that makes it
+/// knows that, and a Pod, a Service and a volume claim are what their sandbox says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct MadeToOrder {
+    /// Sandboxes that a process has wanted to make before: it repeats what it has decided then.
+    made: BTreeSet<(u8, Key)>,
+}
+
+impl Checker for MadeToOrder {
+    fn property(&self) -> Property {
+        Property {
+            name: "made-to-order",
+            about: "sandboxes are made as their template says, and Pods, Services and volume claims as their sandbox does",
+            class: Class::Safety,
+        }
+    }
+
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+        let Operation::Create(made) = &*sent.action.operation else { return Judgement::Silent };
+        let owner = made.meta().owner_of_kind(Kind::Sandbox).and_then(|uid| store.find(Kind::Sandbox, uid));
+        let Some(sandbox) = as_sandbox(owner) else { return Judgement::Silent };
+        let lack = match made {
+            Object::Pod(pod) => match &pod.spec {
+                Some(spec) => parts::lack_of_pod_spec(sandbox, &spec.value()),
+                None => Some("without a spec".to_owned()),
+            },
+            Object::VolumeClaim(part) => parts::lack_of_volume_claim(sandbox, part),
+            Object::Service(part) if sandbox.service == Some(true) => parts::lack_of_service(sandbox, part),
+            Object::Service(_)
+            | Object::Claim(_)
+            | Object::Pool(_)
+            | Object::Template(_)
+            | Object::Sandbox(_)
+            | Object::NetworkPolicy(_) => return Judgement::Silent,
+        };
+        Judgement::unless_broken(lack.map(|lack| {
+            let name = &sandbox.meta.key.name;
+            format!("process {} makes a {} for sandbox {name} {lack}", sent.process, made.kind())
+        }))
+    }
+
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let Operation::Create(Object::Sandbox(made)) = &*sent.action.operation else {
+            return Judgement::Silent;
+        };
+        if !self.made.insert((sent.process, made.meta.key.clone())) {
+            return Judgement::Silent;
+        }
+        let claim = claim_of(&made.meta, sent.process, known, store);
+        let template = if let Some(claim) = claim {
+            known.pool_of(sent.process, claim, store)
+        } else {
+            let pool = made.meta.owner_of_kind(Kind::Pool).and_then(|pool| store.find(Kind::Pool, pool));
+            pool.and_then(|pool| known.settled_pool(sent.process, pool, store))
+        };
+        let Some((_, template)) = template else { return Judgement::Silent };
+        Judgement::unless_broken(lack(made, template, claim).map(|lack| {
+            let (name, template) = (&made.meta.key.name, &template.meta.key.name);
+            format!("process {} makes sandbox {name} with {lack} than template {template} says", sent.process)
+        }))
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+/// Returns the claim for which a sandbox is made, if the process knows it.
+fn claim_of<'a>(made: &Meta, process: u8, known: &Known, store: &'a Store) -> Option<&'a Claim> {
+    let claim = store.find(Kind::Claim, made.owner_of_kind(Kind::Claim)?)?;
+    as_claim(Some(claim)).filter(|_| known.knows(process, claim))
+}
+
+/// Returns what a sandbox has otherwise than its template says. What its claim asks for beyond that is for `wishes-granted`.
+fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'static str> {
+    let blueprint = &template.blueprint;
+    let wishes = claim.and_then(|claim| claim.wishes.as_deref());
+    let has_env = wishes.is_some_and(|wishes| !wishes.env.is_empty());
+    let has_volumes = wishes.is_some_and(|wishes| wishes.volume_claims.is_some());
+    let name = &template.meta.key.name;
+    let hash: Text = names::name_hash(name);
+    let right = [
+        ("another Pod spec", has_env || made.pod_spec == blueprint.pod_spec),
+        ("other volume claims", has_volumes || made.volume_claims == blueprint.volume_claims),
+        ("another Service", made.service == blueprint.service),
+        (
+            "other Pod labels",
+            blueprint.pod.labels.iter().all(|(key, it)| made.pod.labels.get(key) == Some(it)),
+        ),
+        (
+            "other Pod annotations",
+            blueprint.pod.annotations.iter().all(|(key, it)| made.pod.annotations.get(key) == Some(it)),
+        ),
+        ("another template's name", made.meta.annotation(names::TEMPLATE_REF) == Some(name)),
+        ("another template's label", made.meta.label(names::TEMPLATE_REF_HASH) == Some(&hash)),
+        ("Pods of another template", made.pod.labels.get(names::TEMPLATE_REF_HASH) == Some(&hash)),
+        ("an end or a pause", made.shutdown.is_none() && !made.suspended),
+    ];
+    right.into_iter().find(|(_, is_right)| !is_right).map(|(lack, _)| lack)
+}

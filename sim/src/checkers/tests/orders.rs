@@ -1,0 +1,93 @@
+//! What is made is judged by what was asked for.
+
+use agent_sandbox_core::object::{Dependent, Json, Meta};
+use serde_json::{Value, json};
+
+use super::*;
+
+/// META-013.
+#[test]
+fn a_pod_without_a_volume_that_its_sandbox_claims_is_noticed() {
+    let pod = |spec: Value| {
+        let mut pod = pod("s", 4, 3);
+        if let Object::Pod(pod) = &mut pod {
+            Arc::make_mut(pod).spec = Some(Json::from(&spec));
+        }
+        made(pod)
+    };
+    let volume = json!({ "name": "data", "persistentVolumeClaim": { "claimName": "data-s" } });
+    let with = |volumes: &[&Value]| {
+        let mut spec = sandbox().pod_spec.value();
+        spec["volumes"] = json!(volumes);
+        spec
+    };
+    let other = json!({ "name": "tmp", "emptyDir": {} });
+    assert_eq!(pod(with(&[&other, &volume])), Ok(()));
+    assert_eq!(pod(with(&[&other])), Err("made-to-order"));
+    assert_eq!(pod(with(&[&volume])), Err("made-to-order"));
+    let twice = json!({ "name": "data", "emptyDir": {} });
+    assert_eq!(pod(with(&[&other, &twice, &volume])), Err("made-to-order"));
+    let mut changed = with(&[&other, &volume]);
+    changed["containers"][0]["image"] = "another".into();
+    assert_eq!(pod(changed), Err("made-to-order"));
+}
+
+/// SBX-043.
+#[test]
+fn a_volume_claim_that_is_not_as_its_template_is_noticed() {
+    let claim = |name: &str, class: &str, tier: &str| {
+        let mut meta = part_of(name);
+        meta.labels.insert("tier".into(), tier.into());
+        meta.annotations.insert("owner".into(), "team".into());
+        let spec = Json::from(&json!({ "storageClassName": class }));
+        made(Object::VolumeClaim(Arc::new(Dependent { meta, spec })))
+    };
+    assert_eq!(claim("data-s", "slow", "slow"), Ok(()));
+    assert_eq!(claim("data-s", "fast", "slow"), Err("made-to-order"));
+    assert_eq!(claim("data-s", "slow", "fast"), Err("made-to-order"));
+    assert_eq!(claim("other-s", "slow", "slow"), Err("made-to-order"));
+}
+
+/// SBX-090: each port at which something listens for good, and the first has its name.
+#[test]
+fn a_service_with_other_ports_than_its_sandbox_is_noticed() {
+    let service = |ports: Value| {
+        let spec = Json::from(&json!({ "clusterIP": "None", "ports": ports }));
+        made(Object::Service(Arc::new(Dependent { meta: part_of("s"), spec })))
+    };
+    let port = |name: &str, protocol: &str, number: u32, target: u32| json!({ "name": name, "protocol": protocol, "port": number, "targetPort": target });
+    let [web, proxy, datagrams] =
+        [port("http", "TCP", 8080, 8080), port("p", "TCP", 8081, 8081), port("u", "UDP", 9000, 9000)];
+    assert_eq!(service(json!([web, proxy, datagrams])), Ok(()));
+    assert_eq!(service(json!([web, datagrams])), Err("made-to-order"));
+    assert_eq!(service(json!([web, proxy, datagrams, port("s", "TCP", 7000, 7000)])), Err("made-to-order"));
+    assert_eq!(service(json!([web, port("p", "TCP", 8081, 80), datagrams])), Err("made-to-order"));
+    assert_eq!(service(json!([web, port("http", "TCP", 8081, 8081), datagrams])), Err("made-to-order"));
+    let renamed = [port("web", "TCP", 8080, 8080), port("http", "TCP", 8081, 8081), datagrams.clone()];
+    assert_eq!(service(json!(renamed)), Err("made-to-order"));
+}
+
+/// A sandbox that wants a Service, and the volumes that a user may ask for.
+fn sandbox() -> Sandbox {
+    let mut sandbox = scene::sandbox("s");
+    sandbox.meta.uid = Uid::from_bits(3);
+    (sandbox.service, sandbox.volume_claims) = (Some(true), Some(scene::volume_claims()));
+    sandbox
+}
+
+fn part_of(name: &str) -> Meta {
+    let mut meta = Meta::draft(scene::key(name));
+    meta.owner = Some(Owner::new(Kind::Sandbox, &sandbox().meta));
+    meta
+}
+
+/// Returns which property is broken when a process makes something for that sandbox.
+fn made(part: Object) -> Result<(), &'static str> {
+    let mut store = Store::default();
+    store.put(Object::Sandbox(Arc::new(sandbox())));
+    let operation = Arc::new(Operation::Create(part));
+    let action = Action { id: ActionId(2), intent: Intent::CreatePod, operation };
+    let sent = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action });
+    let mut checkers = Checkers::of_effects().only(&["made-to-order"]);
+    checkers.on_fact(&sent, &store).map_err(|violation| violation.property.name)
+}

@@ -1,0 +1,83 @@
+//! What is in a sandbox's Pod, its Service and its volume claims.
+
+use std::collections::BTreeSet;
+
+use agent_sandbox_core::object::{Dependent, Labels, Sandbox};
+use serde_json::Value;
+
+/// Returns what is wrong with a Service that a sandbox asks for: it leads to each port at which something listens for
+/// good, once, and each port has a name (SBX-090).
+pub fn lack_of_service(sandbox: &Sandbox, service: &Dependent) -> Option<String> {
+    let spec = sandbox.pod_spec.value();
+    let list = |name: &str| spec[name].as_array().cloned().unwrap_or_default();
+    let helpers = list("initContainers").into_iter().filter(|it| it["restartPolicy"] == "Always");
+    let listens: Vec<Value> = list("containers")
+        .into_iter()
+        .chain(helpers)
+        .flat_map(|container| container["ports"].as_array().cloned().unwrap_or_default())
+        .collect();
+    let place = |port: &Value, number: &str| {
+        (port[number].as_i64(), port["protocol"].as_str().unwrap_or("TCP").to_owned())
+    };
+    let wanted: BTreeSet<_> = listens.iter().map(|port| place(port, "containerPort")).collect();
+    let spec = service.spec.value();
+    let served = spec["ports"].as_array().cloned().unwrap_or_default();
+    let has: BTreeSet<_> = served.iter().map(|port| place(port, "port")).collect();
+    let goes_astray = served.iter().any(|port| port["targetPort"] != port["port"]);
+    if has != wanted || served.len() != has.len() || goes_astray {
+        return Some(format!("has a Service with other ports than its containers: {}", spec["ports"]));
+    }
+    let names: BTreeSet<&str> = served.iter().filter_map(|port| port["name"].as_str()).collect();
+    // Who comes first has the name.
+    let given = listens.iter().find_map(|port| Some((port["name"].as_str()?, place(port, "containerPort"))));
+    let is_kept =
+        |(name, at): (&str, _)| served.iter().any(|port| port["name"] == name && place(port, "port") == at);
+    let is_right = names.len() == served.len() && given.is_none_or(is_kept);
+    (!is_right).then(|| format!("has a Service whose ports are not told apart: {}", spec["ports"]))
+}
+
+/// Returns what is wrong with a volume claim that is made for a sandbox (SBX-043).
+pub fn lack_of_volume_claim(sandbox: &Sandbox, claim: &Dependent) -> Option<String> {
+    let name = claim.meta.key.name.strip_suffix(&format!("-{}", sandbox.meta.key.name));
+    let templates = templates(sandbox);
+    let Some(template) = templates.iter().find(|template| template["metadata"]["name"].as_str() == name)
+    else {
+        return Some("that it does not ask for".to_owned());
+    };
+    let has = |labels: &Labels, what: &str| {
+        let wanted = template["metadata"][what].as_object().into_iter().flatten();
+        wanted.into_iter().all(|(key, value)| labels.get(key).map(|has| &**has) == value.as_str())
+    };
+    let is_right = claim.spec.value() == template["spec"]
+        && has(&claim.meta.labels, "labels")
+        && has(&claim.meta.annotations, "annotations");
+    (!is_right).then(|| format!("other than its template: {}", claim.spec.text()))
+}
+
+/// Returns what is wrong with the spec of a Pod that is made for a sandbox: that has what the sandbox says, and each volume
+/// that it claims in place of one of the same name (META-013).
+pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Value) -> Option<String> {
+    let (mut wanted, mut has) = (sandbox.pod_spec.value(), spec.clone());
+    let mut volumes = wanted["volumes"].as_array().cloned().unwrap_or_default();
+    let claims =
+        templates(sandbox).into_iter().filter_map(|it| it["metadata"]["name"].as_str().map(str::to_owned));
+    for name in claims {
+        volumes.retain(|volume| volume["name"] != *name);
+        let claim = format!("{name}-{}", sandbox.meta.key.name);
+        volumes.push(serde_json::json!({ "name": name, "persistentVolumeClaim": { "claimName": claim } }));
+    }
+    let mut shown = has["volumes"].as_array().cloned().unwrap_or_default();
+    for (list, of) in [(&mut volumes, &mut wanted), (&mut shown, &mut has)] {
+        list.sort_by_key(|volume| volume["name"].as_str().map(str::to_owned));
+        of["volumes"] = Value::Null;
+    }
+    if volumes != shown {
+        return Some(format!("with other volumes than it claims: {}", Value::from(shown)));
+    }
+    (wanted != has).then(|| format!("with another spec than it says: {spec}"))
+}
+
+fn templates(sandbox: &Sandbox) -> Vec<Value> {
+    let claims = sandbox.volume_claims.as_ref().map(|claims| claims.value());
+    claims.and_then(|claims| claims.as_array().cloned()).unwrap_or_default()
+}
