@@ -241,6 +241,11 @@ impl Operation {
         }
     }
 
+    /// Returns whether it tells a status.
+    pub(crate) fn is_status(&self) -> bool {
+        matches!(self, Self::Patch(patch) if patch.part == Part::Status)
+    }
+
     /// Returns whether both create the same from the same. Members have names of their own, which do not count.
     pub(crate) fn makes_the_same(&self, other: &Self) -> bool {
         match (self, other) {

@@ -156,7 +156,11 @@ impl Machine {
                     self.agenda.add(Item::look(kind, key), sent.purpose.urgency);
                 }
             }
-            Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => self.lose(uid, sent, None),
+            Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => {
+                // It is decided anew instead of repeated, so its rule must count.
+                let delay = sent.purpose.operation.is_status().then(|| self.failed(&sent.purpose, &outcome));
+                self.lose(uid, sent, delay);
+            }
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
                 let delay = if let Outcome::Refused(refusal) = &outcome
                     && sent.purpose.is_record()

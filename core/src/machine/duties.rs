@@ -1,7 +1,7 @@
 //! The ledger's own duties: looking after a refusal, repeating what was lost, forgetting what can no longer land.
 
 use super::{Machine, TimeoutReason};
-use crate::action::{Action, Intent, Operation, Part};
+use crate::action::{Action, Intent, Operation};
 use crate::agenda::{Item, Urgency};
 use crate::id::{Key, Kind, Uid};
 use crate::ledger::{Bar, Draft, Hold, Purpose, Stage};
@@ -104,7 +104,7 @@ impl Machine {
             return None;
         }
         let lost = lost.clone();
-        if matches!(&*lost.purpose.operation, Operation::Patch(patch) if patch.part == Part::Status) {
+        if lost.purpose.operation.is_status() {
             // What is true by now is told instead: locked to the same version, at most one of the two can land.
             self.state.ledger.holds.remove(&uid);
             self.state.hold_changed(lost.purpose.operation.kind(), uid);

@@ -18,7 +18,8 @@ use crate::view::{Backing, View};
 /// Reads: the sandbox's annotation, its Pod, and the Pod that it notes.
 /// Emits: [`Intent::NamePod`], for sandboxes that users made; those that the core makes carry the note from the start.
 /// [`Intent::Look`] before it takes back a note because the Pod does not exist.
-/// Never: over a note that may yet come true: of a Pod that is nobody's, and may get the mark that it lacks.
+/// Never: over a note that may yet come true: of a Pod that is nobody's, and may get the mark that it lacks, or that is
+/// being adopted, for the sandbox would get a second one.
 /// Source: META-040, SBX-051, SBX-054, SBX-062, SBX-070, SBX-076; CON-031.
 pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
@@ -39,7 +40,9 @@ pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             act(Intent::Look, Operation::Get { kind: Kind::Pod, key: noted })
         }
         Backing::Other(_, Whose::Another) if is_other => note(sandbox, None),
-        Backing::Other(..) if is_other && sandbox.suspended => note(sandbox, None),
+        Backing::Other(pod, _) if is_other && sandbox.suspended && !view.is_held(pod.meta.uid) => {
+            note(sandbox, None)
+        }
         Backing::None
         | Backing::Coming
         | Backing::Leaving
@@ -113,5 +116,7 @@ mod tests {
         check(name_pod, Kind::Sandbox, &world("suspended", "pod other"), &["NamePod s1 notes=nothing"]);
         check(name_pod, Kind::Sandbox, &world("", "pod other"), &[]);
         check(name_pod, Kind::Sandbox, &world("", "pod other adoptable"), &[]);
+        // Its adoption may still take effect (INV-04).
+        check(name_pod, Kind::Sandbox, &world("suspended", "pod other adoptable\nheld other"), &[]);
     }
 }

@@ -287,6 +287,22 @@ fn a_member_whose_pod_ended_is_given_no_more_time_than_one_that_is_not_ready() {
     assert_eq!(world.count(Intent::DeleteMember), 1);
 }
 
+/// INV-28: a status is decided anew each time, and so nothing told how often its write had been lost.
+#[test]
+fn a_status_that_never_arrives_is_told_again_later_and_later() {
+    let mut world = World::with_pool(1);
+    for _ in 0..3000 {
+        world.lose_next = Some((Intent::SetPoolStatus, false));
+        world.pass(Duration::from_millis(20));
+        world.drain();
+    }
+    let tries = world.count(Intent::SetPoolStatus);
+    assert!((8..=14).contains(&tries), "{tries} tries in a minute");
+    world.lose_next = None;
+    world.settle();
+    assert_eq!(world.pool().status.ready, 1);
+}
+
 /// WPL-017: the watch of pools may lag behind that of sandboxes.
 #[test]
 fn a_member_is_marked_as_soon_as_its_pool_is_seen() {
