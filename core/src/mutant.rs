@@ -91,6 +91,8 @@ mutants! {
         "a member in trouble is looked at only when something else happens (BUG-40)";
     NoStatusTimer = "no-status-timer",
         "a status that came too soon after another is never written (BUG-55)";
+    NeverBacksOff = "never-backs-off",
+        "what fails is tried again at a flat rate, however often it has failed (BUG-10)";
     NoBackoffTimer = "no-backoff-timer",
         "what failed is not tried again until something else happens (BUG-11)";
     NoRepeatTimer = "no-repeat-timer",
@@ -141,6 +143,8 @@ mutants! {
         "a passing conflict wipes the name of a claim's sandbox from its status (BUG-08)";
     VanishesUnseen = "vanishes-unseen",
         "a claim says that its sandbox is gone because the watch does not show it (BUG-08)";
+    GoingIsReady = "going-is-ready",
+        "a claim says Ready of a sandbox that is being deleted (BUG-63)";
     ReadyWithoutAddress = "ready-without-address",
         "a claim is Ready before it says where (BUG-67)";
     OldAddressStays = "old-address-stays",

@@ -12,6 +12,7 @@
 
 mod adopted_once;
 mod born_whole;
+mod backs_off;
 mod bounded_cost;
 mod claims_served;
 mod end_stays;
@@ -43,6 +44,7 @@ mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
 mod true_figures;
+mod true_status;
 mod truthful_ready;
 mod warm_first;
 mod wishes_granted;
@@ -213,6 +215,8 @@ impl Checkers {
             Box::new(rollout_paced::RolloutPaced),
             Box::<honest_times::HonestTimes>::default(),
             Box::<made_to_order::MadeToOrder>::default(),
+            Box::new(true_status::TrueStatus),
+            Box::<backs_off::BacksOff>::default(),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

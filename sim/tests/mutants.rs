@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 35] = [
+const CAUGHT: [(&str, Mutant, Faults); 37] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -61,6 +61,8 @@ const CAUGHT: [(&str, Mutant, Faults); 35] = [
     ("rollout-paced", Mutant::RolloutAtOnce, Faults::ALL),
     ("honest-times", Mutant::TimesMove, Faults::ALL),
     ("made-to-order", Mutant::VolumesNotMounted, Faults::ALL),
+    ("true-status", Mutant::GoingIsReady, Faults::ALL),
+    ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
@@ -111,7 +113,7 @@ fn no_checker_is_without_a_mutant() {
     assert_eq!(lacking, [""; 0]);
 }
 
-/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-18, INV-32, META-013, RFL-003, RFL-010: decisions that do no harm which others would notice.
+/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-16, INV-18, INV-28, INV-32, META-013, RFL-003, RFL-010: decisions that do no harm which others would notice.
 #[test]
 fn what_one_checker_alone_catches_is_caught_by_no_other() {
     let alone = [
@@ -125,6 +127,8 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("rollout-paced", Mutant::RolloutAtOnce),
         ("honest-times", Mutant::TimesMove),
         ("made-to-order", Mutant::VolumesNotMounted),
+        ("true-status", Mutant::GoingIsReady),
+        ("backs-off", Mutant::NeverBacksOff),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),

@@ -344,6 +344,7 @@ impl Machine {
 
     /// Doubles with each failure, spread by up to a half so that many do not come back together.
     pub(super) fn backoff(&self, failures: u32) -> Duration {
+        let failures = if self.has(Mutant::NeverBacksOff) { 1 } else { failures };
         let doubled = self.config.backoff_min.saturating_mul(1 << failures.saturating_sub(1).min(16));
         let capped = doubled.min(self.config.backoff_max);
         let jitter =

@@ -139,6 +139,38 @@ fn a_pod_for_what_has_expired_is_noticed() {
     assert_eq!(decided(&over(0), 4, &create()), Ok(()));
 }
 
+/// INV-16, INV-22: unless the process has not seen how the Pod stands.
+#[test]
+fn a_sandbox_that_is_told_ready_of_a_pod_that_is_not_is_noticed() {
+    let pod_that = |change: fn(&mut Pod)| {
+        let Object::Pod(mut pod) = pod("s", 4, 3) else { unreachable!() };
+        change(Arc::make_mut(&mut pod));
+        [owned("s", 3, 'p', 9), Object::Pod(pod)]
+    };
+    let told = |objects: &[Object], seen| decided(objects, seen, &[says(names::READY, "DependenciesReady")]);
+    assert_eq!(told(&pod_that(|_| {}), 9), Ok(()));
+    assert_eq!(told(&pod_that(|pod| pod.ready = false), 9), Err("true-status"));
+    assert_eq!(told(&pod_that(|pod| pod.ready = false), 5), Ok(()));
+    assert_eq!(told(&pod_that(|pod| pod.meta.terminating = true), 9), Err("true-status"));
+    assert_eq!(told(&pod_that(|pod| pod.ips.clear()), 9), Err("true-status"));
+    assert_eq!(told(&[owned("s", 3, 'p', 9)], 9), Err("true-status"));
+}
+
+/// INV-22, GAP-009: what ends because it is deleted has not finished, and what runs is not suspended.
+#[test]
+fn an_end_or_a_pause_that_is_none_is_noticed() {
+    let runs = [owned("s", 3, 'p', 9), pod("s", 4, 3)];
+    assert_eq!(decided(&runs, 9, &[says(names::FINISHED, "PodFailed")]), Err("true-status"));
+    assert_eq!(decided(&runs, 9, &[says(names::SUSPENDED, "PodTerminated")]), Err("true-status"));
+    let mut ended = runs;
+    if let Object::Pod(pod) = &mut ended[1] {
+        Arc::make_mut(pod).phase = Phase::Failed;
+    }
+    assert_eq!(decided(&ended, 9, &[says(names::FINISHED, "PodFailed")]), Ok(()));
+    ended[1].meta_mut().terminating = true;
+    assert_eq!(decided(&ended, 9, &[says(names::FINISHED, "PodFailed")]), Err("true-status"));
+}
+
 /// INV-18: unless the process has not seen all of the members.
 #[test]
 fn a_pool_that_tells_wrong_figures_is_noticed() {
@@ -180,6 +212,28 @@ fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
     let version = Some(Version(uid as u64 + 2));
     let operation = Arc::new(Operation::Patch(Patch { target, version, part: Part::Main, changes }));
     let action = Action { id: ActionId(3), intent, operation };
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
+}
+
+/// A request to say this of the first sandbox, `s`, whose Pod is at 10.0.0.4.
+fn says(kind: &str, reason: &str) -> Fact {
+    let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+    let mut status = SandboxStatus { pod_ips: vec!["10.0.0.4".into()], ..SandboxStatus::default() };
+    status.conditions.push(Condition {
+        kind: kind.into(),
+        status: Truth::True,
+        reason: reason.into(),
+        message: "".into(),
+        observed: 1,
+        changed: Wall::default(),
+    });
+    let changes = vec![Change::SandboxStatus(status)];
+    let patch = Patch { target, version: Some(Version(5)), part: Part::Status, changes };
+    let action = Action {
+        id: ActionId(3),
+        intent: Intent::SetSandboxStatus,
+        operation: Arc::new(Operation::Patch(patch)),
+    };
     Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
 }
 

@@ -1,0 +1,151 @@
+//! What a claim and a sandbox say is so.
+
+use agent_sandbox_core::action::{Operation, Patch};
+use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, ClaimStatus, Phase, Pod, Sandbox, SandboxStatus, Truth};
+use agent_sandbox_core::patch::Change;
+
+use super::known::Known;
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use crate::process;
+use crate::step::Sent;
+use crate::store::Store;
+
+/// What clients are told of a sandbox that somebody else has ended (CND-016).
+const EXPIRED_BY_ITSELF: &str = "Underlying Sandbox resource has expired independently of the Claim.";
+
+/// INV-16, INV-22 and INV-23, as far as the process that says it knows the sandbox and its Pods.
+///
+/// Only good news and ends are judged: that something is not ready yet may be said for many reasons.
+#[derive(Debug)]
+pub(super) struct TrueStatus;
+
+impl Checker for TrueStatus {
+    fn property(&self) -> Property {
+        Property {
+            name: "true-status",
+            about: "who says Ready, Finished or Suspended of a sandbox knows of no reason why that is not so",
+            class: Class::Safety,
+        }
+    }
+
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let Operation::Patch(patch) = &*sent.action.operation else { return Judgement::Silent };
+        let told = patch.changes.iter().find_map(|change| lie(sent.process, patch, change, known, store));
+        let Some((kind, lie)) = told else { return Judgement::Silent };
+        let name = &patch.target.key.name;
+        Judgement::unless_broken(
+            lie.map(|lie| format!("{} says {lie} of {kind} {name}", process::name(sent.process))),
+        )
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(Self)
+    }
+}
+
+/// Returns of what a change tells the status, if that still is as it was when that was decided; and what is wrong with it.
+fn lie(
+    process: u8,
+    patch: &Patch,
+    change: &Change,
+    known: &Known,
+    store: &Store,
+) -> Option<(Kind, Option<String>)> {
+    let uid = patch.target.uid?;
+    if let Change::SandboxStatus(told) = change {
+        let sandbox = as_sandbox(store.find(Kind::Sandbox, uid))?;
+        let is_seen = Some(sandbox.meta.version) == patch.version;
+        return is_seen
+            .then(|| (Kind::Sandbox, lie_of_sandbox(sandbox, told, pods(process, uid, known, store))));
+    }
+    let Change::ClaimStatus(told) = change else { return None };
+    let claim = as_claim(store.find(Kind::Claim, uid))?;
+    let is_seen = Some(claim.meta.version) == patch.version;
+    is_seen.then(|| (Kind::Claim, lie_of_claim(process, claim, told, known, store)))
+}
+
+/// Returns the Pods of a sandbox, if a process knows them all as they are.
+fn pods<'a>(process: u8, sandbox: Uid, known: &Known, store: &'a Store) -> Option<Vec<&'a Pod>> {
+    let pods = || store.owned_by(Kind::Pod, sandbox);
+    let is_known =
+        known.knows_children(process, sandbox, Kind::Pod) && pods().all(|pod| known.knows(process, pod));
+    is_known.then(|| pods().filter_map(|pod| pod.as_pod()).collect())
+}
+
+fn lie_of_sandbox(sandbox: &Sandbox, told: &SandboxStatus, pods: Option<Vec<&Pod>>) -> Option<String> {
+    let condition = |kind: &str| told.condition(kind);
+    let is_true = |kind: &str| condition(kind).is_some_and(|condition| condition.status == Truth::True);
+    if condition(names::SUSPENDED).is_some_and(|it| (&*it.reason == "NotSuspended") == sandbox.suspended) {
+        return Some(format!("Suspended with spec.operatingMode suspended={}", sandbox.suspended));
+    }
+    let pods = pods?;
+    if is_true(names::SUSPENDED) && !pods.is_empty() {
+        return Some(format!("Suspended, while it has {} Pods,", pods.len()));
+    }
+    if is_true(names::READY) {
+        let flaw = if sandbox.suspended { Some("suspended".to_owned()) } else { flaw(&pods, &told.pod_ips) };
+        return flaw.map(|flaw| format!("Ready, although {flaw},"));
+    }
+    let finished = condition(names::FINISHED)?;
+    let before = sandbox.status.condition(names::FINISHED);
+    let is_news = before.is_none_or(|before| before.reason != finished.reason);
+    (is_news && !has_ended(&pods)).then(|| "Finished, although no Pod has ended by itself,".to_owned())
+}
+
+fn lie_of_claim(
+    process: u8,
+    claim: &Claim,
+    told: &ClaimStatus,
+    known: &Known,
+    store: &Store,
+) -> Option<String> {
+    let ready = told.condition(names::READY)?;
+    if &*ready.reason == names::EXPIRED && &*ready.message != EXPIRED_BY_ITSELF {
+        return Some(format!("that it has expired, in other words than clients know: {:?},", ready.message));
+    }
+    let bound = told.sandbox.as_ref()?;
+    let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
+    let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.meta.is_owned_by(claim.meta.uid))?;
+    if !known.knows(process, object) {
+        return None;
+    }
+    if told.is_ready() && sandbox.meta.terminating {
+        return Some(format!("Ready, although sandbox {} is being deleted,", bound.name));
+    }
+    let pods = pods(process, sandbox.meta.uid, known, store)?;
+    if told.is_ready() {
+        return flaw(&pods, &bound.pod_ips).map(|flaw| format!("Ready, although {flaw},"));
+    }
+    let finished = told.condition(names::FINISHED)?;
+    let said = [claim.status.condition(names::FINISHED), sandbox.status.condition(names::FINISHED)];
+    let is_news = said.into_iter().flatten().all(|said| said.reason != finished.reason);
+    (is_news && !has_ended(&pods)).then(|| "Finished, although no Pod has ended by itself,".to_owned())
+}
+
+/// Returns why a sandbox with these Pods is not ready at these addresses.
+fn flaw(pods: &[&Pod], told: &[Text]) -> Option<String> {
+    let [pod] = pods else { return Some(format!("it has {} Pods", pods.len())) };
+    let name = &pod.meta.key.name;
+    if pod.meta.terminating {
+        return Some(format!("Pod {name} is being deleted"));
+    }
+    if pod.phase != Phase::Running || !pod.ready {
+        return Some(format!(
+            "Pod {name} is {} and {}ready",
+            pod.phase.as_str(),
+            if pod.ready { "" } else { "not " }
+        ));
+    }
+    (pod.ips.is_empty() || pod.ips != *told).then(|| format!("Pod {name} is at [{}]", pod.ips.join(", ")))
+}
+
+/// A Pod that is being deleted ends on the way, which says nothing about its work.
+fn has_ended(pods: &[&Pod]) -> bool {
+    pods.iter().any(|pod| pod.phase.is_terminal() && !pod.meta.terminating)
+}
