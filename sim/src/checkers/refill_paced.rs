@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Key, Kind, Uid};
+use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
 
 use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
@@ -29,6 +30,8 @@ pub(super) struct RefillPaced {
 /// What one process has done in its term.
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// The pools that it has seen: what others lose is no news to it.
+    pools: BTreeSet<Uid>,
     /// Members that it gives away or deletes, with their pools, and since when; `None` where an earlier term of it began to.
     parting: BTreeMap<Uid, Option<(Uid, Mono)>>,
     /// Pool → since when it has known at least that it lost a member.
@@ -72,6 +75,10 @@ impl RefillPaced {
             let (span, who) = (now.since(*first), process::name(process));
             format!("{who} makes {count} members of a pool within {span:?}, {} the last", name.name)
         }))
+    }
+
+    fn on_pool(&mut self, process: u8, pool: Uid) {
+        self.processes.entry(process).or_default().pools.insert(pool);
     }
 
     fn on_answer(&mut self, process: u8, action: &Action, outcome: &Outcome) {
@@ -142,7 +149,8 @@ impl Checker for RefillPaced {
                 let pool = sandbox.and_then(|it| Some((it.meta.uid, it.meta.owner_of_kind(Kind::Pool)?)));
                 if let Some((sandbox, pool)) = pool {
                     let seen = self.processes.entry(sent.process).or_default();
-                    seen.parting.entry(sandbox).or_insert(Some((pool, self.now)));
+                    let loss = seen.pools.contains(&pool).then_some((pool, self.now));
+                    seen.parting.entry(sandbox).or_insert(loss);
                 }
                 Judgement::Silent
             }
@@ -160,7 +168,19 @@ impl Checker for RefillPaced {
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Answered { process, action, outcome } => {
+                if let Outcome::Done(Object::Pool(pool)) = outcome {
+                    self.on_pool(*process, pool.meta.uid);
+                }
                 self.on_answer(*process, action, outcome);
+            }
+            Fact::Relisted { process, objects, .. } => {
+                let pools = objects.iter().filter_map(Object::as_pool);
+                pools.for_each(|pool| self.on_pool(*process, pool.meta.uid));
+            }
+            Fact::Shown { process, line: Some(line), .. } => {
+                if let Object::Pool(pool) = line.object() {
+                    self.on_pool(*process, pool.meta.uid);
+                }
             }
             Fact::Leading { process, .. } => {
                 // What was under way in an earlier term of the same process still is, and is no loss of this one.
@@ -175,11 +195,10 @@ impl Checker for RefillPaced {
             | Fact::Committed(_)
             | Fact::Handled(_)
             | Fact::Listed(..)
-            | Fact::Relisted { .. }
             | Fact::WatchLost(..)
             | Fact::Started(_)
             | Fact::Deposed { .. }
-            | Fact::Shown { .. }
+            | Fact::Shown { line: None, .. }
             | Fact::CalendarSet(_)
             | Fact::Ran(_) => {}
         }

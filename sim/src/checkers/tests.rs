@@ -188,12 +188,14 @@ fn a_request_while_everything_is_done_is_noticed() {
 #[test]
 fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
     let (delay, rate) = (Duration::from_secs(5), Rate::parse("1").expect("the text is a rate"));
-    let refill = |after: &[(u64, &'static str)]| {
+    let refill = |sees_pool: bool, after: &[(u64, &'static str)]| {
         let mut store = Store::default();
         store.put(owned("s", 3, 'p', 9));
         let mut checkers = Checkers::new(Vec::new()).and_of_setup(Waits::default(), Pace { delay, rate });
-        let mut facts = vec![(0, deletion(1, true, Some(Version(3))))];
-        let Fact::Sent(Sent { action, .. }) = facts[0].1.clone() else { panic!("no request") };
+        let delete = deletion(1, true, Some(Version(3)));
+        let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
+        let mut facts: Vec<_> = sees_pool.then(|| (0, list_of_pools())).into_iter().collect();
+        facts.push((0, delete));
         facts.push((0, Fact::Answered { process: 0, action, outcome: Outcome::Accepted }));
         facts.extend(after.iter().map(|(millis, name)| (*millis, creation(owned(name, 0, 'p', 9)))));
         facts.iter().try_for_each(|(millis, fact)| {
@@ -201,10 +203,11 @@ fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
             checkers.on_fact(fact, &store).map_err(|violation| violation.property.name)
         })
     };
-    assert_eq!(refill(&[(5000, "a"), (6000, "b")]), Ok(()));
-    assert_eq!(refill(&[(4999, "a")]), Err("refill-paced"));
-    assert_eq!(refill(&[(5000, "a"), (5999, "b")]), Err("refill-paced"));
-    assert_eq!(refill(&[(5000, "a"), (5001, "a")]), Ok(()), "the same again is no other");
+    assert_eq!(refill(true, &[(5000, "a"), (6000, "b")]), Ok(()));
+    assert_eq!(refill(true, &[(4999, "a")]), Err("refill-paced"));
+    assert_eq!(refill(true, &[(5000, "a"), (5999, "b")]), Err("refill-paced"));
+    assert_eq!(refill(true, &[(5000, "a"), (5001, "a")]), Ok(()), "the same again is no other");
+    assert_eq!(refill(false, &[(4999, "a")]), Ok(()), "the pool was not seen before");
 }
 
 /// RFL-003: what was deleted in one term, and is deleted again in the next because the answer was lost, is no loss of the next.
@@ -218,14 +221,23 @@ fn a_delete_that_is_repeated_in_the_next_term_makes_nobody_wait() {
     let delete = deletion(1, true, Some(Version(3)));
     let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
     let facts = [
+        list_of_pools(),
         delete.clone(),
         Fact::Answered { process: 0, action: action.clone(), outcome: Outcome::Unknown },
         Fact::Leading { process: 0, term: 2 },
+        list_of_pools(),
         delete,
         Fact::Answered { process: 0, action, outcome: Outcome::Accepted },
         creation(owned("a", 0, 'p', 9)),
     ];
     assert_eq!(facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store)), Ok(()));
+}
+
+/// A process sees the pool to which its members belong.
+fn list_of_pools() -> Fact {
+    let mut pool = scene::pool("p", 1);
+    pool.meta_mut().uid = Uid::from_bits(9);
+    Fact::Relisted { process: 0, term: 1, kind: Kind::Pool, at: Version(1), objects: [pool].into() }
 }
 
 /// Judges objects as a watch would show them one after the other; returns the properties that break.
