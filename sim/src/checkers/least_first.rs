@@ -5,6 +5,7 @@ use agent_sandbox_core::object::{Object, Sandbox, Update};
 
 use super::known::{Known, Stand, deleted_member, is_stale, says_ready};
 use super::{Checker, Class, Judgement, Property, as_pool, as_sandbox};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -62,7 +63,8 @@ fn judge(process: u8, object: &Object, known: &Known, store: &Store) -> Judgemen
     });
     Judgement::unless_broken(worse.next().map(|(other, why)| {
         let (name, other) = (&member.meta.key.name, &other.meta.key.name);
-        format!("process {process} deletes {name}, which is ready, before {other}, which {why}")
+        let who = process::name(process);
+        format!("{who} deletes {name}, which is ready, before {other}, which {why}")
     }))
 }
 

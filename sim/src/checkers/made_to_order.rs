@@ -9,6 +9,7 @@ use agent_sandbox_core::object::{Claim, Meta, Object, Sandbox, Template};
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use crate::process;
 use crate::reference::parts;
 use crate::step::Sent;
 use crate::store::Store;
@@ -50,7 +51,7 @@ impl Checker for MadeToOrder {
         };
         Judgement::unless_broken(lack.map(|lack| {
             let name = &sandbox.meta.key.name;
-            format!("process {} makes a {} for sandbox {name} {lack}", sent.process, made.kind())
+            format!("{} makes a {} for sandbox {name} {lack}", process::name(sent.process), made.kind())
         }))
     }
 
@@ -75,7 +76,8 @@ impl Checker for MadeToOrder {
         let Some((_, template)) = template else { return Judgement::Silent };
         Judgement::unless_broken(lack(made, template, claim).map(|lack| {
             let (name, template) = (&made.meta.key.name, &template.meta.key.name);
-            format!("process {} makes sandbox {name} with {lack} than template {template} says", sent.process)
+            let who = process::name(sent.process);
+            format!("{who} makes sandbox {name} with {lack} than template {template} says")
         }))
     }
 

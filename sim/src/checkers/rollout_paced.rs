@@ -5,6 +5,7 @@ use agent_sandbox_core::object::Object;
 
 use super::known::{Known, Stand, deleted_member, is_stale, says_ready};
 use super::{Checker, Class, Judgement, Property, as_sandbox};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -57,8 +58,9 @@ fn judge(process: u8, object: &Object, known: &Known, store: &Store) -> Judgemen
     let ready = members().filter(may_live).filter(|member| !is_unready(member)).count();
     let (name, replicas) = (&object.key().name, pool.replicas);
     Judgement::unless_broken((ready <= replicas as usize / 2).then(|| {
+        let who = process::name(process);
         format!(
-            "process {process} deletes {name}, which is ready, for its older make, although only {ready} of {replicas} are ready"
+            "{who} deletes {name}, which is ready, for its older make, although only {ready} of {replicas} are ready"
         )
     }))
 }

@@ -7,6 +7,7 @@ use agent_sandbox_core::patch::Change;
 
 use super::known::{Known, says_ready};
 use super::{Checker, Class, Judgement, Property, as_pool};
+use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -42,9 +43,9 @@ impl Checker for TrueFigures {
         let is_right =
             told.replicas as usize == replicas && told.ready as usize == ready && told.observed == generation;
         Judgement::unless_broken((!is_right).then(|| {
-            let (name, observed) = (&pool.meta.key.name, told.observed);
+            let (name, observed, who) = (&pool.meta.key.name, told.observed, process::name(process));
             format!(
-                "process {process} says of pool {name} replicas={} ready={} of generation {observed}; it knows {replicas} and {ready} of generation {generation}",
+                "{who} says of pool {name} replicas={} ready={} of generation {observed}; it knows {replicas} and {ready} of generation {generation}",
                 told.replicas, told.ready
             )
         }))

@@ -3,7 +3,7 @@
 use agent_sandbox_core::action::{Operation, Patch};
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Phase, Pod, Sandbox, SandboxStatus, Truth};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Condition, Phase, Pod, Sandbox, SandboxStatus, Truth};
 use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
@@ -89,13 +89,11 @@ fn lie_of_sandbox(sandbox: &Sandbox, told: &SandboxStatus, pods: Option<Vec<&Pod
         return Some(format!("Suspended, while it has {} Pods,", pods.len()));
     }
     if is_true(names::READY) {
-        let flaw = if sandbox.suspended { Some("suspended".to_owned()) } else { flaw(&pods, &told.pod_ips) };
+        let flaw =
+            if sandbox.suspended { Some("it is suspended".to_owned()) } else { flaw(&pods, &told.pod_ips) };
         return flaw.map(|flaw| format!("Ready, although {flaw},"));
     }
-    let finished = condition(names::FINISHED)?;
-    let before = sandbox.status.condition(names::FINISHED);
-    let is_news = before.is_none_or(|before| before.reason != finished.reason);
-    (is_news && !has_ended(&pods)).then(|| "Finished, although no Pod has ended by itself,".to_owned())
+    false_end(condition(names::FINISHED)?, &[sandbox.status.condition(names::FINISHED)], &pods)
 }
 
 fn lie_of_claim(
@@ -122,10 +120,8 @@ fn lie_of_claim(
     if told.is_ready() {
         return flaw(&pods, &bound.pod_ips).map(|flaw| format!("Ready, although {flaw},"));
     }
-    let finished = told.condition(names::FINISHED)?;
     let said = [claim.status.condition(names::FINISHED), sandbox.status.condition(names::FINISHED)];
-    let is_news = said.into_iter().flatten().all(|said| said.reason != finished.reason);
-    (is_news && !has_ended(&pods)).then(|| "Finished, although no Pod has ended by itself,".to_owned())
+    false_end(told.condition(names::FINISHED)?, &said, &pods)
 }
 
 /// Returns why a sandbox with these Pods is not ready at these addresses.
@@ -145,7 +141,10 @@ fn flaw(pods: &[&Pod], told: &[Text]) -> Option<String> {
     (pod.ips.is_empty() || pod.ips != *told).then(|| format!("Pod {name} is at [{}]", pod.ips.join(", ")))
 }
 
-/// A Pod that is being deleted ends on the way, which says nothing about its work.
-fn has_ended(pods: &[&Pod]) -> bool {
-    pods.iter().any(|pod| pod.phase.is_terminal() && !pod.meta.terminating)
+/// Returns whether it is news that a sandbox has finished, and no Pod has ended by itself: one that is being deleted ends on
+/// the way, which says nothing about its work.
+fn false_end(told: &Condition, said: &[Option<&Condition>], pods: &[&Pod]) -> Option<String> {
+    let is_news = said.iter().flatten().all(|said| said.reason != told.reason);
+    let has_ended = pods.iter().any(|pod| pod.phase.is_terminal() && !pod.meta.terminating);
+    (is_news && !has_ended).then(|| "Finished, although no Pod has ended by itself,".to_owned())
 }
