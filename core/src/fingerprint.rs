@@ -665,6 +665,8 @@ impl Machine {
         for ((kind, key), look) in ledger.looks.iter() {
             walk.key(*kind, key);
             walk.number(u64::from(look.is_sent) | u64::from(look.failures) << 1);
+            walk.option(look.until.is_some());
+            walk.deadline(look.until.unwrap_or_default());
             walk.option(look.is_outdated);
             walk.option(look.holder.is_some());
             walk.uid(look.holder.unwrap_or_default());

@@ -95,6 +95,8 @@ pub(crate) struct Look {
     pub(crate) is_sent: bool,
     /// How many times it got no good answer.
     pub(crate) failures: u32,
+    /// Until when it is not to be asked again, whoever else wants to know.
+    pub(crate) until: Option<Mono>,
     pub(crate) urgency: Option<Urgency>,
     /// Who held the name, as far as was known, when the read was sent: an answer that nobody does is about that one.
     pub(crate) holder: Option<Uid>,
@@ -165,7 +167,7 @@ impl Ledger {
             }
             Operation::Get { kind, key } => {
                 let look = self.looks.entry((*kind, key.clone())).or_default();
-                (look.is_sent, look.urgency) = (true, Some(purpose.urgency));
+                (look.is_sent, look.until, look.urgency) = (true, None, Some(purpose.urgency));
             }
             Operation::Notify(_) => {}
         }

@@ -127,7 +127,8 @@ impl Machine {
     /// Returns the next thing to do. Drain to `None` after each `handle_*` call.
     #[must_use]
     pub fn poll_action(&mut self) -> Option<Action> {
-        while self.is_active() && self.state.ledger.sent.len() < self.config.in_flight_max {
+        let most = self.config.in_flight_max + usize::from(self.has(Mutant::OneMoreInFlight));
+        while self.is_active() && self.state.ledger.sent.len() < most {
             let (turn, urgency) = self.agenda.next()?;
             if let Some(action) = self.consider(turn, urgency) {
                 self.agenda.took(urgency);

@@ -91,6 +91,8 @@ mutants! {
         "a member in trouble is looked at only when something else happens (BUG-40)";
     NoStatusTimer = "no-status-timer",
         "a status that came too soon after another is never written (BUG-55)";
+    OneMoreInFlight = "one-more-in-flight",
+        "one request more is under way than the operator allows (BUG-130)";
     NeverBacksOff = "never-backs-off",
         "what fails is tried again at a flat rate, however often it has failed (BUG-10)";
     NoBackoffTimer = "no-backoff-timer",
@@ -143,6 +145,8 @@ mutants! {
         "a passing conflict wipes the name of a claim's sandbox from its status (BUG-08)";
     VanishesUnseen = "vanishes-unseen",
         "a claim says that its sandbox is gone because the watch does not show it (BUG-08)";
+    TellsNoEvent = "tells-no-event",
+        "no Event says which sandbox a claim was given (BUG-131)";
     GoingIsReady = "going-is-ready",
         "a claim says Ready of a sandbox that is being deleted (BUG-63)";
     ReadyWithoutAddress = "ready-without-address",

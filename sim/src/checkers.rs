@@ -14,6 +14,7 @@ mod adopted_once;
 mod born_whole;
 mod backs_off;
 mod bounded_cost;
+mod bounded_flight;
 mod claims_served;
 mod end_stays;
 mod first_come;
@@ -43,6 +44,7 @@ mod rollout_paced;
 mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
+mod told_in_events;
 mod true_figures;
 mod true_status;
 mod truthful_ready;
@@ -58,7 +60,7 @@ use agent_sandbox_core::time::Mono;
 pub use self::known::Known;
 pub use self::log::Log;
 use crate::api_server::Commit;
-use crate::controller::{Pace, Waits};
+use crate::controller::{Pace, Promises};
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
@@ -214,9 +216,9 @@ impl Checkers {
             Box::new(least_first::LeastFirst),
             Box::new(rollout_paced::RolloutPaced),
             Box::<honest_times::HonestTimes>::default(),
-            Box::<made_to_order::MadeToOrder>::default(),
             Box::new(true_status::TrueStatus),
             Box::<backs_off::BacksOff>::default(),
+            Box::<told_in_events::ToldInEvents>::default(),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),
@@ -272,13 +274,15 @@ impl Checkers {
         self.list.iter().for_each(|(checker, _)| checker.remembered(walk));
     }
 
-    /// Returns the set with the checkers to which it matters how controllers are set up: how long they wait, and at what
-    /// pace pools are refilled, if at any.
+    /// Returns the set with the checkers to which it matters how controllers are set up: what they promise, and at what pace
+    /// pools are refilled, if at any.
     #[must_use]
-    pub fn and_of_setup(self, waits: Waits, pace: Pace) -> Self {
+    pub fn and_of_setup(self, promises: Promises, pace: Pace) -> Self {
         let waiting = self
-            .and(Box::new(warm_first::WarmFirst::new(waits.grace)))
-            .and(Box::new(no_churn::NoChurn::new(waits.patience)));
+            .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
+            .and(Box::new(no_churn::NoChurn::new(promises.patience)))
+            .and(Box::new(made_to_order::MadeToOrder::new(promises.evicts_members)))
+            .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting
         } else {

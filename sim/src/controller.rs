@@ -46,9 +46,9 @@ pub trait Controller: Clone {
         Pace::default()
     }
 
-    /// Returns how long it waits with this setup, at least.
-    fn waits(_setup: &Self::Setup) -> Waits {
-        Waits::default()
+    /// Returns what it keeps to with this setup.
+    fn promises(_setup: &Self::Setup) -> Promises {
+        Promises::default()
     }
 
     /// Returns how long after it was sent a write may still take effect when its answer is missing.
@@ -74,13 +74,17 @@ pub trait Controller: Clone {
     }
 }
 
-/// How long a controller waits for what may get ready.
+/// What a controller keeps to, as its setup says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Waits {
+pub struct Promises {
     /// How long a claim waits for a member that is starting.
     pub grace: Duration,
     /// How long a member that is not ready is left alone.
     pub patience: Duration,
+    /// How many requests are unanswered at most.
+    pub in_flight_max: Option<usize>,
+    /// Whether the Pods of new members say that an autoscaler may move them.
+    pub evicts_members: Option<bool>,
 }
 
 /// How fast a pool is refilled.
@@ -119,6 +123,7 @@ impl Controller for Machine {
             setup.replenish_delay = secs(choices, &[0, 0, 1, 5, 20]);
             setup.refill_rate = *choices.pick(&["0", "0", "0.3", "1", "2.5"].map(rate));
         }
+        setup.in_flight_max = *choices.pick(&[64, 64, 1, 2, 8]);
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {
@@ -141,8 +146,13 @@ impl Controller for Machine {
         Pace { delay: setup.replenish_delay, rate: setup.refill_rate }
     }
 
-    fn waits(setup: &Config) -> Waits {
-        Waits { grace: setup.adopt_grace, patience: setup.readiness_grace }
+    fn promises(setup: &Config) -> Promises {
+        Promises {
+            grace: setup.adopt_grace,
+            patience: setup.readiness_grace,
+            in_flight_max: Some(setup.in_flight_max),
+            evicts_members: Some(setup.evict_members),
+        }
     }
 
     fn write_limit(setup: &Config) -> Duration {

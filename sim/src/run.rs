@@ -10,7 +10,7 @@ use agent_sandbox_core::time::Mono;
 
 use crate::checkers::{Checker, Checkers, Class, Property, Stage, Violation};
 use crate::choices::Choices;
-use crate::controller::{Controller, Pace, Waits};
+use crate::controller::{Controller, Pace, Promises};
 use crate::faults::Options;
 use crate::stats::Stats;
 use crate::step::{Fact, Step};
@@ -120,8 +120,8 @@ pub enum Judges {
 }
 
 impl Judges {
-    fn checkers(self, is_calm: bool, waits: Waits, pace: Pace) -> Checkers {
-        let of_setup = |checkers: Checkers| checkers.and_of_setup(waits, pace);
+    fn checkers(self, is_calm: bool, promises: Promises, pace: Pace) -> Checkers {
+        let of_setup = |checkers: Checkers| checkers.and_of_setup(promises, pace);
         match self {
             Self::Effects if is_calm => of_setup(Checkers::of_calm_effects()),
             Self::Effects => of_setup(Checkers::of_effects()),
@@ -236,7 +236,7 @@ fn play<C: Controller>(
     observer: &mut dyn Observer<C>,
 ) -> Report {
     let setup = &timed.world().scene().controller;
-    let checkers = judges.checkers(is_calm, C::waits(setup), C::pace(setup));
+    let checkers = judges.checkers(is_calm, C::promises(setup), C::pace(setup));
     let mut run = Run {
         timed,
         checkers,

@@ -231,11 +231,16 @@ const PORTS: &str =
 const HELPERS: &str = r#""initContainers":[{"name":"setup","image":"setup","ports":[{"containerPort":7000}]},
     {"name":"proxy","image":"proxy","restartPolicy":"Always","ports":[{"name":"http","containerPort":8081}]}]"#;
 
+/// What a template says whose sandboxes have a Service.
+pub const SERVED: &str = r#""service":true,"#;
+
+/// What a template says whose sandboxes have a volume.
+pub const CACHED: &str = r#""volumeClaimTemplates":[{"metadata":{"name":"cache","labels":{"tier":"fast"}},
+    "spec":{"storageClassName":"fast"}}],"#;
+
 /// Returns the other template: its sandboxes have a Service and a volume of their own.
 pub fn other_template() -> Object {
-    let volume =
-        r#"{"metadata":{"name":"cache","labels":{"tier":"fast"}},"spec":{"storageClassName":"fast"}}"#;
-    let parts = format!(r#""service":true,"volumeClaimTemplates":[{volume}],"#);
+    let parts = format!("{SERVED}{CACHED}");
     template_that(OTHER_TEMPLATE, r#""image":"sandbox""#, ["Allowed"; 2], &parts)
 }
 
@@ -251,7 +256,7 @@ pub fn template_that(name: &str, container: &str, [env, volumes]: [&str; 2], net
         "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
         "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},
         "spec":{{{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
-        "containers":[{{"name":"main",{ports},{container}}}]}}}}}}}}"#
+        "containers":[{{"name":"main",{ports},{container}}},{{"name":"log","image":"log"}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

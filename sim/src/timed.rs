@@ -29,7 +29,7 @@ use crate::controller::Controller;
 use crate::faults::{Fault, Faults, Options, Rates};
 use crate::plan::Plan;
 use crate::scene::{self, Scene};
-use crate::step::{Fact, Step};
+use crate::step::{Fact, PodStep, Step};
 use crate::tape::{Site, Topic};
 use crate::workload::Workload;
 use crate::world::World;
@@ -108,6 +108,8 @@ enum What {
     Rival,
     /// This place leads too.
     RivalLeads(u8),
+    /// A Pod that was stuck goes on, unless its pool is to replace it.
+    Unstick(Uid, PodStep),
     /// Of two leaders one gives up, or dies.
     EndRivalry,
     /// The leader is told to stop, and another takes over.

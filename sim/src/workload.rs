@@ -274,15 +274,24 @@ impl Workload {
         self.trouble.push((Fault::TemplateRecreated, recreated.len() as u32));
     }
 
-    /// New images, there and back, and pools that follow their template or do not, or follow another one.
+    /// New images and other parts, there and back, and pools that follow their template or do not, or follow another one.
     fn draw_rollouts(&mut self, options: &Options, rates: &Rates, choices: &mut Choices, end: Mono) {
         let site = Site::deed("rollout");
         let edited = self.often((Fault::TemplateEdited, u32::MAX), &site, (options, rates), choices);
         for number in &edited {
             choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
-            let image = *choices.pick(&["sandbox", "sandbox:2", "sandbox:3"]);
-            self.add(at, Act::Edit(scene::template_of(scene::TEMPLATE, image)));
+            let makes = [
+                ("sandbox", ""),
+                ("sandbox:2", ""),
+                ("sandbox:3", ""),
+                ("sandbox", scene::SERVED),
+                ("sandbox", scene::CACHED),
+            ];
+            let (image, parts) = *choices.pick(&makes);
+            let container = format!(r#""image":"{image}""#);
+            let template = scene::template_that(scene::TEMPLATE, &container, ["Allowed"; 2], parts);
+            self.add(at, Act::Edit(template));
         }
         let site = Site::deed("pool-edit");
         let changed = self.often((Fault::PoolEdited, u32::MAX), &site, (options, rates), choices);
@@ -534,6 +543,7 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
         |container: &str| Variable { name: "A".into(), value: "1".into(), container: container.into() };
     let mut wishes = Wishes::default();
     match choices.below(16) {
+        10 => wishes.env.push(variable("")),
         13 => wishes.env.push(variable("main")),
         14 => wishes.volume_claims = Some(scene::volume_claims()),
         15 => wishes.env.push(variable("nobody")),

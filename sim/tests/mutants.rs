@@ -6,7 +6,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::checkers::Checkers;
-use agent_sandbox_sim::controller::{Pace, Waits};
+use agent_sandbox_sim::controller::{Pace, Promises};
 use agent_sandbox_sim::faults::{Faults, Options};
 use agent_sandbox_sim::matrix::find;
 use agent_sandbox_sim::run::{Judges, Report, run};
@@ -36,7 +36,7 @@ const SAMPLE: [Mutant; 20] = [
 ];
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 37] = [
+const CAUGHT: [(&str, Mutant, Faults); 39] = [
     ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -63,6 +63,8 @@ const CAUGHT: [(&str, Mutant, Faults); 37] = [
     ("made-to-order", Mutant::VolumesNotMounted, Faults::ALL),
     ("true-status", Mutant::GoingIsReady, Faults::ALL),
     ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
+    ("bounded-flight", Mutant::OneMoreInFlight, Faults::ALL),
+    ("told-in-events", Mutant::TellsNoEvent, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
@@ -107,13 +109,13 @@ fn every_checker_catches_a_defect_that_the_unbroken_core_does_not_have() {
 #[test]
 fn no_checker_is_without_a_mutant() {
     let pace = Pace { delay: Duration::from_secs(1), ..Pace::default() };
-    let all = Checkers::of_calm().and_of_setup(Waits::default(), pace);
+    let all = Checkers::of_calm().and_of_setup(Promises::default(), pace);
     let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing"]);
     let lacking: Vec<_> = names.filter(|name| CAUGHT.iter().all(|caught| caught.0 != *name)).collect();
     assert_eq!(lacking, [""; 0]);
 }
 
-/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-16, INV-18, INV-28, INV-32, META-013, RFL-003, RFL-010: decisions that do no harm which others would notice.
+/// CND-003, INV-09, INV-10, INV-13, INV-14, INV-16, INV-18, INV-27, INV-28, INV-32, META-013, RFL-003, RFL-010: decisions that do no harm which others would notice.
 #[test]
 fn what_one_checker_alone_catches_is_caught_by_no_other() {
     let alone = [
@@ -129,6 +131,8 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("made-to-order", Mutant::VolumesNotMounted),
         ("true-status", Mutant::GoingIsReady),
         ("backs-off", Mutant::NeverBacksOff),
+        ("bounded-flight", Mutant::OneMoreInFlight),
+        ("told-in-events", Mutant::TellsNoEvent),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),

@@ -244,7 +244,8 @@ impl Machine {
     fn look_again(&mut self, slot: (Kind, Key), look: Look, delay: Duration) {
         let at = self.now.mono + delay;
         self.agenda.arm(Item::look(slot.0, slot.1.clone()), at, TimeoutReason::Backoff);
-        self.state.ledger.looks.insert(slot, Look { is_sent: false, failures: look.failures + 1, ..look });
+        let (failures, until) = (look.failures + 1, Some(at));
+        self.state.ledger.looks.insert(slot, Look { is_sent: false, failures, until, ..look });
     }
 
     /// What a look says about the writes that asked for it.
@@ -357,6 +358,9 @@ impl Machine {
     pub(super) fn announce(&mut self, purpose: &Purpose, object: Option<&Object>) {
         if let (Intent::SetSandboxStatus, Some(Object::Sandbox(sandbox))) = (purpose.intent, object) {
             return self.announce_conflict(sandbox);
+        }
+        if purpose.intent == Intent::AdoptSandbox && self.has(Mutant::TellsNoEvent) {
+            return;
         }
         let key = purpose.operation.key();
         let (reason, action, note) = if purpose.intent == Intent::AdoptSandbox {

@@ -73,6 +73,10 @@ impl Machine {
             }
             return None;
         }
+        if let Some(until) = pending.and_then(|look| look.until).filter(|until| *until > self.now.mono) {
+            self.agenda.arm(Item::look(slot.0, slot.1), until, TimeoutReason::Backoff);
+            return None;
+        }
         let subject = holder.unwrap_or_default();
         let urgency = pending.and_then(|look| look.urgency).unwrap_or(urgency);
         let (kind, key) = slot;

@@ -112,6 +112,30 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
 }
 
+/// INV-28: a look that the server has put off is not asked for again any sooner, whoever wants to know.
+#[test]
+fn a_look_that_was_put_off_waits_in_the_next_term_too() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    world.claim("claim");
+    world.settle();
+    world.objects.retain(|(kind, _), _| !matches!(kind, Kind::Sandbox | Kind::Pod));
+    world.restart();
+    let asks = |world: &mut World| {
+        let mut sent = std::iter::from_fn(|| world.machine.poll_action());
+        sent.find(|action| action.intent == Intent::Look)
+    };
+    let look = asks(&mut world).expect("it asks before it says that there is none");
+    let outcome = Outcome::Throttled(Duration::from_secs(1));
+    world.machine.handle_event(Event::ActionDone { id: look.id, outcome }, world.now());
+    world.machine.handle_event(Event::Standby, world.now());
+    world.lead();
+    assert_eq!(asks(&mut world), None);
+    world.time += 1_000_000;
+    world.machine.handle_timeout(world.now());
+    assert!(asks(&mut world).is_some());
+}
+
 /// INV-17: a read that found nobody may be older than the status that a rival has written since.
 #[test]
 fn a_sandbox_that_a_rival_has_made_and_named_is_not_forgotten_for_an_older_read() {

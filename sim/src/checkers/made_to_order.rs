@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Meta, Object, Sandbox, Template};
+use agent_sandbox_core::object::{Claim, Json, Labels, Meta, Object, Sandbox, Template};
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::process;
-use crate::reference::parts;
+use crate::reference::{claims, parts};
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -20,6 +20,23 @@ use crate::store::Store;
 pub(super) struct MadeToOrder {
     /// Sandboxes that a process has wanted to make before: it repeats what it has decided then.
     made: BTreeSet<(u8, Key)>,
+    /// Whether the Pods of members say that an autoscaler may move them.
+    evicts: Option<bool>,
+}
+
+impl MadeToOrder {
+    pub(super) fn new(evicts: Option<bool>) -> Self {
+        Self { evicts, ..Self::default() }
+    }
+
+    /// Returns whether a sandbox has no mark for autoscalers that its template does not have, or has one (KEY-011).
+    fn is_marked_right(&self, made: &Sandbox, template: &Template) -> bool {
+        let marked = |labels: &Labels| labels.get(names::SAFE_TO_EVICT).cloned();
+        let of_template = marked(&template.blueprint.pod.annotations);
+        let is_member = made.meta.owner_of_kind(Kind::Pool).is_some();
+        let own = self.evicts.filter(|_| is_member).map(|evicts| evicts.then(|| "true".into()));
+        own.is_none_or(|own| marked(&made.pod.annotations) == of_template.or(own))
+    }
 }
 
 impl Checker for MadeToOrder {
@@ -74,7 +91,14 @@ impl Checker for MadeToOrder {
             pool.and_then(|pool| known.settled_pool(sent.process, pool, store))
         };
         let Some((_, template)) = template else { return Judgement::Silent };
-        Judgement::unless_broken(lack(made, template, claim).map(|lack| {
+        if let Some((claim, why)) = claim.and_then(|claim| Some((claim, claims::refusal(claim, store)?))) {
+            let (name, who) = (&claim.meta.key.name, process::name(sent.process));
+            return Judgement::Broken(format!(
+                "{who} makes a sandbox for claim {name}, which cannot have one: {why}"
+            ));
+        }
+        let marked = (!self.is_marked_right(made, template)).then_some("another mark for autoscalers");
+        Judgement::unless_broken(lack(made, template, claim).or(marked).map(|lack| {
             let (name, template) = (&made.meta.key.name, &template.meta.key.name);
             let who = process::name(sent.process);
             format!("{who} makes sandbox {name} with {lack} than template {template} says")
@@ -97,12 +121,19 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
     let blueprint = &template.blueprint;
     let wishes = claim.and_then(|claim| claim.wishes.as_deref());
     let has_env = wishes.is_some_and(|wishes| !wishes.env.is_empty());
-    let has_volumes = wishes.is_some_and(|wishes| wishes.volume_claims.is_some());
+    let added = wishes.and_then(|wishes| wishes.volume_claims.as_ref());
+    let has_volumes = |volumes: &Json| made.volume_claims.as_ref().is_some_and(|made| holds(made, volumes));
     let name = &template.meta.key.name;
     let hash: Text = names::name_hash(name);
     let right = [
         ("another Pod spec", has_env || made.pod_spec == blueprint.pod_spec),
-        ("other volume claims", has_volumes || made.volume_claims == blueprint.volume_claims),
+        (
+            "other volume claims",
+            match added {
+                None => made.volume_claims == blueprint.volume_claims,
+                Some(_) => blueprint.volume_claims.iter().all(has_volumes),
+            },
+        ),
         ("another Service", made.service == blueprint.service),
         (
             "other Pod labels",
@@ -118,4 +149,10 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
         ("an end or a pause", made.shutdown.is_none() && !made.suspended),
     ];
     right.into_iter().find(|(_, is_right)| !is_right).map(|(lack, _)| lack)
+}
+
+/// Returns whether a list has all that another has. No claim asks for a volume of the name of one that its template has.
+fn holds(list: &Json, other: &Json) -> bool {
+    let [list, other] = [list, other].map(|list| list.value().as_array().cloned().unwrap_or_default());
+    other.iter().all(|item| list.contains(item))
 }

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod orders;
+mod sending;
 mod times;
 mod wholeness;
 
@@ -191,7 +192,7 @@ fn a_pool_that_is_refilled_too_soon_or_too_fast_is_noticed() {
     let refill = |sees_pool: bool, after: &[(u64, &'static str)]| {
         let mut store = Store::default();
         store.put(owned("s", 3, 'p', 9));
-        let mut checkers = Checkers::new(Vec::new()).and_of_setup(Waits::default(), Pace { delay, rate });
+        let mut checkers = Checkers::new(Vec::new()).and_of_setup(Promises::default(), Pace { delay, rate });
         let delete = deletion(1, true, Some(Version(3)));
         let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
         let mut facts: Vec<_> = sees_pool.then(|| (0, list_of_pools())).into_iter().collect();
@@ -217,7 +218,7 @@ fn a_delete_that_is_repeated_in_the_next_term_makes_nobody_wait() {
     store.put(owned("s", 3, 'p', 9));
     let delay = Duration::from_secs(5);
     let mut checkers =
-        Checkers::new(Vec::new()).and_of_setup(Waits::default(), Pace { delay, rate: Rate::default() });
+        Checkers::new(Vec::new()).and_of_setup(Promises::default(), Pace { delay, rate: Rate::default() });
     let delete = deletion(1, true, Some(Version(3)));
     let Fact::Sent(Sent { action, .. }) = delete.clone() else { panic!("no request") };
     let facts = [

@@ -56,10 +56,16 @@ impl Checker for WishesGranted {
 
 fn lack(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
     let wishes = claim.wishes.as_ref()?;
-    let spec = sandbox.pod_spec.text();
+    let spec = sandbox.pod_spec.value();
     let variable = wishes.env.iter().find(|variable| {
+        // The first container has what is for no other.
+        let place = spec["containers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|container| variable.container.is_empty() || container["name"] == *variable.container);
         let entry = serde_json::json!({ "name": *variable.name, "value": *variable.value });
-        !spec.contains(&entry.to_string())
+        !place.is_some_and(|container| container["env"].as_array().is_some_and(|env| env.contains(&entry)))
     });
     if let Some(variable) = variable {
         return Some(format!("without variable {}", variable.name));

@@ -99,6 +99,11 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if let Some(lie) = wrong_mark(claim, sandbox).filter(|_| !is_taken) {
         return Some(format!("has {name}, {lie}"));
     }
+    let wishes =
+        claim.wishes.as_ref().is_some_and(|it| it.pod.annotations.get(names::SAFE_TO_EVICT).is_some());
+    if !wishes && sandbox.pod.annotations.get(names::SAFE_TO_EVICT).is_some() {
+        return Some(format!("has {name}, whose Pod an autoscaler may still move"));
+    }
     let uid = claim.meta.uid.to_string();
     let is_told = sandbox.pod.labels.get(names::CLAIM_UID).is_some_and(|told| **told == *uid);
     // Without the template that it was made from, what is there stays (PMD-010).
@@ -171,7 +176,7 @@ fn pod_of<'a>(sandbox: &Sandbox, store: &'a Store) -> Option<&'a Pod> {
 }
 
 /// Returns the reason that a claim must give, if it asks for what it cannot have: the first in this order.
-fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
+pub fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
     let wishes = claim.wishes.as_deref();
     if wishes.is_some_and(is_forbidden) {
         return Some("InvalidMetadata");
@@ -217,7 +222,8 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
     let containers = spec["containers"].as_array().cloned().unwrap_or_default();
     let is_impossible = wishes.env.iter().any(|variable| {
         let mut named = containers.iter().filter(|it| it["name"] == *variable.container);
-        let Some(container) = named.next() else { return true };
+        let first = containers.first().filter(|_| variable.container.is_empty());
+        let Some(container) = first.or_else(|| named.next()) else { return true };
         let has = container["env"].as_array().into_iter().flatten().any(|it| it["name"] == *variable.name);
         has && template.env_policy != Policy::Overrides
     });

@@ -44,13 +44,19 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
         if shutdown.policy == ShutdownPolicy::Delete || !pods.is_empty() {
             return Some("has not ended".to_owned());
         }
-        let shows = !status.pod_ips.is_empty() || !status.node.is_empty() || !status.selector.is_empty();
+        let shows = !status.pod_ips.is_empty()
+            || !status.node.is_empty()
+            || !status.selector.is_empty()
+            || status.condition(names::POD_SCHEDULED).is_some();
         let lie = shows.then(|| "has expired and still shows its Pod".to_owned());
         return says(names::READY, names::EXPIRED).or(lie);
     }
     if sandbox.suspended {
         if !pods.is_empty() || !status.pod_ips.is_empty() {
             return Some("is not suspended".to_owned());
+        }
+        if status.condition(names::POD_SCHEDULED).is_some() {
+            return Some("is suspended and says where its Pod is to run".to_owned());
         }
         let reason = if other.is_some() { "PodNotOwned" } else { "PodTerminated" };
         let ready = if is_barred { "ReconcilerError" } else { "SandboxSuspended" };
@@ -181,6 +187,10 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
     if let Some((key, value)) = missing.next() {
         return Some(format!("has a Pod without {key}={value}"));
+    }
+    let mut notes = sandbox.pod.annotations.iter().filter(|(key, _)| !names::is_reserved(key));
+    if let Some((key, _)) = notes.find(|(key, value)| pod.meta.annotations.get(key) != Some(*value)) {
+        return Some(format!("has a Pod without annotation {key}"));
     }
     let is_member = sandbox.meta.owner_of_kind(Kind::Pool).is_some();
     let pool = sandbox.meta.label(names::WARM_POOL).filter(|_| is_member).map(|pool| &**pool);

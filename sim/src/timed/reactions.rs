@@ -286,7 +286,8 @@ impl<C: Controller> Timed<C> {
             PodStep::Schedule => self.choices.draw_of(2).between(ms(5), ms(20)),
             PodStep::GetReady | PodStep::Start if self.strikes(Fault::StuckPod) => {
                 self.plan_step(ms(100), Step::Pod(pod, PodStep::Run));
-                self.much_later(ms(60_000))
+                let after = self.much_later(ms(60_000));
+                return self.plan_in(after, What::Unstick(pod, what));
             }
             PodStep::GetReady | PodStep::Start if self.cluster.is_some() => {
                 let Some(after) = self.start_time(pod) else { return };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::object::{Object, Owner, OwnerKind, Phase};
 use agent_sandbox_core::time::Mono;
 
@@ -18,6 +18,12 @@ use crate::workload::Workload;
 ///
 /// Source: `STEPT` of ntpd, 128 ms.
 const STEPPED_FROM: u64 = 128_000;
+
+/// How long a pool waits at most for a member whose Pod is stuck for good: then all is well soon after the trouble.
+const PATIENCE_SHORT: Duration = Duration::from_secs(60);
+
+/// After what time it is looked again at a Pod that is stuck for good.
+const UNSTUCK_AGAIN: Duration = Duration::from_secs(10);
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -140,6 +146,7 @@ impl<C: Controller> Timed<C> {
                 is_stepped.then_some(step)
             }
             What::Step(step) => Some(step),
+            What::Unstick(pod, step) => self.unstick(pod, step),
             What::Elect => self.elect(),
             What::TakeOver(process) => self.leaders().is_empty().then_some(Step::Lead(process)),
             What::RivalLeads(process) => self.rates.has(Fault::TwoLeaders).then_some(Step::Lead(process)),
@@ -258,6 +265,20 @@ impl<C: Controller> Timed<C> {
         let pod = pods[(number as usize / 2).checked_rem(pods.len())?];
         self.struck[fault.index()] += 1;
         Some(Step::Pod(pod, if number.is_multiple_of(2) { PodStep::Fail } else { PodStep::Succeed }))
+    }
+
+    /// Lets a Pod go on that was stuck; that of a member stays so as long as it is one, if its pool soon loses patience.
+    fn unstick(&mut self, pod: Uid, step: PodStep) -> Option<Step> {
+        let store = self.world.server().store();
+        let sandbox = store.find(Kind::Pod, pod).and_then(|pod| pod.meta().owner_of_kind(Kind::Sandbox));
+        let sandbox = sandbox.and_then(|uid| store.find(Kind::Sandbox, uid));
+        let is_member = sandbox.is_some_and(|sandbox| sandbox.meta().owner_of_kind(Kind::Pool).is_some());
+        let patience = C::promises(&self.world.scene().controller).patience;
+        if is_member && !patience.is_zero() && patience <= PATIENCE_SHORT {
+            self.plan_in(UNSTUCK_AGAIN, What::Unstick(pod, step));
+            return None;
+        }
+        Some(Step::Pod(pod, step))
     }
 
     fn flap(&mut self, number: u32) -> Option<Step> {

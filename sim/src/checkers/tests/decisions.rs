@@ -184,8 +184,9 @@ fn a_pool_that_tells_wrong_figures_is_noticed() {
 /// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
 /// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
 fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
-    let waits = Waits { grace: Duration::from_secs(2), patience: Duration::from_secs(300) };
-    let mut checkers = Checkers::of_effects().and_of_setup(waits, Pace::default());
+    let (grace, patience) = (Duration::from_secs(2), Duration::from_secs(300));
+    let promises = Promises { grace, patience, in_flight_max: Some(2), evicts_members: Some(true) };
+    let mut checkers = Checkers::of_effects().and_of_setup(promises, Pace::default());
     let mut store = Store::default();
     let mut later = claim("b", 2, None);
     later.meta_mut().created = Wall::from_micros(1_000_000);

@@ -1,6 +1,7 @@
 //! What is made is judged by what was asked for.
 
 use agent_sandbox_core::object::{Dependent, Json, Meta};
+use agent_sandbox_core::wishes::{Variable, Wishes};
 use serde_json::{Value, json};
 
 use super::*;
@@ -67,6 +68,66 @@ fn a_service_with_other_ports_than_its_sandbox_is_noticed() {
     assert_eq!(service(json!(renamed)), Err("made-to-order"));
 }
 
+/// KEY-011, INV-26: a member is marked for autoscalers, and nothing is made for a claim that asks for what it cannot have.
+#[test]
+fn a_sandbox_that_is_made_otherwise_than_asked_for_is_noticed() {
+    let container = r#""image":"sandbox","env":[{"name":"A","value":"0"}]"#;
+    let template = |policy| scene::template_that(scene::TEMPLATE, container, [policy; 2], scene::CACHED);
+    let is_made = |template: Object, of: Owner, change: fn(&mut Sandbox)| {
+        let Object::Template(inner) = &template else { panic!("no template") };
+        let (mut sandbox, hash) = (scene::sandbox("n"), names::name_hash(scene::TEMPLATE));
+        let blueprint = inner.blueprint.clone();
+        (sandbox.pod_spec, sandbox.volume_claims) =
+            (blueprint.pod_spec.clone(), blueprint.volume_claims.clone());
+        (sandbox.meta.owner, sandbox.service) = (Some(of), None);
+        sandbox.meta.annotations.insert(names::TEMPLATE_REF.into(), scene::TEMPLATE.into());
+        for labels in [&mut sandbox.meta.labels, &mut sandbox.pod.labels] {
+            labels.insert(names::TEMPLATE_REF_HASH.into(), hash.clone());
+        }
+        change(&mut sandbox);
+        decided(template, Object::Sandbox(Arc::new(sandbox)))
+    };
+    let owner = |kind, name: &str, uid| {
+        let mut meta = Meta::draft(scene::key(name));
+        meta.uid = Uid::from_bits(uid);
+        Owner::new(kind, &meta)
+    };
+    let marked = |sandbox: &mut Sandbox| {
+        sandbox.pod.annotations.insert(names::SAFE_TO_EVICT.into(), "true".into());
+    };
+    let (of_pool, of_claim) = (owner(Kind::Pool, "p", 9), owner(Kind::Claim, "a", 1));
+    assert_eq!(is_made(template("Overrides"), of_pool.clone(), marked), Ok(()));
+    assert_eq!(is_made(template("Overrides"), of_pool, |_| {}), Err("made-to-order"));
+    assert_eq!(is_made(template("Overrides"), of_claim.clone(), |_| {}), Ok(()));
+    assert_eq!(is_made(template("Allowed"), of_claim.clone(), |_| {}), Err("made-to-order"));
+    assert_eq!(is_made(template("Overrides"), of_claim, |it| it.volume_claims = None), Err("made-to-order"));
+}
+
+/// Returns which property is broken when a process that knows a template, a pool of it, and a claim with a variable and a
+/// volume makes this sandbox.
+fn decided(template: Object, made: Object) -> Result<(), &'static str> {
+    let mut wishes = Wishes { volume_claims: Some(scene::volume_claims()), ..Wishes::default() };
+    wishes.env.push(Variable { name: "A".into(), value: "1".into(), container: "main".into() });
+    let mut claim = scene::claim_that_wishes("a", "p", Some(wishes));
+    claim.meta_mut().uid = Uid::from_bits(1);
+    let mut pool = scene::pool("p", 1);
+    pool.meta_mut().uid = Uid::from_bits(9);
+    let promises = Promises { evicts_members: Some(true), ..Promises::default() };
+    let checkers = Checkers::new(Vec::new()).and_of_setup(promises, Pace::default());
+    let (mut checkers, mut store) = (checkers.only(&["made-to-order"]), Store::default());
+    for seen in numbered([template, pool, claim]) {
+        store.put(seen.object().clone());
+    }
+    for kind in Kind::ALL {
+        let fact = Fact::Relisted { process: 0, term: 1, kind, at: Version(9), objects: [].into() };
+        checkers.on_fact(&fact, &store).expect("a list breaks nothing");
+    }
+    let operation = Arc::new(Operation::Create(made));
+    let action = Action { id: ActionId(2), intent: Intent::CreateMember, operation };
+    let sent = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action });
+    checkers.on_fact(&sent, &store).map_err(|violation| violation.property.name)
+}
+
 /// A sandbox that wants a Service, and the volumes that a user may ask for.
 fn sandbox() -> Sandbox {
     let mut sandbox = scene::sandbox("s");
@@ -88,6 +149,7 @@ fn made(part: Object) -> Result<(), &'static str> {
     let operation = Arc::new(Operation::Create(part));
     let action = Action { id: ActionId(2), intent: Intent::CreatePod, operation };
     let sent = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action });
-    let mut checkers = Checkers::of_effects().only(&["made-to-order"]);
+    let mut checkers =
+        Checkers::new(Vec::new()).and_of_setup(Promises::default(), Pace::default()).only(&["made-to-order"]);
     checkers.on_fact(&sent, &store).map_err(|violation| violation.property.name)
 }

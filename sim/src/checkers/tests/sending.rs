@@ -1,0 +1,92 @@
+//! How much is sent at once, and what is told in Events.
+
+use agent_sandbox_core::action::Notice;
+
+use super::*;
+
+/// INV-27: an answer, or the end of the process, makes room.
+#[test]
+fn a_request_more_than_may_be_under_way_is_noticed() {
+    let send = |process, id| Fact::Sent(sent(process, action(id, Intent::Look, look())));
+    let answer = |id| {
+        let action = action(id, Intent::Look, look());
+        Fact::Answered { process: 0, action, outcome: Outcome::NotFound }
+    };
+    let judge = |facts: &[Fact]| {
+        let promises = Promises { in_flight_max: Some(2), ..Promises::default() };
+        judge(Checkers::new(Vec::new()).and_of_setup(promises, Pace::default()), facts)
+    };
+    assert_eq!(judge(&[send(0, 1), send(0, 2), send(1, 3)]), Ok(()));
+    assert_eq!(judge(&[send(0, 1), send(0, 2), send(0, 3)]), Err("bounded-flight"));
+    assert_eq!(judge(&[send(0, 1), send(0, 2), answer(1), send(0, 3)]), Ok(()));
+    let dies = Fact::Crashed { process: 0, term: 1 };
+    assert_eq!(judge(&[send(0, 1), send(0, 2), dies, send(0, 3)]), Ok(()));
+}
+
+/// EVT-003: unless the claim is gone, or the process that has served it.
+#[test]
+fn a_claim_that_is_served_without_an_event_is_noticed() {
+    let there = || committed(claim("a", 1, Some("s")));
+    let serves = || {
+        let action = action(2, Intent::AdoptSandbox, look());
+        Fact::Answered { process: 0, action, outcome: Outcome::Done(owned("s", 3, 'c', 1)) }
+    };
+    let tells = |reason| notice(Kind::Claim, 1, false, reason);
+    let rest = |facts: &[Fact]| rest(facts, &Store::default());
+    assert_eq!(rest(&[there(), serves(), tells("SandboxAdopted")]), Ok(()));
+    assert_eq!(rest(&[there(), serves()]), Err("told-in-events"));
+    assert_eq!(rest(&[there(), serves(), tells("ClaimExpired")]), Err("told-in-events"));
+    assert_eq!(rest(&[serves()]), Ok(()));
+    assert_eq!(rest(&[there(), serves(), Fact::Crashed { process: 0, term: 1 }]), Ok(()));
+}
+
+/// EVT-005, EVT-006: as long as the pool has its template.
+#[test]
+fn a_warning_about_a_pool_that_is_not_taken_back_is_noticed() {
+    let mut store = Store::default();
+    let mut pool = scene::pool("p", 1);
+    pool.meta_mut().uid = Uid::from_bits(9);
+    store.put(pool);
+    let warns = || notice(Kind::Pool, 9, true, "WarmPoolNotProgressing");
+    assert_eq!(rest(&[warns()], &store), Ok(()));
+    store.put(scene::template());
+    assert_eq!(rest(&[warns()], &store), Err("told-in-events"));
+    assert_eq!(rest(&[warns(), notice(Kind::Pool, 9, false, "WarmPoolProgressing")], &store), Ok(()));
+}
+
+fn judge(mut checkers: Checkers, facts: &[Fact]) -> Result<(), &'static str> {
+    let store = Store::default();
+    let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store));
+    judged.map_err(|violation| violation.property.name)
+}
+
+/// Returns what is broken at rest, when these facts lie behind.
+fn rest(facts: &[Fact], store: &Store) -> Result<(), &'static str> {
+    let mut checkers = Checkers::of_effects().only(&["told-in-events"]);
+    facts.iter().try_for_each(|fact| checkers.on_fact(fact, store)).expect("only the end is judged");
+    checkers.at_rest(store).map_err(|violation| violation.property.name)
+}
+
+fn committed(object: Object) -> Fact {
+    Fact::Committed(Commit { version: object.version(), old: None, new: Some(object), by: None })
+}
+
+fn look() -> Operation {
+    Operation::Get { kind: Kind::Sandbox, key: scene::key("s") }
+}
+
+fn notice(kind: Kind, uid: u128, warning: bool, reason: &str) -> Fact {
+    let regarding = Target { kind, key: scene::key("a"), uid: Some(Uid::from_bits(uid)) };
+    let [name, reporter, action_of, note] = ["a.1", "us", "Acting", "note"].map(Into::into);
+    let notice =
+        Notice { name, regarding, warning, reporter, reason: reason.into(), action: action_of, note };
+    Fact::Sent(sent(0, action(7, Intent::Notify, Operation::Notify(notice))))
+}
+
+fn action(id: u64, intent: Intent, operation: Operation) -> Action {
+    Action { id: ActionId(id), intent, operation: Arc::new(operation) }
+}
+
+fn sent(process: u8, action: Action) -> Sent {
+    Sent { process, term: 1, listed: true, request: RequestId(3), action }
+}

@@ -1,0 +1,145 @@
+//! What happens to a claim or a pool stands in Events.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use agent_sandbox_core::action::{Action, Intent, Notice, Operation};
+use agent_sandbox_core::event::Outcome;
+use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::Object;
+
+use super::{Checker, Class, Judgement, Property, as_pool};
+use crate::api_server::Commit;
+use crate::process;
+use crate::step::{Fact, Sent};
+use crate::store::Store;
+
+/// EVT-001, EVT-002, EVT-005 and EVT-006: people who look for the cause of something read Events, and an Event that says that something is wrong
+/// is followed by one that says that it is over.
+///
+/// A process that dies or steps down takes what it has not told yet with it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ToldInEvents {
+    /// Claims that are there.
+    claims: BTreeSet<Uid>,
+    /// Process, claim and reason → what it has done and not told yet.
+    untold: BTreeMap<(u8, Uid, &'static str), Intent>,
+    /// Process and pool → what is wrong, as it has told last.
+    warned: BTreeMap<(u8, Uid), Notice>,
+}
+
+impl ToldInEvents {
+    fn forget(&mut self, process: u8) {
+        self.untold.retain(|(whose, ..), _| *whose != process);
+        self.warned.retain(|(whose, _), _| *whose != process);
+    }
+
+    fn on_notice(&mut self, process: u8, notice: &Notice) {
+        let Some(uid) = notice.regarding.uid else { return };
+        match notice.regarding.kind {
+            Kind::Claim => self.untold.retain(|(whose, claim, reason), _| {
+                (*whose, *claim, *reason) != (process, uid, &*notice.reason)
+            }),
+            Kind::Pool if notice.warning => _ = self.warned.insert((process, uid), notice.clone()),
+            Kind::Pool => _ = self.warned.remove(&(process, uid)),
+            Kind::Template
+            | Kind::Sandbox
+            | Kind::Pod
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => {}
+        }
+    }
+}
+
+impl Checker for ToldInEvents {
+    fn property(&self) -> Property {
+        Property {
+            name: "told-in-events",
+            about: "who serves or ends a claim writes an Event, and who has warned about a pool says when that is over",
+            class: Class::Liveness,
+        }
+    }
+
+    fn heeds(&self, commit: &Commit) -> bool {
+        commit.object().kind() == Kind::Claim
+    }
+
+    fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
+        let claim = commit.object().uid();
+        if commit.new.is_none() {
+            self.claims.remove(&claim);
+        } else {
+            self.claims.insert(claim);
+        }
+        Judgement::Silent
+    }
+
+    fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+        if let Operation::Notify(notice) = &*sent.action.operation {
+            self.on_notice(sent.process, notice);
+        }
+        Judgement::Silent
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) } => {
+                let told = news(action, outcome).filter(|(claim, _)| self.claims.contains(claim));
+                self.untold.extend(told.map(|(claim, reason)| ((*process, claim, reason), action.intent)));
+            }
+            Fact::Crashed { process, .. } | Fact::Deposed { process, .. } => self.forget(*process),
+            Fact::Answered { .. }
+            | Fact::Committed(_)
+            | Fact::Sent(_)
+            | Fact::Handled(_)
+            | Fact::Ran(_)
+            | Fact::Listed(..)
+            | Fact::Relisted { .. }
+            | Fact::WatchLost(..)
+            | Fact::Started(_)
+            | Fact::Leading { .. }
+            | Fact::Shown { .. }
+            | Fact::CalendarSet(_) => {}
+        }
+    }
+
+    fn at_rest(&mut self, store: &Store) -> Judgement {
+        if let Some(((process, _, reason), intent)) = self.untold.first_key_value() {
+            let who = process::name(*process);
+            return Judgement::Broken(format!("{who} has done {intent:?} and written no Event {reason}"));
+        }
+        // A pool that has lost its template makes no progress.
+        let goes_on = |pool| {
+            let pool = as_pool(store.find(Kind::Pool, pool))?;
+            store.get(Kind::Template, &pool.meta.key.sibling(pool.template.clone()))
+        };
+        let mut warned = self.warned.iter().filter(|((_, pool), _)| goes_on(*pool).is_some());
+        Judgement::unless_broken(warned.next().map(|((process, _), notice)| {
+            let (who, name) = (process::name(*process), &notice.regarding.key.name);
+            format!("{who} has written Event {} of pool {name}, and not that it is over", notice.reason)
+        }))
+    }
+
+    fn copy(&self) -> Box<dyn Checker> {
+        Box::new(self.clone())
+    }
+}
+
+/// Returns of which claim an Event must tell what has been done, and its reason.
+fn news(action: &Action, outcome: &Outcome) -> Option<(Uid, &'static str)> {
+    let reasons = [
+        (Intent::AdoptSandbox, "SandboxAdopted"),
+        (Intent::CreateClaimSandbox, "SandboxProvisioned"),
+        (Intent::MarkExpired, names::CLAIM_EXPIRED),
+        (Intent::DeleteClaim, names::CLAIM_EXPIRED),
+    ];
+    let (_, reason) = reasons.into_iter().find(|(intent, _)| *intent == action.intent)?;
+    let claim = match (&*action.operation, outcome) {
+        (Operation::Delete { target, .. }, _) => target.uid,
+        (_, Outcome::Done(Object::Claim(claim))) => Some(claim.meta.uid),
+        (_, Outcome::Done(object)) => object.meta().owner_of_kind(Kind::Claim),
+        (_, _) => None,
+    };
+    Some((claim?, reason))
+}
