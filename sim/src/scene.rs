@@ -64,8 +64,8 @@ pub enum Act {
     Edit(Object),
     /// Set the labels and annotations that a claim asks for.
     Label(Key, PodMetadata),
-    /// Take a claim's lifecycle away: it ends never.
-    Extend(Key),
+    /// Give a claim more time: until then, or for ever.
+    Extend(Key, Option<Wall>),
     /// Delete the n-th of all objects of a kind, counted round and round.
     DeleteAny(Kind, u32),
     /// Delete the n-th of all sandboxes in the foreground: it is there, terminating, until its Pod is gone.

@@ -127,8 +127,14 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
         Act::Label(key, metadata) => edit_claim(world, key, |claim| {
             Arc::make_mut(claim.wishes.get_or_insert_default()).pod = metadata.clone();
         }),
-        Act::Extend(key) => edit_claim(world, key, |claim| {
-            claim.wishes.iter_mut().for_each(|wishes| Arc::make_mut(wishes).lifecycle = None);
+        Act::Extend(key, until) => edit_claim(world, key, |claim| {
+            claim.wishes.iter_mut().for_each(|wishes| {
+                let wishes = Arc::make_mut(wishes);
+                match (&mut wishes.lifecycle, until) {
+                    (Some(lifecycle), Some(_)) => lifecycle.shutdown = *until,
+                    (lifecycle, _) => *lifecycle = None,
+                }
+            });
         }),
         Act::Refer(key, pool) => edit_claim(world, key, |claim| claim.pool = pool.clone()),
         Act::ResumeOwned | Act::Leave(..) | Act::Delete(..) | Act::DeleteAny(..) | Act::TerminateAny(_) => {

@@ -179,7 +179,10 @@ impl Workload {
         if wishes.is_none() && choices.chance_of(15, 16) {
             // Somebody gives the Pod a label while it is used, and may take it away again.
             let mut edited = at + choices.around(Duration::from_secs(5));
-            for what in [0, 5].into_iter().take(1 + choices.below(2) as usize) {
+            let often = 1 + choices.below(2) as usize;
+            // Some ask for what they cannot have.
+            let first = *choices.pick(&[0, 0, 2, 3, 4]);
+            for what in [first, 5].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
                 edited = edited + choices.around(Duration::from_secs(5));
             }
@@ -222,7 +225,6 @@ impl Workload {
         use wishes::ClaimShutdownPolicy::{Delete, DeleteForeground, Retain};
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
-        let shutdown = scene::epoch() + over.since(Mono::default());
         if choices.chance_of(3, 4) {
             let moment = choices.moment(|choices| {
                 let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
@@ -230,9 +232,15 @@ impl Workload {
                 let late = choices.around(mean);
                 (Mono::default() + early + late).min(end)
             });
-            self.add(moment, Act::Extend(key.clone()));
+            let later = choices.moment(|choices| {
+                let later = (over + choices.around(Duration::from_secs(20))).min(end);
+                // The beginning stands for no end at all.
+                if choices.chance(500) { later } else { Mono::default() }
+            });
+            let later = (later != Mono::default()).then(|| wall(later));
+            self.add(moment, Act::Extend(key.clone(), later));
         }
-        let lifecycle = Lifecycle { shutdown: Some(shutdown.whole_seconds()), ttl: None, policy };
+        let lifecycle = Lifecycle { shutdown: Some(wall(over)), ttl: None, policy };
         Wishes { lifecycle: Some(lifecycle), ..Wishes::default() }
     }
 
@@ -446,8 +454,7 @@ impl Workload {
     }
 
     fn shutdown(&self, choices: &mut Choices, end: Mono) -> Shutdown {
-        let after = self.moment(choices, end).micros() as i64;
-        let at = Wall::from_micros(scene::epoch().micros() + after).whole_seconds();
+        let at = wall(self.moment(choices, end));
         let policy = if choices.chance(500) { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
         Shutdown { at, policy }
     }
@@ -518,6 +525,11 @@ impl Workload {
         }
         choices.moment(|_| Mono::from_micros(2))
     }
+}
+
+/// Returns a moment of the run as users write it.
+fn wall(at: Mono) -> Wall {
+    (scene::epoch() + at.since(Mono::default())).whole_seconds()
 }
 
 /// Draws how many members a pool is to have.

@@ -1,11 +1,19 @@
 //! Nothing ends before its time.
 
+use std::time::Duration;
+
+use agent_sandbox_core::action::{Intent, Operation, Propagation};
 use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Sandbox, ShutdownPolicy};
+use agent_sandbox_core::time::Mono;
 use agent_sandbox_core::wishes;
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
+use crate::process;
+use crate::scene;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// INV-07 and INV-19: what cannot be undone is done only to a sandbox that asks for it.
@@ -13,13 +21,42 @@ use crate::store::Store;
 pub(super) struct RightEnd {
     /// Sandboxes that were ever to stop: what was decided then may take effect later.
     stopped: Vec<Uid>,
+    now: Mono,
+    /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
+    is_timeless: bool,
+}
+
+/// How far the calendar by which a process judges a date is ahead at most, and a little.
+///
+/// Source: `clock-skew` is up to 5 s.
+const INEXACT: Duration = Duration::from_secs(6);
+
+impl RightEnd {
+    /// A claim goes only when its user wants it to go, and not before.
+    fn judge_claim(&self, claim: &Claim) -> Judgement {
+        let name = &claim.meta.key.name;
+        let lifecycle = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());
+        let Some(lifecycle) = lifecycle.filter(|it| it.policy != wishes::ClaimShutdownPolicy::Retain) else {
+            return Judgement::Broken(format!("claim {name} was deleted, which was not to be"));
+        };
+        // What a claim says it has come to, of its present spec, is so by the clock of whoever has said it.
+        let is_told = claim.status.condition(names::READY).is_some_and(|ready| {
+            &*ready.reason == names::CLAIM_EXPIRED && ready.observed == claim.meta.generation
+        });
+        let latest = scene::epoch() + self.now.since(Mono::default()) + INEXACT;
+        let is_due = lifecycle.ttl.is_some() || lifecycle.shutdown.is_some_and(|at| at <= latest);
+        Judgement::unless_broken(
+            (!is_told && !is_due && !self.is_timeless)
+                .then(|| format!("claim {name} was deleted, which was given more time")),
+        )
+    }
 }
 
 impl Checker for RightEnd {
     fn property(&self) -> Property {
         Property {
             name: "right-end",
-            about: "controllers stop the Pod of a sandbox, say that it has expired or end it only if it says so",
+            about: "controllers end what says that it is to end, when and as it says, and stop nothing else",
             class: Class::Safety,
         }
     }
@@ -34,7 +71,7 @@ impl Checker for RightEnd {
         }
         let Some(Writer::Process { .. }) = commit.by else { return Judgement::Silent };
         if let Some(claim) = as_claim(commit.old.as_ref()) {
-            return if commit.ends_life() { judge_claim(claim) } else { Judgement::Silent };
+            return if commit.ends_life() { self.judge_claim(claim) } else { Judgement::Silent };
         }
         match (commit.old.as_ref(), as_sandbox(commit.old.as_ref())) {
             (_, Some(before)) => judge_sandbox(before, sandbox),
@@ -48,6 +85,25 @@ impl Checker for RightEnd {
         }
     }
 
+    fn on_clock(&mut self, at: Mono) {
+        self.now = at;
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        self.is_timeless |= matches!(fact, Fact::CalendarSet(_));
+    }
+
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+        if sent.action.intent != Intent::DeleteClaim {
+            return Judgement::Silent;
+        }
+        let (who, name) = (process::name(sent.process), &sent.action.operation.key().name);
+        Judgement::unless_broken(
+            is_wrong_way(sent, store)
+                .then(|| format!("{who} deletes claim {name} in another order than its policy")),
+        )
+    }
+
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
@@ -57,12 +113,16 @@ impl Checker for RightEnd {
     }
 }
 
-/// A claim goes only while its user wants it to go at some time.
-fn judge_claim(claim: &Claim) -> Judgement {
-    let lifecycle = claim.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());
-    let is_right = lifecycle.is_some_and(|it| it.policy != wishes::ClaimShutdownPolicy::Retain);
-    let what = || format!("claim {} was deleted, which was not to be", claim.meta.key.name);
-    Judgement::unless_broken((!is_right).then(what))
+/// Returns whether a request ends a claim otherwise than its user wants: what it has goes before it, or after it.
+fn is_wrong_way(sent: &Sent, store: &Store) -> bool {
+    let Operation::Delete { target, version, propagation } = &*sent.action.operation else { return false };
+    let claim = target.uid.and_then(|uid| as_claim(store.find(Kind::Claim, uid)));
+    let claim = claim.filter(|claim| Some(claim.meta.version) == *version);
+    let lifecycle = claim.and_then(|claim| claim.wishes.as_ref()?.lifecycle.as_ref());
+    lifecycle.is_some_and(|it| {
+        (it.policy == wishes::ClaimShutdownPolicy::DeleteForeground)
+            != (*propagation == Propagation::Foreground)
+    })
 }
 
 fn judge_sandbox(before: &Sandbox, after: Option<&Sandbox>) -> Judgement {

@@ -131,7 +131,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
             ) => 35,
             Some(
                 Act::Label(..)
-                | Act::Extend(_)
+                | Act::Extend(..)
                 | Act::Refer(..)
                 | Act::Spoil(..)
                 | Act::ClearStatus(..)

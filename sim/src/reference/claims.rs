@@ -122,6 +122,11 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     if let Some(says) = says.filter(|_| says != hears) {
         return Some(format!("says {says:?}, and its sandbox says {:?}", hears.unwrap_or("nothing")));
     }
+    if let Some(reason) = objection(claim, sandbox, store) {
+        let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
+        return (said != reason)
+            .then(|| format!("says {said} instead of {reason}: its Pod cannot have its metadata"));
+    }
     if claim.status.is_ready() != pod.ready {
         let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
         return Some(format!("says {said}, and its Pod is {}ready", if pod.ready { "" } else { "not " }));
@@ -133,6 +138,16 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     };
     let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+/// Returns the reason that a claim with a sandbox must give, if it asks for metadata that its Pod cannot have.
+fn objection(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<&'static str> {
+    let wishes = claim.wishes.as_deref()?;
+    if is_forbidden(wishes) {
+        return Some("InvalidMetadata");
+    }
+    let template = template_of_sandbox(claim, sandbox, store)?;
+    clashes(wishes, template).then_some("ReconcilerError")
 }
 
 /// Returns which label of a claim's sandbox does not say how it came to be, and for whom (KEY-005, KEY-006).
@@ -162,13 +177,21 @@ fn unclear(claim: &Claim, reason: &str, store: &Store) -> Option<String> {
 
 /// Returns whether the template that a claim's sandbox was made from is there.
 pub(crate) fn has_template(claim: &Claim, sandbox: &Sandbox, store: &Store) -> bool {
+    template_of_sandbox(claim, sandbox, store).is_some()
+}
+
+/// Returns the template that a claim's sandbox was made from.
+fn template_of_sandbox<'a>(claim: &Claim, sandbox: &Sandbox, store: &'a Store) -> Option<&'a Template> {
     let Some(hash) = sandbox.meta.label(names::TEMPLATE_REF_HASH) else {
-        let pool =
-            store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
-        return pool.is_some_and(|pool| template_of(pool, store).is_some());
+        let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()))?.as_pool()?;
+        return template_of(pool, store);
     };
-    let mut templates = store.list(Kind::Template).iter().map(Object::key);
-    templates.any(|key| key.namespace == claim.meta.key.namespace && names::name_hash(&key.name) == *hash)
+    store.list(Kind::Template).iter().find_map(|object| {
+        let Object::Template(template) = object else { return None };
+        let key = &template.meta.key;
+        let is_it = key.namespace == claim.meta.key.namespace && names::name_hash(&key.name) == *hash;
+        is_it.then_some(&**template)
+    })
 }
 
 fn pod_of<'a>(sandbox: &Sandbox, store: &'a Store) -> Option<&'a Pod> {
@@ -206,13 +229,18 @@ pub(super) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Templ
     }
 }
 
+/// Returns whether a claim wants labels that its template has otherwise.
+fn clashes(wishes: &Wishes, template: &Template) -> bool {
+    let given = &template.blueprint.pod.labels;
+    wishes.pod.labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value))
+}
+
 /// No template of the simulation has a volume of the name that claims ask for, so no claim replaces any.
 fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static str> {
     if wishes.volume_claims.is_some() && template.volume_claims_policy == Policy::Disallowed {
         return Some("VolumeClaimTemplatesError");
     }
-    let given = &template.blueprint.pod.labels;
-    if wishes.pod.labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value)) {
+    if clashes(wishes, template) {
         return Some("ReconcilerError");
     }
     if !wishes.env.is_empty() && template.env_policy == Policy::Disallowed {

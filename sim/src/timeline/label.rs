@@ -264,7 +264,7 @@ const fn of_act(act: &Act) -> &'static str {
         Act::EndNamespace(_) => "deletes the namespace of",
         Act::Edit(_)
         | Act::Label(..)
-        | Act::Extend(_)
+        | Act::Extend(..)
         | Act::Serve(..)
         | Act::ShutDown(..)
         | Act::Refer(..) => "edits",
