@@ -38,10 +38,10 @@ impl Checker for BoundedFlight {
         let under_way = self.sent.entry(sent.process).or_default();
         under_way.insert(sent.action.id);
         let count = under_way.len();
-        let who = process::name(sent.process);
-        Judgement::unless_broken(
-            (count > most).then(|| format!("{who} has {count} requests under way, and may have {most}")),
-        )
+        Judgement::unless_broken((count > most).then(|| {
+            let who = process::name(sent.process);
+            format!("{who} has {count} requests under way, and may have {most}")
+        }))
     }
 
     fn on_fact(&mut self, fact: &Fact) {

@@ -54,7 +54,7 @@ impl Checker for MadeToOrder {
         let Some(sandbox) = as_sandbox(owner) else { return Judgement::Silent };
         let lack = match made {
             Object::Pod(pod) => match &pod.spec {
-                Some(spec) => parts::lack_of_pod_spec(sandbox, &spec.value()),
+                Some(spec) => parts::lack_of_pod_spec(sandbox, spec),
                 None => Some("without a spec".to_owned()),
             },
             Object::VolumeClaim(part) => parts::lack_of_volume_claim(sandbox, part),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agent_sandbox_core::object::{Dependent, Labels, Sandbox};
+use agent_sandbox_core::object::{Dependent, Json, Labels, Sandbox};
 use serde_json::Value;
 
 /// Returns what is wrong with a Service that a sandbox asks for: it leads to each port at which something listens for
@@ -56,8 +56,11 @@ pub fn lack_of_volume_claim(sandbox: &Sandbox, claim: &Dependent) -> Option<Stri
 
 /// Returns what is wrong with the spec of a Pod that is made for a sandbox: that has what the sandbox says, and each volume
 /// that it claims in place of one of the same name (META-013).
-pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Value) -> Option<String> {
-    let (mut wanted, mut has) = (sandbox.pod_spec.value(), spec.clone());
+pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
+    if sandbox.volume_claims.is_none() && *spec == sandbox.pod_spec {
+        return None;
+    }
+    let (mut wanted, mut has) = (sandbox.pod_spec.value(), spec.value());
     let mut volumes = wanted["volumes"].as_array().cloned().unwrap_or_default();
     let claims =
         templates(sandbox).into_iter().filter_map(|it| it["metadata"]["name"].as_str().map(str::to_owned));
@@ -74,7 +77,7 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Value) -> Option<String> {
     if volumes != shown {
         return Some(format!("with other volumes than it claims: {}", Value::from(shown)));
     }
-    (wanted != has).then(|| format!("with another spec than it says: {spec}"))
+    (wanted != has).then(|| format!("with another spec than it says: {}", spec.text()))
 }
 
 fn templates(sandbox: &Sandbox) -> Vec<Value> {
