@@ -13,6 +13,7 @@ use crate::id::{Kind, Text, Uid};
 use crate::ledger::{Hold, Purpose, held};
 use crate::mutant::Mutant;
 use crate::names;
+use crate::object::Object;
 use crate::patch::Change;
 use crate::rules::{For, RuleId, RuleSet, Verdict};
 use crate::shared::Shared;
@@ -187,6 +188,22 @@ impl Machine {
         copy.state.touch_everything();
         copy.schedule_touched();
         core::iter::from_fn(|| copy.poll_action()).collect()
+    }
+
+    /// Returns the first table that has another number of entries here than in a machine that starts now and is shown these
+    /// objects: its name, the number here and the number there.
+    ///
+    /// There is none while nothing is under way and everything was shown. Before that some entries are about what is gone,
+    /// and about writes whose fate is not known.
+    pub fn drift(&self, list: impl Fn(Kind) -> Vec<Object>) -> Option<(&'static str, usize, usize)> {
+        let mut fresh = Self::new((*self.config).clone(), self.now);
+        fresh.handle_event(Event::Leading { term: self.term? }, self.now);
+        for kind in Kind::ALL {
+            let at = self.state.feeds[kind.index()].at;
+            fresh.handle_event(Event::Relisted { kind, objects: list(kind), at }, self.now);
+        }
+        let tables = self.state.sizes().into_iter().zip(fresh.state.sizes());
+        tables.map(|((name, here), (_, there))| (name, here, there)).find(|(_, here, there)| here != there)
     }
 
     pub(crate) fn state(&self) -> &State {

@@ -91,6 +91,8 @@ mutants! {
         "a member in trouble is looked at only when something else happens (BUG-40)";
     NoStatusTimer = "no-status-timer",
         "a status that came too soon after another is never written (BUG-55)";
+    RemembersTheGone = "remembers-the-gone",
+        "what was made from a template is remembered when it is gone (BUG-132)";
     OneMoreInFlight = "one-more-in-flight",
         "one request more is under way than the operator allows (BUG-130)";
     NeverBacksOff = "never-backs-off",

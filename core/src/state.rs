@@ -26,6 +26,7 @@ use crate::time::{Mono, Now};
 mod holders;
 mod index;
 mod referrers;
+mod sizes;
 mod touch;
 
 /// How far the watch of one kind has come.
@@ -237,6 +238,9 @@ impl State {
             self.ledger.barred.remove(&uid);
         }
         self.relink(kind, uid, former.as_ref());
+        if let Object::Claim(claim) = object {
+            self.release_condemned(claim);
+        }
         self.settle_hold(kind, uid, version);
         self.settle_draft(&slot);
         if is_only_status {
@@ -424,21 +428,38 @@ impl State {
         if claim.expired().is_none() {
             return;
         }
-        let recorded = assignment(&claim).map(|name| key.sibling(name.clone()));
-        let recorded = recorded.and_then(|key| self.names.get(Kind::Sandbox, &key));
-        for sandbox in self.child(uid).into_iter().chain(recorded) {
+        for sandbox in self.had_by(&claim) {
             self.condemned.entry((uid, sandbox)).or_insert(false);
         }
     }
 
+    /// Returns the sandboxes that a claim has or has recorded.
+    fn had_by(&self, claim: &Claim) -> impl Iterator<Item = Uid> + use<> {
+        let recorded = assignment(claim).map(|name| claim.meta.key.sibling(name.clone()));
+        let recorded = recorded.and_then(|key| self.names.get(Kind::Sandbox, &key));
+        self.child(claim.meta.uid).into_iter().chain(recorded)
+    }
+
+    /// Forgets the sandboxes that a claim does not have any more.
+    fn release_condemned(&mut self, claim: &Claim) {
+        let mut released = self.condemned_of(claim.meta.uid);
+        if !released.is_empty() {
+            let had: Vec<Uid> = self.had_by(claim).collect();
+            released.retain(|sandbox| !had.contains(sandbox));
+        }
+        for sandbox in released {
+            self.condemned.remove(&(claim.meta.uid, sandbox));
+        }
+    }
+
+    fn condemned_of(&self, claim: Uid) -> Vec<Uid> {
+        let of_claim = (claim, Uid::UNSET)..=(claim, Uid::from_bits(u128::MAX));
+        self.condemned.range(of_claim).map(|((_, sandbox), _)| *sandbox).collect()
+    }
+
     /// Takes in what the server said of a claim: has it expired, then so have the sandboxes that it had before.
     pub(crate) fn condemn(&mut self, claim: Uid, has_expired: bool) {
-        if self.condemned.is_empty() {
-            return;
-        }
-        let of_claim = (claim, Uid::UNSET)..=(claim, Uid::from_bits(u128::MAX));
-        let suspects: Vec<Uid> = self.condemned.range(of_claim).map(|((_, sandbox), _)| *sandbox).collect();
-        for sandbox in suspects {
+        for sandbox in self.condemned_of(claim) {
             if has_expired {
                 self.condemned.insert((claim, sandbox), true);
             } else {

@@ -281,13 +281,18 @@ impl Checkers {
         let waiting = self
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
             .and(Box::new(no_churn::NoChurn::new(promises.patience)))
-            .and(Box::new(made_to_order::MadeToOrder::new(promises.evicts_members)))
             .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting
         } else {
             waiting.and(Box::new(refill_paced::RefillPaced::new(pace)))
         }
+    }
+
+    /// Returns the set with the checker to which it matters how members are marked, where that is known.
+    #[must_use]
+    pub fn and_of_orders(self, promises: Promises) -> Self {
+        self.and(Box::new(made_to_order::MadeToOrder::new(promises.evicts_members)))
     }
 
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.

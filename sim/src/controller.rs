@@ -9,7 +9,9 @@ use std::time::Duration;
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::machine::{Branch, Machine};
+use agent_sandbox_core::object::Object;
 use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::{Mono, Now};
 
@@ -72,6 +74,12 @@ pub trait Controller: Clone {
     fn forgotten(&self) -> Vec<Action> {
         Vec::new()
     }
+
+    /// Returns what the logic remembers otherwise than a process would that starts now and is shown these objects, in a
+    /// sentence: nothing, if it forgets what is gone. Asked when everything is done.
+    fn drift(&self, _list: &dyn Fn(Kind) -> Vec<Object>) -> Option<String> {
+        None
+    }
 }
 
 /// What a controller keeps to, as its setup says.
@@ -123,7 +131,8 @@ impl Controller for Machine {
             setup.replenish_delay = secs(choices, &[0, 0, 1, 5, 20]);
             setup.refill_rate = *choices.pick(&["0", "0", "0.3", "1", "2.5"].map(rate));
         }
-        setup.in_flight_max = *choices.pick(&[64, 64, 1, 2, 8]);
+        // Few at once hide races.
+        setup.in_flight_max = *choices.pick(&[64, 64, 64, 64, 64, 64, 64, 64, 64, 1, 2, 8]);
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {
@@ -170,6 +179,11 @@ impl Controller for Machine {
     fn forgotten(&self) -> Vec<Action> {
         // The places that are taken hide what waits for one: such a moment says nothing.
         if self.in_flight() < self.config().in_flight_max { Self::forgotten(self) } else { Vec::new() }
+    }
+
+    fn drift(&self, list: &dyn Fn(Kind) -> Vec<Object>) -> Option<String> {
+        let (name, here, there) = Self::drift(self, list)?;
+        Some(format!("{here} {name} are remembered, and a process that starts now remembers {there}"))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::checkers::{Checker, Checkers, Class, Property, Stage, Violation};
 use crate::choices::Choices;
 use crate::controller::{Controller, Pace, Promises};
 use crate::faults::Options;
+use crate::process;
 use crate::stats::Stats;
 use crate::step::{Fact, Step};
 use crate::tape::Tape;
@@ -45,6 +46,13 @@ const FORGETS_NOTHING: Property = Property {
     name: "forgets-nothing",
     about: "a second look at everything asks for nothing more",
     class: Class::Safety,
+};
+
+/// The property that [`Controller::drift`] answers for.
+const KEEPS_NOTHING: Property = Property {
+    name: "keeps-nothing",
+    about: "when everything is done a process remembers what one does that has just started",
+    class: Class::Liveness,
 };
 
 /// The property that the core's own assertions stand for.
@@ -120,15 +128,26 @@ pub enum Judges {
 }
 
 impl Judges {
+    /// Returns whether a property is judged for which a controller answers itself; `is_effect` says whether it does harm.
+    fn has(self, property: &Property, is_effect: bool) -> bool {
+        match self {
+            Self::All => true,
+            Self::Effects => is_effect,
+            Self::Own(_) => false,
+            Self::Named(names) => names.contains(&property.name),
+        }
+    }
+
     fn checkers(self, is_calm: bool, promises: Promises, pace: Pace) -> Checkers {
         let of_setup = |checkers: Checkers| checkers.and_of_setup(promises, pace);
+        let ours = |checkers: Checkers| of_setup(checkers.and_of_orders(promises));
         match self {
-            Self::Effects if is_calm => of_setup(Checkers::of_calm_effects()),
-            Self::Effects => of_setup(Checkers::of_effects()),
-            Self::Named(names) => of_setup(Checkers::of_calm()).only(names),
+            Self::Effects if is_calm => ours(Checkers::of_calm_effects()),
+            Self::Effects => ours(Checkers::of_effects()),
+            Self::Named(names) => ours(Checkers::of_calm()).only(names),
             Self::Own(make) => of_setup(Checkers::new(make())),
-            Self::All if is_calm => of_setup(Checkers::of_calm()),
-            Self::All => of_setup(Checkers::all()),
+            Self::All if is_calm => ours(Checkers::of_calm()),
+            Self::All => ours(Checkers::all()),
         }
     }
 }
@@ -247,6 +266,7 @@ fn play<C: Controller>(
         steps: 0,
         steps_at_once: 0,
         remembered: 0,
+        kept: 0,
         look_again_at: FORGOTTEN_EVERY,
         last: Mono::default(),
         hash: 0xcbf2_9ce4_8422_2325,
@@ -254,7 +274,7 @@ fn play<C: Controller>(
     };
     let broken = run.play().err().flatten();
     let world = run.timed.world();
-    let alive = |place: &crate::process::Process<C>| place.controller.as_ref().map_or(0, Controller::marks);
+    let alive = |place: &process::Process<C>| place.controller.as_ref().map_or(0, Controller::marks);
     Report {
         broken,
         struck: run.timed.struck().to_vec(),
@@ -263,7 +283,11 @@ fn play<C: Controller>(
         checked: run
             .checkers
             .counts()
-            .chain([(FORGETS_NOTHING, run.remembered), (watch_law::PROPERTY, run.watches.judged())])
+            .chain([
+                (FORGETS_NOTHING, run.remembered),
+                (KEEPS_NOTHING, run.kept),
+                (watch_law::PROPERTY, run.watches.judged()),
+            ])
             .collect(),
         marks: world.processes().fold(0, |marks, place| marks | place.marks | alive(place)),
         hash: run.hash,
@@ -282,6 +306,7 @@ struct Run<'a, C: Controller> {
     steps: u64,
     steps_at_once: u32,
     remembered: u64,
+    kept: u64,
     look_again_at: u64,
     last: Mono,
     hash: u64,
@@ -300,7 +325,8 @@ impl<C: Controller> Run<'_, C> {
         self.judge_rest()?;
         self.checkers.on_stage(Stage::Rest);
         self.play_until(settled + self.limits.quiet_for)?;
-        Ok(self.judge_rest()?)
+        self.judge_rest()?;
+        Ok(self.judge_drift()?)
     }
 
     fn play_until(&mut self, until: Mono) -> Result<(), Option<Broken>> {
@@ -350,14 +376,26 @@ impl<C: Controller> Run<'_, C> {
         self.judge_memory()
     }
 
+    /// Judges that no controller that leads remembers what is gone, or misses what is there.
+    fn judge_drift(&mut self) -> Result<(), Broken> {
+        if !self.judges.has(&KEEPS_NOTHING, true) {
+            return Ok(());
+        }
+        let world = self.timed.world();
+        let list = |kind| world.server().store().list(kind).to_vec();
+        for (process, place) in (0..).zip(world.processes()).filter(|(_, place)| place.is_leading()) {
+            if let Some(drift) = place.controller.as_ref().and_then(|controller| controller.drift(&list)) {
+                let what = format!("in {} {drift}", process::name(process));
+                return Err(self.broken(Violation { property: KEEPS_NOTHING, what }));
+            }
+            self.kept += 1;
+        }
+        Ok(())
+    }
+
     /// Judges that no controller has forgotten to do something: nothing is decided by which event came last.
     fn judge_memory(&mut self) -> Result<(), Broken> {
-        let is_asked = match self.judges {
-            Judges::All => true,
-            Judges::Effects | Judges::Own(_) => false,
-            Judges::Named(names) => names.contains(&FORGETS_NOTHING.name),
-        };
-        if !is_asked {
+        if !self.judges.has(&FORGETS_NOTHING, false) {
             return Ok(());
         }
         for place in self.timed.world().processes() {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use agent_sandbox_core::action::Action;
 use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::machine::Machine;
+use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::{Mono, Now};
 use agent_sandbox_core::trace::{Header, Step, VERSION};
 
 use crate::choices::Choices;
-use crate::controller::{Controller, Pace};
+use crate::controller::{Controller, Pace, Promises};
 
 /// Opens the place for the trace of the n-th process that starts, counted from zero.
 type Open = Box<dyn FnMut(usize) -> io::Result<Box<dyn Write + Send>> + Send>;
@@ -161,6 +163,10 @@ impl Controller for Recorded {
         Machine::pace(&setup.config)
     }
 
+    fn promises(setup: &Recording) -> Promises {
+        Machine::promises(&setup.config)
+    }
+
     fn write_limit(setup: &Recording) -> Duration {
         Machine::write_limit(&setup.config)
     }
@@ -175,5 +181,9 @@ impl Controller for Recorded {
 
     fn forgotten(&self) -> Vec<Action> {
         Controller::forgotten(&self.machine)
+    }
+
+    fn drift(&self, list: &dyn Fn(Kind) -> Vec<Object>) -> Option<String> {
+        Controller::drift(&self.machine, list)
     }
 }

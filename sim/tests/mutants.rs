@@ -7,7 +7,7 @@ use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::checkers::Checkers;
 use agent_sandbox_sim::controller::{Pace, Promises};
-use agent_sandbox_sim::faults::{Faults, Options};
+use agent_sandbox_sim::faults::{Fault, Faults, Options};
 use agent_sandbox_sim::matrix::find;
 use agent_sandbox_sim::run::{Judges, Report, run};
 
@@ -35,9 +35,13 @@ const SAMPLE: [Mutant; 20] = [
     Mutant::PolicyDriftStays,
 ];
 
+/// What makes two processes decide about one claim at once.
+const RIVALS: Faults =
+    Faults::of(&[Fault::TwoLeaders, Fault::WatchLag, Fault::SlowServer, Fault::LostAnswer, Fault::Inherited]);
+
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 39] = [
-    ("adopted-once", Mutant::AdoptWithoutLock, Faults::ALL),
+const CAUGHT: [(&str, Mutant, Faults); 40] = [
+    ("adopted-once", Mutant::AdoptWithoutLock, RIVALS),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
     ("recorded-first", Mutant::ColdUnrecorded, Faults::ALL),
@@ -65,6 +69,7 @@ const CAUGHT: [(&str, Mutant, Faults); 39] = [
     ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
     ("bounded-flight", Mutant::OneMoreInFlight, Faults::ALL),
     ("told-in-events", Mutant::TellsNoEvent, Faults::ALL),
+    ("keeps-nothing", Mutant::RemembersTheGone, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
     ("claims-served", Mutant::NeverGivesUp, Faults::ALL),
@@ -109,8 +114,8 @@ fn every_checker_catches_a_defect_that_the_unbroken_core_does_not_have() {
 #[test]
 fn no_checker_is_without_a_mutant() {
     let pace = Pace { delay: Duration::from_secs(1), ..Pace::default() };
-    let all = Checkers::of_calm().and_of_setup(Promises::default(), pace);
-    let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing"]);
+    let all = Checkers::of_calm().and_of_setup(Promises::default(), pace).and_of_orders(Promises::default());
+    let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing", "keeps-nothing"]);
     let lacking: Vec<_> = names.filter(|name| CAUGHT.iter().all(|caught| caught.0 != *name)).collect();
     assert_eq!(lacking, [""; 0]);
 }
@@ -133,6 +138,7 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("backs-off", Mutant::NeverBacksOff),
         ("bounded-flight", Mutant::OneMoreInFlight),
         ("told-in-events", Mutant::TellsNoEvent),
+        ("keeps-nothing", Mutant::RemembersTheGone),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),

@@ -24,6 +24,10 @@ impl State {
         let from = former.and_then(|former| parent(kind, former.meta()));
         let to = self.meta(kind, uid).and_then(|meta| parent(kind, meta));
         self.move_child(uid, from, to);
+        if let Some(parent) = to.filter(|_| former.is_none()) {
+            // Whoever has made it, the server does not refuse it any more.
+            self.ledger.refused.remove(&(parent, kind));
+        }
         match kind {
             Kind::Claim => self.relink_claim(uid),
             Kind::Pool => {
@@ -126,7 +130,7 @@ impl State {
         if from == to {
             return;
         }
-        if let Some(template) = from {
+        if let Some(template) = from.filter(|_| !self.has(Mutant::RemembersTheGone)) {
             self.made_from.remove(&template, sandbox);
         }
         if let Some(template) = to {

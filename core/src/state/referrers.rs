@@ -57,6 +57,11 @@ impl Referrers {
         self.0.get(key).into_iter().flat_map(Uids::iter)
     }
 
+    /// Returns how many refer to names, each counted as often as it does.
+    pub(super) fn len(&self) -> usize {
+        self.0.unordered().map(|(_, uids)| uids.iter().count()).sum()
+    }
+
     /// Returns whether anybody refers to a name.
     pub(crate) fn has(&self, key: &Key) -> bool {
         self.0.get(key).is_some()

@@ -112,6 +112,27 @@ fn a_bound_sandbox_that_vanishes_is_told_before_another_is_given() {
     assert_ne!(world.get_claim("claim").status.sandbox.unwrap().name, first);
 }
 
+/// INV-27: a claim that stays as a record keeps nothing in mind of the member that it had recorded.
+#[test]
+fn an_expired_claim_does_not_remember_the_member_that_it_recorded() {
+    let mut world = World::with_pool(1);
+    world.settle();
+    world.claim_until("claim", 1, ClaimShutdownPolicy::Retain);
+    world.refuses = Some(|intent, _| {
+        (intent == Intent::AdoptSandbox).then(|| Refusal::Forbidden("denied by a policy".into()))
+    });
+    world.drain();
+    world.pass_seconds(60);
+    world.settle();
+    assert_eq!(&*world.told("claim").0, "ClaimExpired");
+    for kind in Kind::ALL {
+        let at = Version(world.revision);
+        world.machine.handle_event(Event::Progress { kind, at }, world.now());
+    }
+    let list = |kind| world.objects.values().filter(|object| object.kind() == kind).cloned().collect();
+    assert_eq!(world.machine.drift(list), None);
+}
+
 /// INV-28: a look that the server has put off is not asked for again any sooner, whoever wants to know.
 #[test]
 fn a_look_that_was_put_off_waits_in_the_next_term_too() {

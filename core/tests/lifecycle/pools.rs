@@ -204,6 +204,23 @@ fn a_refusal_is_over_when_somebody_has_the_name_and_does_not_come_back_with_its_
     assert_eq!(world.notes.len(), 2, "{:?}", world.notes);
 }
 
+/// INV-18: what was refused is no news when the pool is short again, for another process has made the member meanwhile.
+#[test]
+fn a_refusal_is_over_when_another_process_has_made_a_member() {
+    let mut world = World::with_pool(1);
+    let create = world.machine.poll_action().expect("a member");
+    let Operation::Create(Object::Sandbox(member)) = &*create.operation else { panic!("no create") };
+    let outcome = Outcome::Refused(Refusal::Forbidden("exceeded quota".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    let mut member = (**member).clone();
+    member.meta.key = member.meta.key.sibling("another");
+    world.show(Object::Sandbox(member.into()));
+    world.pass_seconds(60);
+    world.delete(Kind::Sandbox, "another");
+    let wanted: Vec<_> = std::iter::from_fn(|| world.machine.poll_action()).map(|it| it.intent).collect();
+    assert!(wanted.contains(&Intent::CreateMember) && !wanted.contains(&Intent::Notify), "{wanted:?}");
+}
+
 /// INV-09: what was under way together fails together.
 #[test]
 fn members_that_are_refused_together_are_one_failure_of_their_pool() {

@@ -19,8 +19,8 @@ const SPAN: Duration = Duration::from_secs(10);
 /// How often one thing may fail in that time.
 ///
 /// Source: who waits twice as long each time, from 50 ms on and up to a half less, fails some nine times in ten seconds, and
-/// begins anew now and then, when something has changed. Who does not wait any longer fails two hundred times.
-const MOST: usize = 30;
+/// begins anew when something has changed, which users do up to six times. Who does not wait any longer fails two hundred times.
+const MOST: usize = 60;
 
 /// INV-28: what fails is tried again later and later, however it fails.
 #[derive(Clone, Debug, Default)]

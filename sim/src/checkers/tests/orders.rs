@@ -113,8 +113,7 @@ fn decided(template: Object, made: Object) -> Result<(), &'static str> {
     let mut pool = scene::pool("p", 1);
     pool.meta_mut().uid = Uid::from_bits(9);
     let promises = Promises { evicts_members: Some(true), ..Promises::default() };
-    let checkers = Checkers::new(Vec::new()).and_of_setup(promises, Pace::default());
-    let (mut checkers, mut store) = (checkers.only(&["made-to-order"]), Store::default());
+    let (mut checkers, mut store) = (Checkers::new(Vec::new()).and_of_orders(promises), Store::default());
     for seen in numbered([template, pool, claim]) {
         store.put(seen.object().clone());
     }
@@ -149,7 +148,6 @@ fn made(part: Object) -> Result<(), &'static str> {
     let operation = Arc::new(Operation::Create(part));
     let action = Action { id: ActionId(2), intent: Intent::CreatePod, operation };
     let sent = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action });
-    let mut checkers =
-        Checkers::new(Vec::new()).and_of_setup(Promises::default(), Pace::default()).only(&["made-to-order"]);
+    let mut checkers = Checkers::new(Vec::new()).and_of_orders(Promises::default());
     checkers.on_fact(&sent, &store).map_err(|violation| violation.property.name)
 }
