@@ -14,12 +14,14 @@ use crate::process;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
-/// EVT-001, EVT-002, EVT-005 and EVT-006: people who look for the cause of something read Events, and an Event that says that something is wrong
-/// is followed by one that says that it is over.
+/// EVT-001, EVT-002, EVT-005 and EVT-006: people who look for the cause of something read Events, and an Event that
+/// says that something is wrong is followed by one that says that it is over.
 ///
-/// A process that dies or steps down takes what it has not told yet with it.
+/// A process that dies or steps down takes what it has not told yet with it, and what it hears afterwards.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ToldInEvents {
+    /// Processes that lead.
+    leaders: BTreeSet<u8>,
     /// Claims that are there.
     claims: BTreeSet<Uid>,
     /// Process, claim and reason → what it has done and not told yet.
@@ -30,6 +32,7 @@ pub(super) struct ToldInEvents {
 
 impl ToldInEvents {
     fn forget(&mut self, process: u8) {
+        self.leaders.remove(&process);
         self.untold.retain(|(whose, ..), _| *whose != process);
         self.warned.retain(|(whose, _), _| *whose != process);
     }
@@ -84,10 +87,13 @@ impl Checker for ToldInEvents {
 
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
-            Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) } => {
+            Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) }
+                if self.leaders.contains(process) =>
+            {
                 let told = news(action, outcome).filter(|(claim, _)| self.claims.contains(claim));
                 self.untold.extend(told.map(|(claim, reason)| ((*process, claim, reason), action.intent)));
             }
+            Fact::Leading { process, .. } => _ = self.leaders.insert(*process),
             Fact::Crashed { process, .. } | Fact::Deposed { process, .. } => self.forget(*process),
             Fact::Answered { .. }
             | Fact::Committed(_)
@@ -98,7 +104,6 @@ impl Checker for ToldInEvents {
             | Fact::Relisted { .. }
             | Fact::WatchLost(..)
             | Fact::Started(_)
-            | Fact::Leading { .. }
             | Fact::Shown { .. }
             | Fact::CalendarSet(_) => {}
         }

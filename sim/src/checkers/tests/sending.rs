@@ -1,6 +1,7 @@
-//! How much is sent at once, and what is told in Events.
+//! How much is sent at once, what is told in Events, and how claims are ended.
 
 use agent_sandbox_core::action::Notice;
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use super::*;
 
@@ -23,21 +24,72 @@ fn a_request_more_than_may_be_under_way_is_noticed() {
     assert_eq!(judge(&[send(0, 1), send(0, 2), dies, send(0, 3)]), Ok(()));
 }
 
+/// LIF-010, BUG-84: what a claim has goes first where its user says so, and else after it.
+#[test]
+fn a_claim_that_is_deleted_in_another_order_than_its_policy_is_noticed() {
+    use ClaimShutdownPolicy::{Delete, DeleteForeground};
+    let ends = |policy, propagation| {
+        let (mut store, claim) = (Store::default(), ending(policy, 0));
+        store.put(claim.clone());
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(claim.uid()) };
+        let operation = Operation::Delete { target, version: Some(claim.version()), propagation };
+        let fact = Fact::Sent(sent(0, action(7, Intent::DeleteClaim, operation)));
+        let judged = Checkers::of_effects().only(&["right-end"]).on_fact(&fact, &store);
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(ends(Delete, Propagation::Background), Ok(()));
+    assert_eq!(ends(Delete, Propagation::Foreground), Err("right-end"));
+    assert_eq!(ends(DeleteForeground, Propagation::Foreground), Ok(()));
+    assert_eq!(ends(DeleteForeground, Propagation::Background), Err("right-end"));
+}
+
+/// BUG-89: unless a calendar was set anew, so that nobody can tell whether its time has come.
+#[test]
+fn a_claim_that_is_deleted_although_it_was_given_more_time_is_noticed() {
+    let by = Some(Writer::Process { process: 0, term: 1, intent: Intent::DeleteClaim });
+    let ends = |seconds, before: &[Fact]| {
+        let old = Some(ending(ClaimShutdownPolicy::Delete, seconds));
+        let gone = Fact::Committed(Commit { version: Version(9), old, new: None, by });
+        let mut checkers = Checkers::of_effects().only(&["right-end"]);
+        checkers.on_clock(Mono::from_micros(10_000_000));
+        let store = Store::default();
+        let judged = before.iter().chain([&gone]).try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(ends(10, &[]), Ok(()));
+    assert_eq!(ends(15, &[]), Ok(()), "the calendar of a controller may be ahead");
+    assert_eq!(ends(17, &[]), Err("right-end"));
+    assert_eq!(ends(17, &[Fact::CalendarSet(0)]), Ok(()));
+}
+
+/// A claim that is to end so many seconds after the beginning.
+fn ending(policy: ClaimShutdownPolicy, seconds: u64) -> Object {
+    let shutdown = Some(scene::epoch() + Duration::from_secs(seconds));
+    let lifecycle = Some(Lifecycle { shutdown, ttl: None, policy });
+    let wishes = Wishes { lifecycle, ..Wishes::default() };
+    let mut claim = scene::claim_that_wishes("a", "p", Some(wishes));
+    (claim.meta_mut().uid, claim.meta_mut().version) = (Uid::from_bits(1), Version(3));
+    claim
+}
+
 /// EVT-003: unless the claim is gone, or the process that has served it.
 #[test]
 fn a_claim_that_is_served_without_an_event_is_noticed() {
     let there = || committed(claim("a", 1, Some("s")));
+    let leads = || Fact::Leading { process: 0, term: 1 };
     let serves = || {
         let action = action(2, Intent::AdoptSandbox, look());
         Fact::Answered { process: 0, action, outcome: Outcome::Done(owned("s", 3, 'c', 1)) }
     };
     let tells = |reason| notice(Kind::Claim, 1, false, reason);
     let rest = |facts: &[Fact]| rest(facts, &Store::default());
-    assert_eq!(rest(&[there(), serves(), tells("SandboxAdopted")]), Ok(()));
-    assert_eq!(rest(&[there(), serves()]), Err("told-in-events"));
-    assert_eq!(rest(&[there(), serves(), tells("ClaimExpired")]), Err("told-in-events"));
-    assert_eq!(rest(&[serves()]), Ok(()));
-    assert_eq!(rest(&[there(), serves(), Fact::Crashed { process: 0, term: 1 }]), Ok(()));
+    let [dies, steps_down] = [Fact::Crashed { process: 0, term: 1 }, Fact::Deposed { process: 0, term: 1 }];
+    assert_eq!(rest(&[leads(), there(), serves(), tells("SandboxAdopted")]), Ok(()));
+    assert_eq!(rest(&[leads(), there(), serves()]), Err("told-in-events"));
+    assert_eq!(rest(&[leads(), there(), serves(), tells("ClaimExpired")]), Err("told-in-events"));
+    assert_eq!(rest(&[leads(), serves()]), Ok(()));
+    assert_eq!(rest(&[leads(), there(), serves(), dies]), Ok(()));
+    assert_eq!(rest(&[leads(), there(), steps_down, serves()]), Ok(()));
 }
 
 /// EVT-005, EVT-006: as long as the pool has its template.
