@@ -5,7 +5,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Number, Value, json};
 
 use crate::id::{Key, Kind, Text};
 use crate::names;
@@ -152,9 +154,35 @@ pub(crate) fn service(sandbox: &Sandbox) -> Object {
     let mut spec = json!({ "clusterIP": "None", "selector": selector(sandbox) });
     let ports = ports(sandbox);
     if !ports.is_empty() {
-        spec["ports"] = ports.into();
+        spec["ports"] = json!(ports);
     }
     Object::Service(Dependent { meta, spec: Json::from(&spec) }.into())
+}
+
+/// What we see to of a Service's spec.
+#[derive(Default, Deserialize)]
+struct ServiceSpec {
+    #[serde(default)]
+    selector: Value,
+    ports: Option<Vec<ServicePort>>,
+}
+
+/// What we see to of a port of a Service.
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePort {
+    #[serde(default)]
+    name: String,
+    #[serde(default = "tcp")]
+    protocol: String,
+    port: i64,
+    /// A number, or the name of a container's port.
+    #[serde(default)]
+    target_port: Value,
+}
+
+fn tcp() -> String {
+    "TCP".into()
 }
 
 fn selector(sandbox: &Sandbox) -> Value {
@@ -166,57 +194,72 @@ fn selector(sandbox: &Sandbox) -> Value {
 ///
 /// What else others have put there stays. Ports are only looked at where the sandbox asks for a Service.
 pub(crate) fn service_drift(sandbox: &Sandbox, service: &Dependent) -> Option<Value> {
-    let present = service.spec.value();
+    let present: ServiceSpec = serde_json::from_str(service.spec.text()).unwrap_or_default();
     let mut change = json!({});
     let wanted = selector(sandbox);
-    if present["selector"] != wanted {
-        let keys = present["selector"].as_object().into_iter().flat_map(|fields| fields.keys());
+    if present.selector != wanted {
+        let keys = present.selector.as_object().into_iter().flat_map(|fields| fields.keys());
         let mut merge: serde_json::Map<String, Value> = keys.map(|key| (key.clone(), Value::Null)).collect();
         merge.extend(wanted.as_object().cloned().unwrap_or_default());
         change["selector"] = Value::Object(merge);
     }
     if sandbox.service == Some(true) {
         let ports = ports(sandbox);
-        let known: Vec<Value> = present["ports"].as_array().into_iter().flatten().map(plain_port).collect();
-        if known != ports {
-            change["ports"] = if ports.is_empty() { Value::Null } else { ports.into() };
+        if present.ports.unwrap_or_default() != ports {
+            change["ports"] = if ports.is_empty() { Value::Null } else { json!(ports) };
         }
     }
     change.as_object().is_some_and(|fields| !fields.is_empty()).then_some(change)
 }
 
-/// Returns the part of a port that we see to.
-fn plain_port(port: &Value) -> Value {
-    let protocol = port["protocol"].as_str().filter(|text| !text.is_empty()).unwrap_or("TCP");
-    json!({ "name": port["name"], "protocol": protocol, "port": port["port"], "targetPort": port["targetPort"] })
+/// What the ports of a Service are made from. The rest of a Pod's spec is passed over, for it is read at each look; the
+/// API server sees to the types.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Containers {
+    containers: Option<Vec<Container>>,
+    init_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    restart_policy: Option<String>,
+    ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerPort {
+    container_port: Option<Number>,
+    protocol: Option<String>,
+    name: Option<String>,
 }
 
 /// Returns the ports of a sandbox's Service: those of its containers, native sidecars included, each once, in order
 /// (SBX-090).
-fn ports(sandbox: &Sandbox) -> Vec<Value> {
-    let spec = sandbox.pod_spec.value();
-    let list = |name: &str| spec[name].as_array().cloned().unwrap_or_default();
-    let sidecars =
-        list("initContainers").into_iter().filter(|container| container["restartPolicy"] == "Always");
+fn ports(sandbox: &Sandbox) -> Vec<ServicePort> {
+    let spec: Containers = serde_json::from_str(sandbox.pod_spec.text()).unwrap_or_default();
+    let sidecars = spec.init_containers.into_iter().flatten();
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let mut named: BTreeMap<(i64, String), String> = BTreeMap::new();
     let mut taken: BTreeSet<String> = BTreeSet::new();
-    for container in list("containers").into_iter().chain(sidecars) {
-        for port in container["ports"].as_array().into_iter().flatten() {
-            let number = port["containerPort"].as_i64().unwrap_or(0);
-            if number == 0 {
-                continue;
-            }
-            let protocol = port["protocol"].as_str().filter(|text| !text.is_empty()).unwrap_or("TCP");
-            let name = named.entry((number, protocol.into())).or_default();
-            let wish = port["name"].as_str().unwrap_or_default();
-            if name.is_empty() && !wish.is_empty() && taken.insert(wish.into()) {
-                *name = wish.into();
-            }
+    let containers = spec.containers.into_iter().flatten().chain(sidecars);
+    for port in containers.flat_map(|container| container.ports.into_iter().flatten()) {
+        let Some(number) = port.container_port.and_then(|port| port.as_i64()).filter(|port| *port != 0)
+        else {
+            continue;
+        };
+        let protocol = port.protocol.filter(|text| !text.is_empty()).unwrap_or_else(tcp);
+        let name = named.entry((number, protocol)).or_default();
+        let wish = port.name.unwrap_or_default();
+        if name.is_empty() && !wish.is_empty() && taken.insert(wish.clone()) {
+            *name = wish;
         }
     }
-    let ports = named.into_iter().map(|((number, protocol), name)| {
-        let name = if name.is_empty() { free_name(number, &protocol, &mut taken) } else { name };
-        json!({ "name": name, "protocol": protocol, "port": number, "targetPort": number })
+    let ports = named.into_iter().map(|((port, protocol), name)| {
+        let name = if name.is_empty() { free_name(port, &protocol, &mut taken) } else { name };
+        ServicePort { name, protocol, port, target_port: port.into() }
     });
     ports.collect()
 }
@@ -234,11 +277,24 @@ fn free_name(port: i64, protocol: &str, taken: &mut BTreeSet<String>) -> String 
 
 // ----- Volume claims -----
 
-/// One volume claim that a sandbox wants.
-pub(crate) struct Volume {
-    /// The name of its template, and of the Pod's volume.
-    name: String,
-    template: Value,
+/// One volume claim that a sandbox wants: an item of `spec.volumeClaimTemplates`, of which only the name is read at each
+/// look.
+#[derive(Deserialize)]
+pub(crate) struct Volume<'a> {
+    #[serde(borrow)]
+    metadata: Option<VolumeMetadata<'a>>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct VolumeMetadata<'a> {
+    /// That of the Pod's volume, too.
+    name: Option<String>,
+    #[serde(borrow)]
+    labels: Option<&'a RawValue>,
+    #[serde(borrow)]
+    annotations: Option<&'a RawValue>,
 }
 
 /// What there is of a sandbox's volume claims: the first that is not as it should be.
@@ -254,44 +310,48 @@ pub(crate) enum Volumes<'a> {
 }
 
 /// Returns the volume claims that a sandbox wants.
-pub(crate) fn volumes(sandbox: &Sandbox) -> Vec<Volume> {
-    let Some(claims) = &sandbox.volume_claims else { return Vec::new() };
-    let Value::Array(items) = claims.value() else { return Vec::new() };
-    let read = |template: Value| {
-        let name = template["metadata"]["name"].as_str().unwrap_or_default().to_string();
-        Volume { name, template }
-    };
-    items.into_iter().map(read).collect()
+pub(crate) fn volumes(sandbox: &Sandbox) -> Vec<Volume<'_>> {
+    let claims = sandbox.volume_claims.as_ref().map(|claims| serde_json::from_str(claims.text()));
+    claims.and_then(Result::ok).unwrap_or_default()
 }
 
-impl Volume {
+impl Volume<'_> {
+    fn name(&self) -> &str {
+        self.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default()
+    }
+
     fn key(&self, sandbox: &Sandbox) -> Key {
-        let name = format!("{}-{}", self.name, sandbox.meta.key.name);
+        let name = format!("{}-{}", self.name(), sandbox.meta.key.name);
         sandbox.meta.key.sibling(name)
     }
 
     /// Returns the claim as it is made (SBX-043).
     fn claim(&self, sandbox: &Sandbox) -> Object {
+        let given = self.metadata.as_ref();
         let mut meta = Meta::draft(self.key(sandbox));
         meta.owner = Some(Owner::new(Kind::Sandbox, &sandbox.meta));
-        meta.labels = labels(&self.template["metadata"]["labels"]);
+        meta.labels = labels(given.and_then(|metadata| metadata.labels));
         let (key, hash) = tracking(sandbox);
         meta.labels.insert(key, hash);
-        meta.annotations = labels(&self.template["metadata"]["annotations"]);
-        Object::VolumeClaim(Dependent { meta, spec: Json::from(&self.template["spec"]) }.into())
+        meta.annotations = labels(given.and_then(|metadata| metadata.annotations));
+        Object::VolumeClaim(Dependent { meta, spec: Json::from(&read(self.spec)) }.into())
     }
 }
 
-fn labels(value: &Value) -> Labels {
-    let pairs = value.as_object().into_iter().flatten();
-    pairs.filter_map(|(key, value)| Some((Text::from(&**key), Text::from(value.as_str()?)))).collect()
+fn labels(given: Option<&RawValue>) -> Labels {
+    let Value::Object(pairs) = read(given) else { return Labels::default() };
+    pairs.iter().filter_map(|(key, value)| Some((Text::from(&**key), Text::from(value.as_str()?)))).collect()
+}
+
+fn read(given: Option<&RawValue>) -> Value {
+    given.and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
 }
 
 impl<'a> View<'a> {
     /// Returns what there is of a sandbox's volume claims.
     pub(crate) fn volumes(&self, sandbox: &Sandbox) -> Volumes<'a> {
         for (place, volume) in volumes(sandbox).iter().enumerate() {
-            if volume.name.is_empty() {
+            if volume.name().is_empty() {
                 return Volumes::Barred(format!("volumeClaimTemplates[{place}] has no name"));
             }
             let key = volume.key(sandbox);
@@ -322,10 +382,10 @@ pub(crate) fn pod_spec(sandbox: &Sandbox) -> Json {
     }
     let mut spec = sandbox.pod_spec.value();
     let mut list = spec["volumes"].as_array().cloned().unwrap_or_default();
-    list.retain(|kept| volumes.iter().all(|volume| kept["name"] != volume.name));
+    list.retain(|kept| volumes.iter().all(|volume| kept["name"] != volume.name()));
     list.extend(volumes.iter().map(|volume| {
         let claim = volume.key(sandbox).name;
-        json!({ "name": volume.name, "persistentVolumeClaim": { "claimName": &*claim } })
+        json!({ "name": volume.name(), "persistentVolumeClaim": { "claimName": &*claim } })
     }));
     spec["volumes"] = list.into();
     Json::from(&spec)
@@ -352,9 +412,9 @@ mod tests {
     }
 
     fn told(pod_spec: Value) -> Vec<String> {
-        let told = |port: Value| {
-            assert_eq!(port["port"], port["targetPort"]);
-            [&port["port"], &port["protocol"], &port["name"]].map(Value::to_string).join(" ").replace('"', "")
+        let told = |it: ServicePort| {
+            assert_eq!(it.target_port, it.port);
+            format!("{} {} {}", it.port, it.protocol, it.name)
         };
         ports(&sandbox(pod_spec, None)).into_iter().map(told).collect()
     }

@@ -52,7 +52,7 @@ fn keep(view: &View<'_>, template: &Template, policy: &Dependent, wanted: Option
         return Verdict::Quiet;
     }
     let present = policy.spec.value();
-    if plain(present.clone()) == plain(wanted.clone()) {
+    if present == wanted || plain(present.clone()) == plain(wanted.clone()) {
         return Verdict::Quiet;
     }
     let Some(merge) = merge_difference(&present, &wanted) else { return Verdict::Quiet };

@@ -1,7 +1,11 @@
 //! What a claim asks for beyond a sandbox is in the sandbox that it has.
 
-use agent_sandbox_core::id::Kind;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::object::{Claim, Json, Sandbox};
+use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::Commit;
@@ -9,8 +13,11 @@ use crate::reference::claims::has_template;
 use crate::store::Store;
 
 /// CON-003: a sandbox without the variables that its user asked for runs the wrong program.
-#[derive(Clone, Debug)]
-pub(super) struct WishesGranted;
+#[derive(Clone, Debug, Default)]
+pub(super) struct WishesGranted {
+    /// Claim → its wishes, and the Pod spec in which they were found last: a spec is not read twice.
+    granted: BTreeMap<Uid, (Arc<Wishes>, Json)>,
+}
 
 impl Checker for WishesGranted {
     fn property(&self) -> Property {
@@ -25,13 +32,11 @@ impl Checker for WishesGranted {
         let Some(claim) = as_claim(commit.new.as_ref()).filter(|claim| claim.status.is_ready()) else {
             return Judgement::Silent;
         };
-        if claim.wishes.is_none() {
-            return Judgement::Silent;
-        }
+        let Some(wishes) = &claim.wishes else { return Judgement::Silent };
         let name = claim.status.sandbox.as_ref().map(|bound| claim.meta.key.sibling(bound.name.clone()));
         let sandbox = as_sandbox(name.as_ref().and_then(|key| store.get(Kind::Sandbox, key)));
         let owned = sandbox.filter(|sandbox| sandbox.meta.is_owned_by(claim.meta.uid));
-        let lack = owned.and_then(|sandbox| lack(claim, sandbox).map(|lack| (sandbox, lack)));
+        let lack = owned.and_then(|sandbox| self.lack(claim, wishes, sandbox).map(|lack| (sandbox, lack)));
         Judgement::unless_broken(lack.map(|(sandbox, lack)| {
             format!("claim {} is Ready with sandbox {} {lack}", claim.meta.key.name, sandbox.meta.key.name)
         }))
@@ -54,10 +59,29 @@ impl Checker for WishesGranted {
     }
 }
 
-fn lack(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
-    let wishes = claim.wishes.as_ref()?;
+impl WishesGranted {
+    fn lack(&mut self, claim: &Claim, wishes: &Arc<Wishes>, sandbox: &Sandbox) -> Option<String> {
+        let known = self.granted.get(&claim.meta.uid);
+        if known.is_none_or(|(granted, spec)| (granted, spec) != (wishes, &sandbox.pod_spec)) {
+            if let Some(variable) = missing_variable(wishes, sandbox) {
+                return Some(format!("without variable {}", variable.name));
+            }
+            self.granted.insert(claim.meta.uid, (wishes.clone(), sandbox.pod_spec.clone()));
+        }
+        let is_missing = |claims: &&Json| {
+            let has = sandbox.volume_claims.as_ref().map_or("", Json::text);
+            !has.contains(claims.text().trim_matches(['[', ']']))
+        };
+        wishes.volume_claims.as_ref().filter(is_missing).map(|_| "without its volumes".to_owned())
+    }
+}
+
+fn missing_variable<'a>(wishes: &'a Wishes, sandbox: &Sandbox) -> Option<&'a Variable> {
+    if wishes.env.is_empty() {
+        return None;
+    }
     let spec = sandbox.pod_spec.value();
-    let variable = wishes.env.iter().find(|variable| {
+    let is_there = |variable: &Variable| {
         // The first container has what is for no other.
         let place = spec["containers"]
             .as_array()
@@ -65,16 +89,9 @@ fn lack(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
             .flatten()
             .find(|container| variable.container.is_empty() || container["name"] == *variable.container);
         let entry = serde_json::json!({ "name": *variable.name, "value": *variable.value });
-        !place.is_some_and(|container| container["env"].as_array().is_some_and(|env| env.contains(&entry)))
-    });
-    if let Some(variable) = variable {
-        return Some(format!("without variable {}", variable.name));
-    }
-    let is_missing = |claims: &&Json| {
-        let has = sandbox.volume_claims.as_ref().map_or("", Json::text);
-        !has.contains(claims.text().trim_matches(['[', ']']))
+        place.is_some_and(|container| container["env"].as_array().is_some_and(|env| env.contains(&entry)))
     };
-    wishes.volume_claims.as_ref().filter(is_missing).map(|_| "without its volumes".to_owned())
+    wishes.env.iter().find(|variable| !is_there(variable))
 }
 
 /// Returns what the Pod of a claim lacks, or has too much: in the end it has what the claim asks for by then.
