@@ -173,6 +173,8 @@ kinds! {
     NamespaceEnded "namespace-ended",
     /// A user takes labels off an object, or makes it look like another.
     Relabelled "relabelled",
+    /// A user has a sandbox of the name that a claim gives to one of its own.
+    NameTaken "name-taken",
 }
 
 impl Fault {

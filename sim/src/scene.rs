@@ -159,12 +159,15 @@ pub fn metadata(number: u32) -> PodMetadata {
         1 => Some(("sandbox.users.io/tier", "sandbox")),
         2 => Some(("team", "a")),
         3 => Some(("sandbox.users.io/tier", "mine")),
+        7 => Some(("eu.sandbox.users.io/zone", "a")),
+        8 => Some(("sandbox.users.example/team", "a")),
         _ => None,
     };
     metadata.labels.extend(label.map(|(key, value)| (key.into(), value.into())));
     let note = match number {
         0 | 1 => Some("note"),
         4 => Some("agents.x-k8s.io/pod-name"),
+        6 => Some("container.apparmor.security.beta.kubernetes.io/main"),
         _ => None,
     };
     metadata.annotations.extend(note.map(|key| (key.into(), "x".into())));
@@ -256,7 +259,7 @@ pub fn template_that(name: &str, container: &str, [env, volumes]: [&str; 2], net
         "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
         "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},
         "spec":{{{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
-        "containers":[{{"name":"main",{ports},{container}}},{{"name":"log","image":"log"}}]}}}}}}}}"#
+        "containers":[{{"name":"main",{ports},{container}}},{{"name":"log","image":"log","envFrom":[{{"configMapRef":{{"name":"log"}}}}]}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
 }

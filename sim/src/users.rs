@@ -214,11 +214,22 @@ fn spoil(object: &mut Object, number: u32) {
             labels.insert("app".into(), "mine".into());
         }
         Object::Service(part) => {
-            Arc::make_mut(part).spec = Json::from(&serde_json::json!({ "selector": { "app": "mine" } }));
+            let mut spec = part.spec.value();
+            match spec["ports"].get_mut(0).filter(|_| number % 2 == 1) {
+                Some(port) => port["targetPort"] = 1.into(),
+                None => spec = serde_json::json!({ "selector": { "app": "mine" } }),
+            }
+            Arc::make_mut(part).spec = Json::from(&spec);
         }
         Object::NetworkPolicy(part) => {
             let mut spec = part.spec.value();
-            spec["ingress"] = serde_json::json!([{}]);
+            let everything = serde_json::json!([{}]);
+            match number % 4 {
+                0 => spec["ingress"] = everything,
+                1 => spec["egress"] = everything,
+                2 => spec["podSelector"] = serde_json::json!({ "matchLabels": { "app": "mine" } }),
+                _ => spec["policyTypes"] = serde_json::json!(["Ingress"]),
+            }
             Arc::make_mut(part).spec = Json::from(&spec);
         }
         Object::Claim(_)

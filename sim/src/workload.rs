@@ -181,7 +181,7 @@ impl Workload {
             let mut edited = at + choices.around(Duration::from_secs(5));
             let often = 1 + choices.below(2) as usize;
             // Some ask for what they cannot have.
-            let first = *choices.pick(&[0, 0, 2, 3, 4]);
+            let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8]);
             for what in [first, 5].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
                 edited = edited + choices.around(Duration::from_secs(5));
@@ -226,12 +226,7 @@ impl Workload {
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
         if choices.chance_of(3, 4) {
-            let moment = choices.moment(|choices| {
-                let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
-                let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
-                let late = choices.around(mean);
-                (Mono::default() + early + late).min(end)
-            });
+            let moment = around(over, end, choices);
             let later = choices.moment(|choices| {
                 let later = (over + choices.around(Duration::from_secs(20))).min(end);
                 // The beginning stands for no end at all.
@@ -421,11 +416,17 @@ impl Workload {
         about(choices, "expiry");
         if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
             count.expired += 1;
-            sandbox.shutdown = Some(self.shutdown(choices, end));
-            if choices.chance(500) {
-                let moved = choices.chance(500).then(|| self.shutdown(choices, end));
-                self.add(self.moment(choices, end), Act::ShutDown(sandbox.meta.key.clone(), moved));
+            let over = self.moment(choices, end);
+            sandbox.shutdown = Some(shutdown(over, choices));
+            if choices.chance_of(3, 4) {
+                let moved = choices.chance(500).then(|| shutdown(self.moment(choices, end), choices));
+                let at = around(over, end, choices);
+                self.add(at, Act::ShutDown(sandbox.meta.key.clone(), moved));
             }
+        }
+        about(choices, "born-suspended");
+        if choices.chance(rates.of(Fault::SandboxSuspended) * 3) {
+            sandbox.suspended = true;
         }
         about(choices, "more-Pods");
         if choices.chance(rates.of(Fault::PodAdded) * 3) {
@@ -453,12 +454,6 @@ impl Workload {
         self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
     }
 
-    fn shutdown(&self, choices: &mut Choices, end: Mono) -> Shutdown {
-        let at = wall(self.moment(choices, end));
-        let policy = if choices.chance(500) { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
-        Shutdown { at, policy }
-    }
-
     /// A Pod of the sandbox's name or noted by it, which may be its, or not.
     fn prepare_pod(&mut self, sandbox: &mut Sandbox, at: Mono, choices: &mut Choices) {
         let name = sandbox.meta.key.name.clone();
@@ -480,7 +475,10 @@ impl Workload {
         let (owner, labels) = match choices.below(4) {
             0 => (None, vec![adoptable]),
             1 => (None, vec![tracked]),
-            2 => (None, vec![]),
+            2 => {
+                let refused = choices.chance(500).then(|| (names::ADOPTABLE, Text::from("false")));
+                (None, refused.into_iter().collect())
+            }
             _ => (Some(foreign), vec![adoptable]),
         };
         let before = Mono::from_micros(at.micros().saturating_sub(choices.below(20_000).into()));
@@ -527,6 +525,22 @@ impl Workload {
     }
 }
 
+/// Draws when a sandbox is to end, and how.
+fn shutdown(over: Mono, choices: &mut Choices) -> Shutdown {
+    let policy = if choices.chance(500) { ShutdownPolicy::Delete } else { ShutdownPolicy::Retain };
+    Shutdown { at: wall(over), policy }
+}
+
+/// Draws a moment just before another, or just after it.
+fn around(over: Mono, end: Mono, choices: &mut Choices) -> Mono {
+    choices.moment(|choices| {
+        let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
+        let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
+        let late = choices.around(mean);
+        (Mono::default() + early + late).min(end)
+    })
+}
+
 /// Returns a moment of the run as users write it.
 fn wall(at: Mono) -> Wall {
     (scene::epoch() + at.since(Mono::default())).whole_seconds()
@@ -556,10 +570,10 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
     let mut wishes = Wishes::default();
     match choices.below(16) {
         10 => wishes.env.push(variable("")),
-        13 => wishes.env.push(variable("main")),
+        13 => wishes.env.push(variable(["main", "proxy", "log"][choices.below(3) as usize])),
         14 => wishes.volume_claims = Some(scene::volume_claims()),
         15 => wishes.env.push(variable("nobody")),
-        11 | 12 => wishes.pod = scene::metadata(choices.below(6)),
+        11 | 12 => wishes.pod = scene::metadata(choices.below(9)),
         _ => return None,
     }
     Some(wishes)

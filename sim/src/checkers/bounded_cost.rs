@@ -11,7 +11,8 @@ use crate::step::Sent;
 use crate::store::Store;
 use crate::tale::of_intent;
 
-/// Most writes that a claim may cost from its creation to its end, in a run in which nothing goes wrong.
+/// Most writes that a claim may cost from its creation to its end, in a run in which nothing goes wrong; and each time that
+/// its user changes its mind: what was over begins anew.
 ///
 /// Source: record, transfer, status, first-ready stamp and one more status make five; a cold start has a
 /// create instead of the transfer and tells its user in between. Two more are for a member that is lost
@@ -21,6 +22,7 @@ const WRITES_MAX: u64 = 8;
 /// INV-27: the cost of a claim does not depend on the population.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BoundedCost {
+    /// How many claims were made, and how often one was changed.
     claims: u64,
     writes: u64,
     /// How often each write was asked for.
@@ -37,7 +39,11 @@ impl Checker for BoundedCost {
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
-        self.claims += u64::from(commit.old.is_none() && commit.object().kind() == Kind::Claim);
+        let is_new = match (&commit.old, &commit.new) {
+            (Some(old), Some(new)) => old.meta().generation != new.meta().generation,
+            (old, _) => old.is_none(),
+        };
+        self.claims += u64::from(is_new && commit.object().kind() == Kind::Claim);
         Judgement::Silent
     }
 

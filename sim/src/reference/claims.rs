@@ -3,7 +3,8 @@
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth};
-use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Variable, Wishes};
+use serde_json::Value;
 
 use crate::scene;
 use crate::store::Store;
@@ -41,7 +42,14 @@ pub fn outcome<'a>(claim: &Claim, store: &'a Store) -> Outcome<'a> {
     if let Some(sandbox) = owned {
         return Outcome::Has(sandbox);
     }
-    refusal(claim, store).map_or(Outcome::Owed, Outcome::Refused)
+    let refusal = refusal(claim, store).or_else(|| is_name_taken(claim, store).then_some("ReconcilerError"));
+    refusal.map_or(Outcome::Owed, Outcome::Refused)
+}
+
+/// Returns whether a claim that is to have a sandbox of its own cannot, because another has the name.
+fn is_name_taken(claim: &Claim, store: &Store) -> bool {
+    let is_own = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
+    is_own && store.get(Kind::Sandbox, &claim.meta.key).is_some()
 }
 
 fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
@@ -210,10 +218,16 @@ pub fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
     wishes.and_then(|wishes| refusal_by_template(wishes, template))
 }
 
-/// Labels need a domain of the users', and no annotation may be one of the system's.
+/// Labels need a domain of the users', and no annotation may be one of the system's (PMD-003, PMD-004).
 fn is_forbidden(wishes: &Wishes) -> bool {
-    let (labels, annotations) = (&wishes.pod.labels, &wishes.pod.annotations);
-    labels.keys().any(|key| !key.contains('/')) || annotations.contains_key(names::POD_NAME)
+    let domain = |key: &str| format!(".{}", key.split_once('/').map_or("", |(domain, _)| domain));
+    let is_of_users = |key: &str| domain(key).ends_with(".sandbox.users.io");
+    let is_of_system = |key: &str| {
+        let domain = domain(key);
+        [".kubernetes.io", ".k8s.io", ".agents.x-k8s.io"].iter().any(|system| domain.ends_with(system))
+    };
+    wishes.pod.labels.keys().any(|key| !is_of_users(key))
+        || wishes.pod.annotations.keys().any(|key| is_of_system(key))
 }
 
 pub(super) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Template> {
@@ -247,13 +261,24 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
         return Some("EnvVarsInjectionRejected");
     }
     let spec = template.blueprint.pod_spec.value();
-    let containers = spec["containers"].as_array().cloned().unwrap_or_default();
-    let is_impossible = wishes.env.iter().any(|variable| {
-        let mut named = containers.iter().filter(|it| it["name"] == *variable.container);
-        let first = containers.first().filter(|_| variable.container.is_empty());
-        let Some(container) = first.or_else(|| named.next()) else { return true };
+    wishes.env.iter().find_map(|variable| {
+        let Some(container) = container_of(&spec, variable) else { return Some("ReconcilerError") };
+        // What a source defines cannot be seen, and might be replaced.
+        if container["envFrom"].is_array() && template.env_policy == Policy::Allowed {
+            return Some("EnvVarsInjectionRejected");
+        }
         let has = container["env"].as_array().into_iter().flatten().any(|it| it["name"] == *variable.name);
-        has && template.env_policy != Policy::Overrides
-    });
-    is_impossible.then_some("ReconcilerError")
+        (has && template.env_policy != Policy::Overrides).then_some("ReconcilerError")
+    })
+}
+
+/// Returns the container of a Pod's spec that a variable is for: the first of the usual ones where none is named.
+pub fn container_of<'a>(spec: &'a Value, variable: &Variable) -> Option<&'a Value> {
+    let list = |name: &str| spec[name].as_array().into_iter().flatten();
+    if variable.container.is_empty() {
+        return list("containers").next();
+    }
+    list("containers")
+        .chain(list("initContainers"))
+        .find(|container| container["name"] == *variable.container)
 }

@@ -1,5 +1,7 @@
 //! People who do to objects what their controllers do not expect.
 
+use std::time::Duration;
+
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::object::Object;
 use agent_sandbox_core::time::Mono;
@@ -39,6 +41,24 @@ impl Workload {
             }
             self.trouble.push((fault, often.len() as u32));
         }
+        self.draw_namesakes((options, rates), choices, end);
+    }
+
+    /// Draws who else has a sandbox of a claim's name, and whether it goes again.
+    fn draw_namesakes(&mut self, drawn: (&Options, &Rates), choices: &mut Choices, end: Mono) {
+        let site = Site::deed("namesake");
+        let often = self.often((Fault::NameTaken, 4), &site, drawn, choices);
+        for number in &often {
+            choices.about(|| site.clone().number(*number));
+            let name: Text = format!("claim-{}", choices.below(drawn.0.claims.max(1))).into();
+            let at = self.moment(choices, end);
+            self.add(at, Act::Create(Object::Sandbox(scene::sandbox(name.clone()).into())));
+            if choices.chance(500) {
+                let gone = at + choices.around(Duration::from_secs(5));
+                self.add(gone.min(end), Act::Delete(Kind::Sandbox, scene::key(name)));
+            }
+        }
+        self.trouble.push((Fault::NameTaken, often.len() as u32));
     }
 
     /// Draws another namespace, with a pool and its claims, and when somebody deletes it.

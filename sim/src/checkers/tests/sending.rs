@@ -72,6 +72,30 @@ fn ending(policy: ClaimShutdownPolicy, seconds: u64) -> Object {
     claim
 }
 
+/// INV-27: what its user asks anew of it costs anew.
+#[test]
+fn a_claim_that_costs_too_much_is_noticed() {
+    let ends = |facts: &[Fact]| {
+        let mut checkers = Checkers::of_calm().only(&["bounded-cost"]);
+        let store = Store::default();
+        facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store)).expect("only the end is judged");
+        checkers.at_rest(&store).map_err(|violation| violation.property.name)
+    };
+    let writes =
+        |most: u64| (0..most).map(|id| Fact::Sent(sent(0, action(id, Intent::SetClaimStatus, look()))));
+    let made = || committed(claim("a", 1, None));
+    let changed = || {
+        let (old, mut new) = (claim("a", 1, None), claim("a", 1, None));
+        new.meta_mut().generation += 1;
+        Fact::Committed(Commit { version: Version(9), old: Some(old), new: Some(new), by: None })
+    };
+    let of = |claim: &[Fact], most| claim.iter().cloned().chain(writes(most)).collect::<Vec<_>>();
+    assert_eq!(ends(&of(&[made()], 8)), Ok(()));
+    assert_eq!(ends(&of(&[made()], 9)), Err("bounded-cost"));
+    assert_eq!(ends(&of(&[made(), changed()], 16)), Ok(()));
+    assert_eq!(ends(&of(&[made(), changed()], 17)), Err("bounded-cost"));
+}
+
 /// EVT-003: unless the claim is gone, or the process that has served it.
 #[test]
 fn a_claim_that_is_served_without_an_event_is_noticed() {
