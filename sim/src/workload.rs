@@ -531,10 +531,11 @@ fn shutdown(over: Mono, choices: &mut Choices) -> Shutdown {
     Shutdown { at: wall(over), policy }
 }
 
-/// Draws a moment just before another, or just after it.
+/// Draws a moment just before something ends, or just after it. Users write whole seconds.
 fn around(over: Mono, end: Mono, choices: &mut Choices) -> Mono {
     choices.moment(|choices| {
-        let mean = Duration::from_millis(*choices.pick(&[1000, 5]));
+        let mean = Duration::from_millis(*choices.pick(&[1000, 20, 5]));
+        let over = Mono::from_micros(over.micros() / 1_000_000 * 1_000_000);
         let early = over.since(Mono::default()).saturating_sub(choices.around(mean));
         let late = choices.around(mean);
         (Mono::default() + early + late).min(end)
