@@ -42,7 +42,12 @@ pub fn outcome<'a>(claim: &Claim, store: &'a Store) -> Outcome<'a> {
     if let Some(sandbox) = owned {
         return Outcome::Has(sandbox);
     }
-    let refusal = refusal(claim, store).or_else(|| is_name_taken(claim, store).then_some("ReconcilerError"));
+    let refusal = match refusal(claim, store) {
+        // What is wrong before it comes to a name.
+        Some(why @ ("InvalidMetadata" | "WarmPoolNotFound" | "TemplateNotFound")) => Some(why),
+        _ if is_name_taken(claim, store) => Some("ReconcilerError"),
+        why => why,
+    };
     refusal.map_or(Outcome::Owed, Outcome::Refused)
 }
 
