@@ -40,10 +40,15 @@ pub fn differences(store: &Store) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use agent_sandbox_core::config::Config;
     use agent_sandbox_core::id::Kind;
     use agent_sandbox_core::machine::Machine;
+    use agent_sandbox_core::names;
+    use agent_sandbox_core::object::{Json, Object, Pod, Sandbox, Truth};
     use agent_sandbox_core::time::Mono;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::choices::Choices;
@@ -77,5 +82,78 @@ mod tests {
             store.remove(kind, &key);
             assert_ne!(differences(&store), [""; 0], "{kind}");
         }
+    }
+
+    /// Returns what is wrong with the only sandbox, and its Pod, when they were changed.
+    fn changed(change: impl FnOnce(&mut Sandbox, &mut Pod)) -> Option<String> {
+        let mut store = served();
+        let (sandbox, pod) = (&store.list(Kind::Sandbox)[0], &store.list(Kind::Pod)[0]);
+        let (mut sandbox, mut pod) = (
+            Sandbox::clone(sandbox.as_sandbox().expect("it is one")),
+            Pod::clone(pod.as_pod().expect("it is one")),
+        );
+        change(&mut sandbox, &mut pod);
+        store.put(Object::Sandbox(sandbox.into()));
+        store.put(Object::Pod(pod.into()));
+        sandboxes::difference(&store)
+    }
+
+    /// Returns whether each of these words is part of what is wrong.
+    fn tells(wrong: Option<String>, words: &str) -> bool {
+        wrong.is_some_and(|wrong| wrong.contains(words))
+    }
+
+    /// META-040, SCND-030 and SBX-032: clients find a Pod by what its sandbox says.
+    #[test]
+    fn a_word_about_a_pod_that_is_not_so_makes_a_difference() {
+        assert_eq!(changed(|_, _| {}), None);
+        let noted = changed(|it, _| {
+            it.meta.annotations.insert(names::POD_NAME.into(), "another".into());
+        });
+        assert!(tells(noted, "notes Pod"));
+        let selector = format!("{}=1", names::WARM_POOL);
+        assert!(tells(changed(|it, _| it.status.selector = selector.into()), "selects its Pod"));
+        let scheduled = |status, reason: &str| Some((status, reason.into(), "".into()));
+        assert!(tells(changed(|_, pod| pod.scheduled = scheduled(Truth::True, "Other")), "PodScheduled"));
+        assert!(tells(changed(|_, pod| pod.scheduled = scheduled(Truth::False, "")), "PodScheduled"));
+    }
+
+    /// INV-24: the policy of a template is not for the Pods of sandboxes that users make.
+    #[test]
+    fn a_label_of_a_template_that_is_not_for_a_pod_makes_a_difference() {
+        let wrong = changed(|it, pod| {
+            it.meta.owner = None;
+            pod.meta.labels.insert(names::TEMPLATE_REF_HASH.into(), "1".into());
+        });
+        assert!(tells(wrong, names::TEMPLATE_REF_HASH));
+        let right = changed(|it, pod| {
+            it.meta.owner = None;
+            pod.meta.labels.remove(names::TEMPLATE_REF_HASH);
+        });
+        assert_eq!(right, None);
+    }
+
+    /// TPL-006, TPL-007: each half of a rule matters, and each rule more.
+    #[test]
+    fn a_secure_policy_with_other_rules_makes_a_difference() {
+        let judged = |change: fn(&mut Value)| {
+            let mut store = served();
+            let Object::NetworkPolicy(mut policy) = store.list(Kind::NetworkPolicy)[0].clone() else {
+                unreachable!("it is one")
+            };
+            let mut spec = policy.spec.value();
+            change(&mut spec);
+            Arc::make_mut(&mut policy).spec = Json::from(&spec);
+            store.put(Object::NetworkPolicy(policy));
+            templates::difference(&store)
+        };
+        assert_eq!(judged(|_| {}), None);
+        let changes: [fn(&mut Value); 4] = [
+            |spec| _ = spec["ingress"][0]["from"][0].as_object_mut().map(|it| it.remove("namespaceSelector")),
+            |spec| spec["ingress"][0]["from"][0]["namespaceSelector"] = json!({}),
+            |spec| _ = spec["egress"].as_array_mut().map(|rules| rules.push(json!({}))),
+            |spec| spec["egress"][0]["to"][0]["ipBlock"]["except"] = json!(["10.0.0.0/8"]),
+        ];
+        assert!(changes.into_iter().all(|change| judged(change).is_some()));
     }
 }

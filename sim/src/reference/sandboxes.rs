@@ -1,8 +1,10 @@
 //! What each sandbox consists of in the end, and what it says.
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Condition, Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth};
+use agent_sandbox_core::object::{
+    Condition, Dependent, Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth,
+};
 
 use super::parts;
 use crate::scene;
@@ -37,7 +39,6 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
         return Some(lie);
     }
     let is_barred = is_barred(sandbox, store);
-    let is_ready = status.condition(names::READY).is_some_and(|ready| ready.status == Truth::True);
     let other =
         store.get(Kind::Pod, &sandbox.meta.key).filter(|pod| !pod.meta().is_owned_by(sandbox.meta.uid));
     if let Some(shutdown) = sandbox.shutdown {
@@ -68,21 +69,45 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
     match pods[..] {
         [] if is_blocked(sandbox, store) => says(names::READY, "ReconcilerError"),
         [] => Some("has no Pod".to_owned()),
+        [_] if is_barred => says(names::READY, "ReconcilerError"),
         [pod] => {
-            if is_barred {
-                return says(names::READY, "ReconcilerError");
-            }
-            let is_wrong = is_ready != pod.ready || status.pod_ips != pod.ips || status.node != pod.node;
             let finished = match pod.phase {
                 Phase::Succeeded => "PodSucceeded",
                 Phase::Failed => "PodFailed",
                 Phase::Pending | Phase::Running | Phase::Unknown => "nothing",
             };
-            let lie = is_wrong.then(|| format!("shows its Pod {} as it is not", pod.meta.key.name));
-            lie.or_else(|| says(names::FINISHED, finished)).or_else(|| lack_of_labels(sandbox, pod))
+            lie_of_pod(sandbox, pod)
+                .or_else(|| says(names::FINISHED, finished))
+                .or_else(|| lack_of_labels(sandbox, pod))
         }
         _ => says(names::READY, names::MULTIPLE_PODS),
     }
+}
+
+/// Returns what a sandbox says of its only Pod that is not so: where and how it is, and how clients find it (META-040,
+/// SCND-001 to SCND-050).
+fn lie_of_pod(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
+    let (status, name) = (&sandbox.status, &pod.meta.key.name);
+    let is_ready = status.condition(names::READY).is_some_and(|ready| ready.status == Truth::True);
+    if is_ready != pod.ready || status.pod_ips != pod.ips || status.node != pod.node {
+        return Some(format!("shows its Pod {name} as it is not"));
+    }
+    let noted = sandbox.meta.annotation(names::POD_NAME);
+    if noted != Some(name) {
+        return Some(format!("notes Pod {noted:?} as its own, which is {name}"));
+    }
+    let selector = format!("{}={}", names::SANDBOX_NAME_HASH, names::name_hash(&sandbox.meta.key.name));
+    if *status.selector != *selector {
+        return Some(format!("says that {:?} selects its Pod", status.selector));
+    }
+    let wanted = match &pod.scheduled {
+        Some((truth, reason, _)) if !reason.is_empty() => (*truth, &**reason),
+        Some((Truth::True, ..)) => (Truth::True, "PodScheduled"),
+        Some((truth @ (Truth::False | Truth::Unknown), ..)) => (*truth, "PodSchedulingUnknown"),
+        None => (Truth::Unknown, "PodSchedulingUnknown"),
+    };
+    let told = status.condition(names::POD_SCHEDULED).map(|told| (told.status, &*told.reason));
+    (told != Some(wanted)).then(|| format!("says PodScheduled {told:?} instead of {wanted:?} of Pod {name}"))
 }
 
 /// Returns whether a Pod that it cannot have is where its own should be.
@@ -112,17 +137,27 @@ fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
             let right =
                 serde_json::json!({ names::SANDBOX_NAME_HASH: &*names::name_hash(&sandbox.meta.key.name) });
             let is_wrong = selector != right || *told != service.meta.key.name;
-            is_wrong.then(|| "has a Service that is not as it says".to_owned()).or_else(|| {
+            let wrong = is_wrong.then(|| "has a Service that is not as it says".to_owned());
+            wrong.or_else(|| lie_of_address(sandbox, service)).or_else(|| {
                 parts::lack_of_service(sandbox, service).filter(|_| sandbox.service == Some(true))
             })
         }
-        None if !told.is_empty() => Some("names a Service that it does not have".to_owned()),
+        None if !told.is_empty() || !sandbox.status.service_fqdn.is_empty() => {
+            Some("names a Service that it does not have".to_owned())
+        }
         None => {
             let is_missing =
                 sandbox.service == Some(true) && !is_over && !is_taken(Kind::Service, sandbox, "", store);
             is_missing.then(|| "has no Service".to_owned())
         }
     }
+}
+
+/// Returns what is wrong with the name under which clients reach a sandbox's Service: the cluster's domain is the usual one.
+fn lie_of_address(sandbox: &Sandbox, service: &Dependent) -> Option<String> {
+    let Key { namespace, name } = &service.meta.key;
+    let (right, told) = (format!("{name}.{namespace}.svc.cluster.local"), &sandbox.status.service_fqdn);
+    (**told != *right).then(|| format!("says that its Service is at {told:?} instead of {right:?}"))
 }
 
 /// Returns whether a Service or a volume claim that it needs is somebody else's.
@@ -182,8 +217,7 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let template = sandbox.meta.label(names::TEMPLATE_REF_HASH).filter(|_| is_of_ours);
     let own = sandbox.pod.labels.iter().filter(|(key, _)| !names::is_reserved(key));
     let own = own.map(|(key, value)| (&**key, value));
-    let system = [(names::SANDBOX_NAME_HASH, Some(&hash)), (names::TEMPLATE_REF_HASH, template)];
-    let wanted = system.into_iter().filter_map(|(key, value)| Some((key, value?)));
+    let wanted = [(names::SANDBOX_NAME_HASH, &hash)].into_iter();
     let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
     if let Some((key, value)) = missing.next() {
         return Some(format!("has a Pod without {key}={value}"));
@@ -199,11 +233,14 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
         known @ ("go-client" | "python-client" | "controller") => known,
         _ => "unknown",
     });
-    let wrong =
-        [(names::WARM_POOL, pool), (names::CREATED_BY, client)].into_iter().find_map(|(key, wanted)| {
-            let has = pod.meta.label(key).map(|value| &**value);
-            (has != wanted).then(|| format!("has a Pod with {key} {has:?} instead of {wanted:?}"))
-        });
+    // The policy of a template is not for the Pods of sandboxes that users make.
+    let template = template.map(|template| &**template);
+    let system =
+        [(names::TEMPLATE_REF_HASH, template), (names::WARM_POOL, pool), (names::CREATED_BY, client)];
+    let wrong = system.into_iter().find_map(|(key, wanted)| {
+        let has = pod.meta.label(key).map(|value| &**value);
+        (has != wanted).then(|| format!("has a Pod with {key} {has:?} instead of {wanted:?}"))
+    });
     // Users put on Pods what they like.
     let is_taken = pod.meta.annotation(scene::TAKEN).is_some();
     let ours = [

@@ -4,7 +4,7 @@ use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Network, Object, Template};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::store::Store;
 
@@ -41,15 +41,24 @@ fn lack(template: &Template, store: &Store) -> Option<String> {
             spec["ingress"] == rules["ingress"]
                 && spec["egress"][0]["ports"][0]["port"] == rules["egress"][0]["ports"][0]["port"]
         }
-        None => {
-            let to = &spec["egress"][0]["to"];
-            let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
-            spec["ingress"][0]["from"][0]["podSelector"]["matchLabels"]["app"] == "sandbox-router"
-                && to[0]["ipBlock"] == json!({ "cidr": "0.0.0.0/0", "except": private })
-                && to[1]["ipBlock"] == json!({ "cidr": "::/0", "except": ["fc00::/7", "fe80::/10"] })
-        }
+        None => is_secure(&spec),
     };
     // Without a type, what no rule names is let through.
     let is_right = is_right && spec["policyTypes"] == json!(["Ingress", "Egress"]);
     (!is_right).then(|| format!("has a policy with other rules than it says: {spec}"))
+}
+
+/// Returns whether only the router comes in, and only the world is reached: a selector that lacks one half lets in the Pods of
+/// every namespace that give themselves its label, and one rule more lets in or out whomever it names (TPL-006, TPL-007).
+fn is_secure(spec: &Value) -> bool {
+    let router = json!({
+        "podSelector": { "matchLabels": { "app": "sandbox-router" } },
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "agent-sandbox-system" } },
+    });
+    let private = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"];
+    let world = json!([
+        { "ipBlock": { "cidr": "0.0.0.0/0", "except": private } },
+        { "ipBlock": { "cidr": "::/0", "except": ["fc00::/7", "fe80::/10"] } },
+    ]);
+    spec["ingress"] == json!([{ "from": [router] }]) && spec["egress"] == json!([{ "to": world }])
 }
