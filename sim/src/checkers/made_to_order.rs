@@ -37,6 +37,16 @@ impl MadeToOrder {
         let own = self.evicts.filter(|_| is_member).map(|evicts| evicts.then(|| "true".into()));
         own.is_none_or(|own| marked(&made.pod.annotations) == of_template.or(own))
     }
+
+    /// Returns whether a member says of which make it is, by which its pool tells it from others (CON-063). How other
+    /// people's controllers sum up a template is not known.
+    fn is_of_make(&self, made: &Sandbox, template: &Template) -> bool {
+        let (has, of) = (|key| made.meta.label(key), &template.blueprint);
+        let is_member = made.meta.owner_of_kind(Kind::Pool).is_some();
+        let is_right = has(names::TEMPLATE_HASH) == Some(&of.hash)
+            && has(names::POD_TEMPLATE_HASH) == Some(&of.pod_hash);
+        is_right || !is_member || self.evicts.is_none()
+    }
 }
 
 impl Checker for MadeToOrder {
@@ -98,7 +108,8 @@ impl Checker for MadeToOrder {
             ));
         }
         let marked = (!self.is_marked_right(made, template)).then_some("another mark for autoscalers");
-        Judgement::unless_broken(lack(made, template, claim).or(marked).map(|lack| {
+        let of_make = (!self.is_of_make(made, template)).then_some("the mark of another make");
+        Judgement::unless_broken(lack(made, template, claim).or(marked).or(of_make).map(|lack| {
             let (name, template) = (&made.meta.key.name, &template.meta.key.name);
             let who = process::name(sent.process);
             format!("{who} makes sandbox {name} with {lack} than template {template} says")
@@ -120,13 +131,18 @@ fn claim_of<'a>(made: &Meta, process: u8, known: &Known, store: &'a Store) -> Op
 fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'static str> {
     let blueprint = &template.blueprint;
     let wishes = claim.and_then(|claim| claim.wishes.as_deref());
-    let has_env = wishes.is_some_and(|wishes| !wishes.env.is_empty());
+    let is_spec_right = match wishes {
+        Some(wishes) if !wishes.env.is_empty() => {
+            parts::has_variables(&made.pod_spec, &blueprint.pod_spec, &wishes.env)
+        }
+        Some(_) | None => made.pod_spec == blueprint.pod_spec,
+    };
     let added = wishes.and_then(|wishes| wishes.volume_claims.as_ref());
     let has_volumes = |volumes: &Json| made.volume_claims.as_ref().is_some_and(|made| holds(made, volumes));
     let name = &template.meta.key.name;
     let hash: Text = names::name_hash(name);
     let right = [
-        ("another Pod spec", has_env || made.pod_spec == blueprint.pod_spec),
+        ("another Pod spec", is_spec_right),
         (
             "other volume claims",
             match added {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use agent_sandbox_core::object::{Dependent, Json, Labels, Sandbox};
+use agent_sandbox_core::wishes::Variable;
 use serde_json::Value;
 
 /// Returns what is wrong with a Service that a sandbox asks for: it leads to each port at which something listens for
@@ -78,6 +79,38 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
         return Some(format!("with other volumes than it claims: {}", Value::from(shown)));
     }
     (wanted != has).then(|| format!("with another spec than it says: {}", spec.text()))
+}
+
+/// Returns whether a Pod spec is that of a template with the variables of a claim: each is in the container that it names,
+/// instead of the one of its name there, or in the first if it names none, and in no other (CLD-006 to CLD-011).
+pub fn has_variables(spec: &Json, template: &Json, variables: &[Variable]) -> bool {
+    let (mut wanted, mut has) = (template.value(), spec.value());
+    for Variable { name, value, container } in variables {
+        let Some(place) = container_named(&mut wanted, container) else { return false };
+        let mut list = place["env"].as_array().cloned().unwrap_or_default();
+        list.retain(|entry| entry["name"] != **name);
+        list.push(serde_json::json!({ "name": **name, "value": **value }));
+        place["env"] = list.into();
+    }
+    for spec in [&mut wanted, &mut has] {
+        for list in ["containers", "initContainers"] {
+            let of_any = spec[list].as_array_mut().into_iter().flatten();
+            let lists = of_any.filter_map(|container| container.get_mut("env")?.as_array_mut());
+            lists.for_each(|list| list.sort_by_key(|entry| entry["name"].as_str().map(str::to_owned)));
+        }
+    }
+    wanted == has
+}
+
+/// Returns the container of this name in a Pod spec; the first that works for good if there is no name.
+fn container_named<'a>(spec: &'a mut Value, name: &str) -> Option<&'a mut Value> {
+    if name.is_empty() {
+        return spec["containers"].as_array_mut()?.first_mut();
+    }
+    let lists =
+        spec.as_object_mut()?.iter_mut().filter(|(key, _)| key.to_lowercase().ends_with("containers"));
+    let mut all = lists.filter_map(|(_, list)| list.as_array_mut()).flatten();
+    all.find(|container| container["name"] == *name)
 }
 
 fn templates(sandbox: &Sandbox) -> Vec<Value> {

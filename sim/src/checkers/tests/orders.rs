@@ -84,6 +84,11 @@ fn a_sandbox_that_is_made_otherwise_than_asked_for_is_noticed() {
         for labels in [&mut sandbox.meta.labels, &mut sandbox.pod.labels] {
             labels.insert(names::TEMPLATE_REF_HASH.into(), hash.clone());
         }
+        for (key, hash) in
+            [(names::TEMPLATE_HASH, &blueprint.hash), (names::POD_TEMPLATE_HASH, &blueprint.pod_hash)]
+        {
+            sandbox.meta.labels.insert(key.into(), hash.clone());
+        }
         change(&mut sandbox);
         decided(template, Object::Sandbox(Arc::new(sandbox)))
     };
@@ -96,11 +101,40 @@ fn a_sandbox_that_is_made_otherwise_than_asked_for_is_noticed() {
         sandbox.pod.annotations.insert(names::SAFE_TO_EVICT.into(), "true".into());
     };
     let (of_pool, of_claim) = (owner(Kind::Pool, "p", 9), owner(Kind::Claim, "a", 1));
+    let mismarked = |sandbox: &mut Sandbox| {
+        sandbox.pod.annotations.insert(names::SAFE_TO_EVICT.into(), "true".into());
+        sandbox.meta.labels.insert(names::POD_TEMPLATE_HASH.into(), "another".into());
+    };
     assert_eq!(is_made(template("Overrides"), of_pool.clone(), marked), Ok(()));
-    assert_eq!(is_made(template("Overrides"), of_pool, |_| {}), Err("made-to-order"));
-    assert_eq!(is_made(template("Overrides"), of_claim.clone(), |_| {}), Ok(()));
-    assert_eq!(is_made(template("Allowed"), of_claim.clone(), |_| {}), Err("made-to-order"));
-    assert_eq!(is_made(template("Overrides"), of_claim, |it| it.volume_claims = None), Err("made-to-order"));
+    assert_eq!(is_made(template("Overrides"), of_pool.clone(), |_| {}), Err("made-to-order"));
+    assert_eq!(is_made(template("Overrides"), of_pool, mismarked), Err("made-to-order"));
+    let of_claim = |policy, change| is_made(template(policy), of_claim.clone(), change);
+    assert_eq!(of_claim("Overrides", |it| give(it, &["main"])), Ok(()));
+    assert_eq!(of_claim("Allowed", |it| give(it, &["main"])), Err("made-to-order"));
+    let bare: fn(&mut Sandbox) = |it| {
+        give(it, &["main"]);
+        it.volume_claims = None;
+    };
+    assert_eq!(of_claim("Overrides", bare), Err("made-to-order"));
+    assert_eq!(of_claim("Overrides", |_| {}), Err("made-to-order"), "without its variable");
+    assert_eq!(of_claim("Overrides", |it| give(it, &["main", "log"])), Err("made-to-order"));
+    let other: fn(&mut Sandbox) = |it| {
+        give(it, &["main"]);
+        let mut spec = it.pod_spec.value();
+        spec["containers"][1]["image"] = "another".into();
+        it.pod_spec = Json::from(&spec);
+    };
+    assert_eq!(of_claim("Overrides", other), Err("made-to-order"));
+}
+
+/// Gives these containers the variable that the claim asks for.
+fn give(sandbox: &mut Sandbox, containers: &[&str]) {
+    let mut spec = sandbox.pod_spec.value();
+    let all = spec["containers"].as_array_mut().into_iter().flatten();
+    for container in all.filter(|it| it["name"].as_str().is_some_and(|name| containers.contains(&name))) {
+        container["env"] = json!([{ "name": "A", "value": "1" }]);
+    }
+    sandbox.pod_spec = Json::from(&spec);
 }
 
 /// Returns which property is broken when a process that knows a template, a pool of it, and a claim with a variable and a
