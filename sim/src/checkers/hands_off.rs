@@ -1,11 +1,15 @@
 //! Controllers touch only what belongs to sandboxes.
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Owner, OwnerKind};
 
+use super::known::Known;
 use super::{Checker, Class, Judgement, Property};
 use crate::api_server::{Commit, Writer};
+use crate::process;
+use crate::step::Sent;
 use crate::store::Store;
 
 /// INV-05: what is somebody else's stays as it is, and what is nobody's is taken only where it was marked.
@@ -16,13 +20,19 @@ impl Checker for HandsOff {
     fn property(&self) -> Property {
         Property {
             name: "hands-off",
-            about: "controllers change and delete only what belongs to sandboxes, and take only what is marked",
+            about: "controllers change and delete only what belongs to sandboxes and templates, and take only what is marked",
             class: Class::Safety,
         }
     }
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let Some(Writer::Process { intent, .. }) = commit.by else { return Judgement::Silent };
+        if let Some(old) = commit.old.as_ref().filter(|old| old.kind() == Kind::NetworkPolicy) {
+            let owner = old.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
+            let what =
+                || format!("{intent:?} touched network policy {}, which belongs to {owner}", old.key().name);
+            return Judgement::unless_broken((!is_policy_of_ours(old)).then(what));
+        }
         let is_part = |old: &&Object| matches!(old.kind(), Kind::Pod | Kind::Service | Kind::VolumeClaim);
         let Some(old) = commit.old.as_ref().filter(is_part) else {
             return Judgement::Silent;
@@ -46,9 +56,45 @@ impl Checker for HandsOff {
         }))
     }
 
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let Some(policy) = policy_of_another(sent, known, store) else { return Judgement::Silent };
+        let who = process::name(sent.process);
+        Judgement::Broken(format!(
+            "{who} touches network policy {policy}, which belongs to a template that is gone"
+        ))
+    }
+
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns whether a network policy is that of a template; of a claim, as an older release made them (DEF-034).
+fn is_policy_of_ours(policy: &Object) -> bool {
+    let Some(owner) = &policy.meta().owner else { return false };
+    let is_ours = matches!(owner.kind, OwnerKind::Known(Kind::Template | Kind::Claim));
+    is_ours && *policy.key().name == *format!("{}{}", owner.name, names::NETWORK_POLICY_SUFFIX)
+}
+
+/// Returns the name of a network policy that a request changes or deletes although it is not that of the template which has
+/// its owner's name by now, as far as the process knows.
+fn policy_of_another<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Text> {
+    let target = match &*sent.action.operation {
+        Operation::Patch(patch) => &patch.target,
+        Operation::Delete { target, .. } => target,
+        Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => return None,
+    };
+    let policy =
+        store.find(Kind::NetworkPolicy, target.uid.filter(|_| target.kind == Kind::NetworkPolicy)?)?;
+    let owner = policy.meta().owner.as_ref()?;
+    let former = policy.meta().owner_of_kind(Kind::Template)?;
+    let template = store.get(Kind::Template, &policy.key().sibling(owner.name.clone()))?;
+    let is_of_another = template.uid() != former && known.knows(sent.process, template);
+    is_of_another.then_some(&policy.key().name)
 }
 
 fn is_sandbox(owner: &Owner) -> bool {

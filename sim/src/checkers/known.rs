@@ -48,6 +48,8 @@ struct Process {
     promised: BTreeSet<Text>,
     /// Objects that it deletes, and the server has not said no.
     leaving: BTreeSet<Uid>,
+    /// Pods that it makes, by their sandbox and name: nobody has seen them, and the server has not answered.
+    making: BTreeSet<(Uid, Key)>,
     /// What it has decided: objects, and the versions on which that was.
     decided: BTreeSet<(Uid, Option<Version>)>,
 }
@@ -71,6 +73,11 @@ impl Known {
             && let Some(uid) = deleted(&action.operation)
         {
             self.processes.entry(*process).or_default().leaving.remove(&uid);
+        }
+        if let Fact::Answered { process, action, outcome: _ } = fact
+            && let Some(pod) = made_pod(&action.operation)
+        {
+            self.processes.entry(*process).or_default().making.remove(&pod);
         }
         match fact {
             Fact::Shown { process, kind, upto: at, .. } | Fact::Relisted { process, kind, at, .. } => {
@@ -98,6 +105,7 @@ impl Known {
                 let known = self.processes.entry(*process).or_default();
                 known.seen = Default::default();
                 known.leaving.clear();
+                known.making.clear();
             }
             Fact::Crashed { process, .. } => {
                 self.processes.remove(process);
@@ -120,6 +128,11 @@ impl Known {
         let before = commit.old.as_ref().and_then(owner);
         if let Some(owner) = before.filter(|before| commit.new.as_ref().and_then(owner) != Some(*before)) {
             self.parted.insert(owner, commit.version);
+        }
+        if let Some(pod) = commit.new.as_ref().filter(|new| new.kind() == Kind::Pod) {
+            // Whoever makes it too may see this one before it is answered.
+            let is_other = |(_, key): &(Uid, Key)| key != pod.key();
+            self.processes.values_mut().for_each(|known| known.making.retain(is_other));
         }
         let claims = [as_claim(commit.old.as_ref()), as_claim(commit.new.as_ref())];
         if let [None, None] = claims {
@@ -161,6 +174,7 @@ impl Known {
         if let Some(name) = recorded_by(&sent.action.operation) {
             known.promised.insert(name.clone());
         }
+        known.making.extend(made_pod(&sent.action.operation));
         if let Some((uid, version)) = subject(&sent.action.operation) {
             known.open.insert(uid);
             known.leaving.extend(deleted(&sent.action.operation));
@@ -190,6 +204,12 @@ impl Known {
     /// Returns whether a process knows all that an owner has left of this kind.
     pub(super) fn knows_children(&self, process: u8, owner: Uid, kind: Kind) -> bool {
         self.parted.get(&owner).is_none_or(|at| self.has_seen(process, kind, *at))
+    }
+
+    /// Returns whether a process has a Pod for a sandbox under way, which may be there soon.
+    pub(super) fn makes_pod(&self, process: u8, sandbox: Uid) -> bool {
+        let known = self.processes.get(&process);
+        known.is_some_and(|known| known.making.iter().any(|(owner, _)| *owner == sandbox))
     }
 
     /// Returns whether a process was shown everything of a kind up to a version.
@@ -319,6 +339,13 @@ fn subject(operation: &Operation) -> Option<(Uid, Option<Version>)> {
         Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => return None,
     };
     target.uid.map(|uid| (uid, version))
+}
+
+/// Returns the Pod that a request makes, by its sandbox and name.
+fn made_pod(operation: &Operation) -> Option<(Uid, Key)> {
+    let Operation::Create(pod) = operation else { return None };
+    let sandbox = pod.meta().owner_of_kind(Kind::Sandbox).filter(|_| pod.kind() == Kind::Pod)?;
+    Some((sandbox, pod.key().clone()))
 }
 
 fn deleted(operation: &Operation) -> Option<Uid> {

@@ -1,12 +1,13 @@
 //! Nothing ends before its time.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Operation, Propagation};
 use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Sandbox, ShutdownPolicy};
-use agent_sandbox_core::time::Mono;
+use agent_sandbox_core::object::{Claim, Object, Sandbox, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes;
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
@@ -19,8 +20,10 @@ use crate::store::Store;
 /// INV-07 and INV-19: what cannot be undone is done only to a sandbox that asks for it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RightEnd {
-    /// Sandboxes that were ever to stop: what was decided then may take effect later.
-    stopped: Vec<Uid>,
+    /// Sandboxes that ever were to have no Pod: what was decided then may take effect later.
+    stopped: BTreeSet<Uid>,
+    /// Sandboxes that ever were to have no Service.
+    unserved: BTreeSet<Uid>,
     now: Mono,
     /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
     is_timeless: bool,
@@ -43,12 +46,73 @@ impl RightEnd {
         let is_told = claim.status.condition(names::READY).is_some_and(|ready| {
             &*ready.reason == names::CLAIM_EXPIRED && ready.observed == claim.meta.generation
         });
-        let latest = scene::epoch() + self.now.since(Mono::default()) + INEXACT;
-        let is_due = lifecycle.ttl.is_some() || lifecycle.shutdown.is_some_and(|at| at <= latest);
+        let is_due = lifecycle.ttl.is_some() || lifecycle.shutdown.is_some_and(|at| self.has_come(at));
         Judgement::unless_broken(
-            (!is_told && !is_due && !self.is_timeless)
-                .then(|| format!("claim {name} was deleted, which was given more time")),
+            (!is_told && !is_due).then(|| format!("claim {name} was deleted, which was given more time")),
         )
+    }
+
+    /// Returns whether somebody may think that it is as late as this.
+    fn has_come(&self, at: Wall) -> bool {
+        self.is_timeless || at <= scene::epoch() + self.now.since(Mono::default()) + INEXACT
+    }
+
+    /// Notes what a sandbox is to have no more. A sandbox that has expired says so before it loses anything.
+    fn note(&mut self, sandbox: &Sandbox) {
+        let has_ended = sandbox.shutdown.is_some() && sandbox.status.is_expired();
+        if sandbox.suspended || has_ended {
+            self.stopped.insert(sandbox.meta.uid);
+        }
+        if sandbox.service == Some(false) || has_ended {
+            self.unserved.insert(sandbox.meta.uid);
+        }
+    }
+
+    /// A Pod and a Service go only when their sandbox is to have none.
+    fn judge_part(&self, part: &Object) -> Judgement {
+        let (goes, why) = match part.kind() {
+            Kind::Pod => (&self.stopped, "was to run"),
+            Kind::Service => (&self.unserved, "was to keep it"),
+            Kind::Claim
+            | Kind::Pool
+            | Kind::Template
+            | Kind::Sandbox
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => return Judgement::Silent,
+        };
+        let owner = part.meta().owner_of_kind(Kind::Sandbox).unwrap_or_default();
+        let what = || format!("{} {} was deleted, whose sandbox {why}", part.kind(), part.key().name);
+        Judgement::unless_broken((!goes.contains(&owner)).then(what))
+    }
+
+    /// A sandbox goes only when its user wants it to go, and not before. A pool lets go of its members for reasons of its own.
+    fn judge_end(&self, before: &Sandbox, intent: Intent) -> Judgement {
+        let name = &before.meta.key.name;
+        if before.meta.owner.is_some() && intent != Intent::DeleteSandbox {
+            return Judgement::Silent;
+        }
+        let Some(shutdown) = before.shutdown.filter(|it| it.policy == ShutdownPolicy::Delete) else {
+            return Judgement::Broken(format!("sandbox {name} was deleted, which was not to be"));
+        };
+        let is_told = told_expired(before) == Some(before.meta.generation);
+        let what = || format!("sandbox {name} was deleted, which was given more time");
+        Judgement::unless_broken((!is_told && !self.has_come(shutdown.at)).then(what))
+    }
+
+    /// A sandbox says that it has expired only when it has.
+    fn judge_news(&self, before: &Sandbox, after: &Sandbox) -> Judgement {
+        let name = &before.meta.key.name;
+        let told = told_expired(after);
+        if told.is_none() || told == told_expired(before) {
+            return Judgement::Silent;
+        }
+        Judgement::unless_broken(match before.shutdown {
+            None => Some(format!("sandbox {name} says that it has expired, and has no shutdown time")),
+            Some(Shutdown { at, .. }) if !self.has_come(at) => {
+                Some(format!("sandbox {name} says that it has expired, and was given more time"))
+            }
+            Some(_) => None,
+        })
     }
 }
 
@@ -63,25 +127,21 @@ impl Checker for RightEnd {
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let sandbox = as_sandbox(commit.new.as_ref());
-        if let Some(sandbox) = sandbox.filter(|it| it.suspended || it.shutdown.is_some()) {
-            let uid = sandbox.meta.uid;
-            if !self.stopped.contains(&uid) {
-                self.stopped.push(uid);
-            }
+        if let Some(sandbox) = sandbox {
+            self.note(sandbox);
         }
-        let Some(Writer::Process { .. }) = commit.by else { return Judgement::Silent };
-        if let Some(claim) = as_claim(commit.old.as_ref()) {
-            return if commit.ends_life() { self.judge_claim(claim) } else { Judgement::Silent };
+        let (Some(Writer::Process { intent, .. }), Some(old)) = (commit.by, commit.old.as_ref()) else {
+            return Judgement::Silent;
+        };
+        let before = as_sandbox(Some(old));
+        if !commit.ends_life() {
+            let change = before.zip(sandbox);
+            return change.map_or(Judgement::Silent, |(before, after)| self.judge_news(before, after));
         }
-        match (commit.old.as_ref(), as_sandbox(commit.old.as_ref())) {
-            (_, Some(before)) => judge_sandbox(before, sandbox),
-            (Some(pod), None) if pod.kind() == Kind::Pod && commit.ends_life() => {
-                let owner = pod.meta().owner_of_kind(Kind::Sandbox).unwrap_or_default();
-                let is_right = self.stopped.contains(&owner);
-                let what = || format!("Pod {} was deleted, whose sandbox was to run", pod.key().name);
-                Judgement::unless_broken((!is_right).then(what))
-            }
-            (Some(_) | None, None) => Judgement::Silent,
+        match (as_claim(Some(old)), before) {
+            (Some(claim), _) => self.judge_claim(claim),
+            (None, Some(before)) => self.judge_end(before, intent),
+            (None, None) => self.judge_part(old),
         }
     }
 
@@ -109,7 +169,9 @@ impl Checker for RightEnd {
     }
 
     fn remembered(&self, walk: &mut agent_sandbox_core::fingerprint::Walk) {
-        walk.set(&self.stopped, |walk, uid| walk.uid(*uid));
+        for uids in [&self.stopped, &self.unserved] {
+            walk.set(uids, |walk, uid| walk.uid(*uid));
+        }
     }
 }
 
@@ -125,18 +187,7 @@ fn is_wrong_way(sent: &Sent, store: &Store) -> bool {
     })
 }
 
-fn judge_sandbox(before: &Sandbox, after: Option<&Sandbox>) -> Judgement {
-    let name = &before.meta.key.name;
-    // A pool lets go of its members for reasons of its own.
-    let Some(after) = after else {
-        let is_alone = before.meta.owner.is_none();
-        let is_right = before.shutdown.is_some_and(|shutdown| shutdown.policy == ShutdownPolicy::Delete);
-        let what = || format!("sandbox {name} was deleted, which was not to be");
-        return Judgement::unless_broken((is_alone && !is_right).then(what));
-    };
-    if before.status.is_expired() || !after.status.is_expired() {
-        return Judgement::Silent;
-    }
-    let what = || format!("sandbox {name} says that it has expired, and has no shutdown time");
-    Judgement::unless_broken(before.shutdown.is_none().then(what))
+/// Returns the generation of which a sandbox says that it has expired.
+fn told_expired(sandbox: &Sandbox) -> Option<i64> {
+    sandbox.status.condition(names::READY).filter(|_| sandbox.status.is_expired()).map(|ready| ready.observed)
 }

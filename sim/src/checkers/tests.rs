@@ -1,6 +1,7 @@
 //! Each checker sees what it is for.
 
 mod decisions;
+mod ends;
 mod orders;
 mod sending;
 mod times;

@@ -61,8 +61,7 @@ fn lie(
     if let Change::SandboxStatus(told) = change {
         let sandbox = as_sandbox(store.find(Kind::Sandbox, uid))?;
         let is_seen = Some(sandbox.meta.version) == patch.version;
-        return is_seen
-            .then(|| (Kind::Sandbox, lie_of_sandbox(sandbox, told, pods(process, uid, known, store))));
+        return is_seen.then(|| (Kind::Sandbox, lie_of_sandbox(process, sandbox, told, known, store)));
     }
     let Change::ClaimStatus(told) = change else { return None };
     let claim = as_claim(store.find(Kind::Claim, uid))?;
@@ -78,11 +77,35 @@ fn pods<'a>(process: u8, sandbox: Uid, known: &Known, store: &'a Store) -> Optio
     is_known.then(|| pods().filter_map(|pod| pod.as_pod()).collect())
 }
 
-fn lie_of_sandbox(sandbox: &Sandbox, told: &SandboxStatus, pods: Option<Vec<&Pod>>) -> Option<String> {
+/// Returns whether a process knows that a sandbox that is to have a Service has none.
+fn lacks_service(process: u8, sandbox: &Sandbox, known: &Known, store: &Store) -> bool {
+    let uid = sandbox.meta.uid;
+    sandbox.service == Some(true)
+        && store.owned_by(Kind::Service, uid).next().is_none()
+        && known.knows_children(process, uid, Kind::Service)
+}
+
+fn lie_of_sandbox(
+    process: u8,
+    sandbox: &Sandbox,
+    told: &SandboxStatus,
+    known: &Known,
+    store: &Store,
+) -> Option<String> {
     let condition = |kind: &str| told.condition(kind);
     let is_true = |kind: &str| condition(kind).is_some_and(|condition| condition.status == Truth::True);
     if condition(names::SUSPENDED).is_some_and(|it| (&*it.reason == "NotSuspended") == sandbox.suspended) {
         return Some(format!("Suspended with spec.operatingMode suspended={}", sandbox.suspended));
+    }
+    if is_true(names::SUSPENDED) && known.makes_pod(process, sandbox.meta.uid) {
+        return Some("Suspended, while it makes a Pod,".to_owned());
+    }
+    if is_true(names::READY) && lacks_service(process, sandbox, known, store) {
+        return Some("Ready, although it is to have a Service and has none,".to_owned());
+    }
+    let pods = pods(process, sandbox.meta.uid, known, store);
+    if let Some(lost) = lost(sandbox, told, pods.as_ref().is_some_and(Vec::is_empty)) {
+        return Some(format!("that it has expired, and no more whether it is {lost},"));
     }
     let pods = pods?;
     if is_true(names::SUSPENDED) && !pods.is_empty() {
@@ -94,6 +117,15 @@ fn lie_of_sandbox(sandbox: &Sandbox, told: &SandboxStatus, pods: Option<Vec<&Pod
         return flaw.map(|flaw| format!("Ready, although {flaw},"));
     }
     false_end(condition(names::FINISHED)?, &[sandbox.status.condition(names::FINISHED)], &pods)
+}
+
+/// Returns the condition that a status does not tell any more when it tells that the sandbox has expired: that it was
+/// suspended, or, where there is no Pod to tell more, how it had ended (SBX-025).
+fn lost(sandbox: &Sandbox, told: &SandboxStatus, is_bare: bool) -> Option<&'static str> {
+    let is_kept = |kind: &str| sandbox.status.condition(kind).is_none() || told.condition(kind).is_some();
+    let kept = [(names::SUSPENDED, true), (names::FINISHED, is_bare)];
+    let lost = kept.into_iter().find(|(kind, counts)| *counts && !is_kept(kind));
+    lost.filter(|_| told.is_expired()).map(|(kind, _)| kind)
 }
 
 fn lie_of_claim(

@@ -1,7 +1,7 @@
 //! What a process decides is judged by what it knew.
 
 use agent_sandbox_core::action::{Part, Patch};
-use agent_sandbox_core::object::{PoolStatus, Shutdown, ShutdownPolicy, Update};
+use agent_sandbox_core::object::{Dependent, Json, Meta, PoolStatus, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
 
 use super::*;
@@ -171,6 +171,75 @@ fn an_end_or_a_pause_that_is_none_is_noticed() {
     assert_eq!(decided(&ended, 9, &[says(names::FINISHED, "PodFailed")]), Err("true-status"));
 }
 
+/// INV-05: a policy goes with its template, and the next template of that name gets its own.
+#[test]
+fn a_network_policy_of_a_template_that_is_gone_is_left_to_the_collector() {
+    let uid = Uid::from_bits(7);
+    let key = scene::key(format!("{}{}", scene::TEMPLATE, names::NETWORK_POLICY_SUFFIX));
+    let touch = |owner, seen| {
+        let mut meta = Meta::draft(key.clone());
+        let (kind, name) = (OwnerKind::Known(Kind::Template), scene::TEMPLATE.into());
+        (meta.uid, meta.owner) = (uid, Some(Owner { kind, name, uid: owner }));
+        let spec = Json::from(&serde_json::json!({ "podSelector": {} }));
+        let policy = Object::NetworkPolicy(Arc::new(Dependent { meta, spec }));
+        let target = Target { kind: Kind::NetworkPolicy, key: key.clone(), uid: Some(uid) };
+        let (version, propagation) = (Some(Version(5)), Propagation::Background);
+        let operation = Arc::new(Operation::Delete { target, version, propagation });
+        let action = Action { id: ActionId(3), intent: Intent::DeleteNetworkPolicy, operation };
+        let sent = Sent { process: 0, term: 1, listed: true, request: RequestId(3), action };
+        decided(&[policy], seen, &[Fact::Sent(sent)])
+    };
+    let other = Uid::from_bits(8);
+    assert_eq!(touch(scene::template().uid(), 9), Ok(()));
+    assert_eq!(touch(other, 9), Err("hands-off"));
+    assert_eq!(touch(other, 0), Ok(()), "it does not know the other template");
+}
+
+/// SCND-045: unless the process may not have seen that the Service is gone.
+#[test]
+fn a_sandbox_that_is_told_ready_without_its_service_is_noticed() {
+    let told = |parts: &[Object]| {
+        let served = [sandbox_that(|it| it.service = Some(true)), pod("s", 4, 3)];
+        let objects: Vec<Object> = served.iter().chain(parts).cloned().collect();
+        decided(&objects, 9, &[says(names::READY, "DependenciesReady")])
+    };
+    let Object::Sandbox(of) = owned("s", 3, 'p', 9) else { unreachable!("it is a sandbox") };
+    let service = scene::part(Kind::Service, "s", Some(Owner::new(Kind::Sandbox, &of.meta)), &[]);
+    assert_eq!(told(&[]), Err("true-status"));
+    assert_eq!(told(&[service]), Ok(()));
+}
+
+/// SCND-012: until the server has answered, the Pod may still come.
+#[test]
+fn a_pause_while_a_pod_is_made_is_noticed() {
+    let suspended = [sandbox_that(|it| it.suspended = true)];
+    let operation = Arc::new(Operation::Create(pod("s", 0, 3)));
+    let action = Action { id: ActionId(4), intent: Intent::CreatePod, operation };
+    let request = RequestId(4);
+    let create = Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action: action.clone() });
+    let refused = Fact::Answered { process: 0, action, outcome: Outcome::Unknown };
+    let paused = || says(names::SUSPENDED, "PodTerminated");
+    assert_eq!(decided(&suspended, 9, &[create.clone(), paused()]), Err("true-status"));
+    assert_eq!(decided(&suspended, 9, &[create, refused, paused()]), Ok(()));
+}
+
+/// SBX-025: what was known of a sandbox that has expired stays known.
+#[test]
+fn an_end_that_makes_a_sandbox_forget_how_it_was_is_noticed() {
+    let told = |kind: &str, parts: &[Object]| {
+        let said = |it: &mut Sandbox| {
+            let said = condition(Truth::True, "SaidBefore", 0);
+            it.status.conditions.push(Condition { kind: kind.into(), ..said });
+        };
+        let objects: Vec<Object> = [sandbox_that(said)].iter().chain(parts).cloned().collect();
+        decided(&objects, 9, &[says(names::READY, names::EXPIRED)])
+    };
+    assert_eq!(told(names::FINISHED, &[]), Err("true-status"));
+    assert_eq!(told(names::FINISHED, &[pod("s", 4, 3)]), Ok(()), "it has a Pod that has not finished");
+    assert_eq!(told(names::SUSPENDED, &[pod("s", 4, 3)]), Err("true-status"));
+    assert_eq!(told(names::POD_SCHEDULED, &[pod("s", 4, 3)]), Ok(()));
+}
+
 /// INV-18: unless the process has not seen all of the members.
 #[test]
 fn a_pool_that_tells_wrong_figures_is_noticed() {
@@ -204,6 +273,13 @@ fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'sta
         .iter()
         .try_for_each(|fact| checkers.on_fact(fact, &store))
         .map_err(|violation| violation.property.name)
+}
+
+/// The first sandbox, `s`, that is otherwise.
+fn sandbox_that(change: impl FnOnce(&mut Sandbox)) -> Object {
+    let Object::Sandbox(mut sandbox) = owned("s", 3, 'p', 9) else { unreachable!("it is a sandbox") };
+    change(Arc::make_mut(&mut sandbox));
+    Object::Sandbox(sandbox)
 }
 
 /// A request to record a sandbox on a claim: `a` is of version 3, `b` of version 4.
