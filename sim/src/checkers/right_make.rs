@@ -1,12 +1,17 @@
-//! Where members follow their template, a claim gets one that its template makes.
+//! Claims get sound members of the right make, from pools and templates that are there to stay.
 
-use super::known::{Known, assigned, is_stale};
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use agent_sandbox_core::action::{Action, Intent, Operation};
+use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Object};
+
+use super::known::{Known, assigned, decided_on, is_stale};
+use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
 use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
 
-/// INV-14, as far as the process that decides knows the pool, its template and the member.
+/// INV-14, DEF-028, as far as the process that decides knows the pool, its template, the member and its Pods.
 #[derive(Debug)]
 pub(super) struct RightMake;
 
@@ -14,7 +19,7 @@ impl Checker for RightMake {
     fn property(&self) -> Property {
         Property {
             name: "right-make",
-            about: "where members follow their template, none of an older make is given to a claim",
+            about: "a claim gets no member that has ended or is of an older make, and nothing of a pool that is going",
             class: Class::Safety,
         }
     }
@@ -24,19 +29,91 @@ impl Checker for RightMake {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let process = sent.process;
-        let Some((claim, object)) = assigned(sent, store) else { return Judgement::Silent };
-        let Some((pool, template)) = known.pool_of(process, claim, store) else { return Judgement::Silent };
-        let is_known = object.meta().is_owned_by(pool.meta.uid) && known.knows(process, object);
-        let Some(member) = as_sandbox(Some(object)).filter(|_| is_known) else { return Judgement::Silent };
-        Judgement::unless_broken(is_stale(member, pool, store).then(|| {
-            let (claim, member) = (&claim.meta.key.name, &member.meta.key.name);
-            let (template, who) = (&template.meta.key.name, process::name(process));
-            format!("{who} gives {member} to claim {claim}, which template {template} does not make")
-        }))
+        let flaws = [
+            old_make(sent, known, store),
+            given(sent, store).and_then(|given| unsound(sent.process, given, known, store)),
+            going(sent, known, store),
+        ];
+        let Some(flaw) = flaws.into_iter().flatten().next() else { return Judgement::Holds };
+        Judgement::Broken(format!("{} {flaw}", process::name(sent.process)))
     }
 
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(Self)
     }
+}
+
+/// Where members follow their template, a claim gets one that its template makes.
+fn old_make(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let process = sent.process;
+    let (claim, object) = assigned(sent, store)?;
+    let (pool, template) = known.pool_of(process, claim, store)?;
+    let is_known = object.meta().is_owned_by(pool.meta.uid) && known.knows(process, object);
+    let member = as_sandbox(Some(object)).filter(|_| is_known)?;
+    is_stale(member, pool, store).then(|| {
+        let (claim, member, template) =
+            (&claim.meta.key.name, &member.meta.key.name, &template.meta.key.name);
+        format!("gives {member} to claim {claim}, which template {template} does not make")
+    })
+}
+
+/// Returns the member that a request gives to a claim: promises it, or hands it over.
+fn given<'a>(sent: &'a Sent, store: &'a Store) -> Option<(&'a Claim, &'a Object)> {
+    if sent.action.intent != Intent::AdoptSandbox {
+        // What an older release has promised is only written down elsewhere.
+        let is_new = |claim: &Claim| claim.meta.label(names::LEGACY_SANDBOX_NAME).is_none();
+        return assigned(sent, store).filter(|(claim, _)| is_new(claim));
+    }
+    let Operation::Patch(patch) = &*sent.action.operation else { return None };
+    let member = store.find(Kind::Sandbox, patch.target.uid?)?;
+    let mut claims = store.list(Kind::Claim).iter().filter_map(|object| as_claim(Some(object)));
+    let name = &member.key().name;
+    let claim = claims.find(|claim| claim.meta.annotation(names::SANDBOX_NAME) == Some(name))?;
+    (Some(member.version()) == patch.version).then_some((claim, member))
+}
+
+/// A member that has ended, or is going, is of no use to anybody.
+fn unsound(process: u8, (claim, member): (&Claim, &Object), known: &Known, store: &Store) -> Option<String> {
+    let (claim, name) = (&claim.meta.key.name, &member.key().name);
+    if member.meta().terminating && known.knows(process, member) {
+        return Some(format!("gives {name} to claim {claim}, which it knows to be going"));
+    }
+    let mut pods = store.owned_by(Kind::Pod, member.uid());
+    let has_ended = |pod: &Object| pod.as_pod().is_some_and(|pod| pod.phase.is_terminal());
+    let ended = pods.find(|pod| has_ended(pod) && known.knows(process, pod))?;
+    let pod = &ended.key().name;
+    Some(format!("gives {name} to claim {claim}, whose Pod {pod} it knows to have ended"))
+}
+
+/// Nobody is served from a pool that is going, and no member is made for it, or from a template that is going.
+fn going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let is_going = |object: &Object| object.meta().terminating && known.knows(sent.process, object);
+    let what = sent.action.intent;
+    if let Some(pool) = made_for(&sent.action, store) {
+        if is_going(pool) {
+            return Some(format!("makes a member for pool {}, which it knows to be going", pool.key().name));
+        }
+        let it = as_pool(Some(pool)).filter(|_| known.knows(sent.process, pool))?;
+        let template = store.get(Kind::Template, &it.meta.key.sibling(it.template.clone()))?;
+        return is_going(template).then(|| {
+            let (pool, template) = (&pool.key().name, &template.key().name);
+            format!("makes a member for pool {pool} from template {template}, which it knows to be going")
+        });
+    }
+    let is_served = matches!(what, Intent::RecordAssignment | Intent::RecordColdStart);
+    let claim = decided_on(sent, store).filter(|_| is_served)?;
+    // Whose record is taken over has been served before, and who asks for variables or volumes takes nothing of the pool's.
+    let is_new = claim.meta.label(names::LEGACY_SANDBOX_NAME).is_none() && claim.wishes.is_none();
+    let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).filter(|_| is_new)?;
+    is_going(pool).then(|| {
+        let (claim, pool) = (&claim.meta.key.name, &pool.key().name);
+        format!("serves claim {claim} by {what:?} from pool {pool}, which it knows to be going")
+    })
+}
+
+/// Returns the pool for which a request makes a member.
+fn made_for<'a>(action: &Action, store: &'a Store) -> Option<&'a Object> {
+    let Operation::Create(member) = &*action.operation else { return None };
+    let pool = member.meta().owner_of_kind(Kind::Pool).filter(|_| action.intent == Intent::CreateMember)?;
+    store.find(Kind::Pool, pool)
 }

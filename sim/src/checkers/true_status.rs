@@ -139,7 +139,7 @@ fn lie_of_claim(
     if &*ready.reason == names::EXPIRED && &*ready.message != EXPIRED_BY_ITSELF {
         return Some(format!("that it has expired, in other words than clients know: {:?},", ready.message));
     }
-    let bound = told.sandbox.as_ref()?;
+    let Some(bound) = told.sandbox.as_ref() else { return left_over(claim, told) };
     let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
     let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.meta.is_owned_by(claim.meta.uid))?;
     if !known.knows(process, object) {
@@ -154,6 +154,17 @@ fn lie_of_claim(
     }
     let said = [claim.status.condition(names::FINISHED), sandbox.status.condition(names::FINISHED)];
     false_end(told.condition(names::FINISHED)?, &said, &pods)
+}
+
+/// What a sandbox has come to is nothing to the claim any more that has lost it, or was given more time. One that has
+/// expired says how it ended.
+fn left_over(claim: &Claim, told: &ClaimStatus) -> Option<String> {
+    let is_over = |status: &ClaimStatus| {
+        status.condition(names::READY).is_some_and(|ready| &*ready.reason == names::CLAIM_EXPIRED)
+    };
+    let is_lost = claim.status.sandbox.is_some() || is_over(&claim.status);
+    told.condition(names::FINISHED).filter(|_| is_lost && !is_over(told))?;
+    Some("Finished of a sandbox that it has not any more,".to_owned())
 }
 
 /// Returns why a sandbox with these Pods is not ready at these addresses.

@@ -48,15 +48,24 @@ impl WarmFirst {
             ));
         }
         let starting = free(process, pool, known, store).count();
-        let waiting = known.waiting(&claim.meta.key.sibling(claim.pool.clone())).count();
-        let waiting =
-            waiting + self.changes.iter().filter(|at| !known.has_seen(process, Kind::Claim, **at)).count();
+        let ahead = self.ahead(process, claim, known);
         let is_new = self.born.get(&claim.meta.uid).is_some_and(|born| self.now.since(*born) < self.grace);
-        let broken = is_new && starting >= waiting && self.changes.len() < MOST;
+        let broken = is_new && starting > ahead && self.changes.len() < MOST;
         Judgement::unless_broken(broken.then(|| {
             let who = process::name(process);
-            format!("{who} starts claim {name} cold although {starting} members start for {waiting} claims")
+            format!(
+                "{who} starts claim {name} cold although {starting} members start and {ahead} claims come before it"
+            )
         }))
+    }
+
+    /// Returns how many claims there may be that a process serves before this one, as far as it knows: those that wait and
+    /// are not younger, and those of which it has not seen the latest.
+    fn ahead(&self, process: u8, claim: &Claim, known: &Known) -> usize {
+        let pool = claim.meta.key.sibling(claim.pool.clone());
+        let older = known.waiting(&pool).take_while(|(created, _)| *created <= claim.meta.created);
+        let older = older.filter(|(_, uid)| *uid != claim.meta.uid).count();
+        older + self.changes.iter().filter(|at| !known.has_seen(process, Kind::Claim, **at)).count()
     }
 }
 

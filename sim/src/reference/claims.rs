@@ -1,8 +1,8 @@
 //! What each claim has in the end.
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth};
+use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Variable, Wishes};
 use serde_json::Value;
 
@@ -71,7 +71,9 @@ fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
         Outcome::Expired => {
             let is_left = store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_some();
             let is_right = told == Some(names::CLAIM_EXPIRED) && got.is_none() && !is_left;
-            (!is_right).then(|| format!("has expired, has {has} and says {says}"))
+            (!is_right)
+                .then(|| format!("has expired, has {has} and says {says}"))
+                .or_else(|| promised(claim).map(|name| format!("has expired, and still records {name}")))
         }
         Outcome::Refused(reason) => {
             let is_right = told == Some(reason) && got.is_none();
@@ -82,6 +84,11 @@ fn of_claim(claim: &Claim, store: &Store) -> Option<String> {
         Outcome::Owed => Some(format!("is not Ready; it names {has} and its status says {says}")),
         Outcome::Has(sandbox) => of_bound(claim, sandbox, store),
     }
+}
+
+/// Returns the member that a claim has recorded. Its own name stands for a sandbox of its own.
+fn promised(claim: &Claim) -> Option<&Text> {
+    claim.meta.annotation(names::SANDBOX_NAME).filter(|name| **name != claim.meta.key.name)
 }
 
 /// Returns whether the time of a claim is over. Every time that was set has passed; one that counts from the end of the
@@ -219,8 +226,36 @@ pub fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
     }
     let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
     let Some(pool) = pool else { return Some("WarmPoolNotFound") };
-    let Some(template) = template_of(pool, store) else { return Some("TemplateNotFound") };
+    let Some(template) = template_of(pool, store) else {
+        return (!has_for(claim, pool, store)).then_some("TemplateNotFound");
+    };
     wishes.and_then(|wishes| refusal_by_template(wishes, template))
+}
+
+/// Returns whether a pool whose template is gone has a member for a claim all the same, which asks for nothing more. Where
+/// members follow their template, nobody can tell whether they are of the right make.
+fn has_for(claim: &Claim, pool: &Pool, store: &Store) -> bool {
+    let is_easy = claim.wishes.is_none() && pool.update == Update::OnReplenish && !pool.meta.terminating;
+    let mut members = store.owned_by(Kind::Sandbox, pool.meta.uid).filter_map(Object::as_sandbox);
+    is_easy && members.any(|member| is_ready(member) && is_free(member, store))
+}
+
+fn is_ready(member: &Sandbox) -> bool {
+    let ready = member.status.condition(names::READY).filter(|_| !member.meta.terminating);
+    !member.suspended && ready.is_some_and(|ready| ready.status == Truth::True)
+}
+
+/// Returns whether no claim records or shows a member.
+fn is_free(member: &Sandbox, store: &Store) -> bool {
+    let key = &member.meta.key;
+    let mut claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+    !claims.any(|claim| {
+        let shown = claim.status.sandbox.as_ref().map(|bound| &bound.name);
+        let noted =
+            [claim.meta.annotation(names::SANDBOX_NAME), claim.meta.label(names::LEGACY_SANDBOX_NAME)];
+        claim.meta.key.namespace == key.namespace
+            && noted.into_iter().chain([shown]).flatten().any(|name| *name == key.name)
+    })
 }
 
 /// Labels need a domain of the users', and no annotation may be one of the system's (PMD-003, PMD-004).

@@ -17,8 +17,10 @@ fn a_claim_that_starts_cold_beside_a_member_for_it_is_noticed() {
     let other = record(Intent::RecordColdStart, "b", 2, "b");
     assert_eq!(decided(&ready, 9, &[given, other]), Ok(()));
     assert_eq!(decided(&[], 9, &[cold()]), Ok(()));
-    // Two wait, and one starts.
-    assert_eq!(decided(&[member("s", 3, false)], 9, &[cold()]), Ok(()));
+    // Two wait, and one starts: it is for the one that came first.
+    let starting = [member("s", 3, false)];
+    assert_eq!(decided(&starting, 9, &[cold()]), Err("warm-first"));
+    assert_eq!(decided(&starting, 9, &[record(Intent::RecordColdStart, "b", 2, "b")]), Ok(()));
     let two = [member("s", 3, false), member("t", 5, false)];
     assert_eq!(decided(&two, 9, &[cold()]), Err("warm-first"));
 }
@@ -44,6 +46,79 @@ fn a_member_of_an_older_make_given_away_is_noticed() {
     assert_eq!(decided(&of(&both), 9, &give()), Err("right-make"));
     assert_eq!(decided(&of(&both), 7, &give()), Ok(()));
     assert_eq!(decided(&of(&[edited]), 9, &give()), Ok(()));
+}
+
+/// DEF-028: unless the process does not know that its Pod has ended.
+#[test]
+fn a_member_that_has_ended_or_is_going_given_away_is_noticed() {
+    let give = || [record(Intent::RecordAssignment, "a", 1, "s")];
+    let with = |change: fn(&mut Object, &mut Pod)| {
+        let (mut member, Object::Pod(mut pod)) = (member("s", 3, true), pod("s", 4, 3)) else {
+            unreachable!()
+        };
+        change(&mut member, Arc::make_mut(&mut pod));
+        [member, Object::Pod(pod)]
+    };
+    let ended = with(|_, pod| pod.phase = Phase::Failed);
+    assert_eq!(decided(&with(|_, _| {}), 9, &give()), Ok(()));
+    assert_eq!(decided(&ended, 9, &give()), Err("right-make"));
+    assert_eq!(decided(&ended, 5, &give()), Ok(()));
+    assert_eq!(
+        decided(&with(|member, _| member.meta_mut().terminating = true), 9, &give()),
+        Err("right-make")
+    );
+    let adopts = |version| {
+        let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+        let version = Some(Version(version));
+        let patch = Patch { target, version, part: Part::Main, changes: Vec::new() };
+        let operation = Arc::new(Operation::Patch(patch));
+        let action = Action { id: ActionId(3), intent: Intent::AdoptSandbox, operation };
+        [Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })]
+    };
+    let promised = ended.into_iter().chain([claim("a", 1, Some("s"))]).collect::<Vec<_>>();
+    assert_eq!(decided(&promised, 9, &adopts(5)), Err("right-make"));
+    assert_eq!(decided(&promised, 9, &adopts(4)), Ok(()), "it was another then");
+}
+
+/// Unless the process does not know that the pool or the template is going.
+#[test]
+fn a_pool_or_a_template_that_is_going_and_still_used_is_noticed() {
+    let going = |mut object: Object| {
+        object.meta_mut().terminating = true;
+        object
+    };
+    let make = || [creation(owned("t", 0, 'p', 9))];
+    let cold = || [record(Intent::RecordColdStart, "a", 1, "a")];
+    let gone = [going(pool(scene::pool("p", 2)))];
+    assert_eq!(decided(&[], 9, &make()), Ok(()));
+    assert_eq!(decided(&gone, 9, &make()), Err("right-make"));
+    assert_eq!(decided(&gone, 4, &make()), Ok(()));
+    assert_eq!(decided(&[going(scene::template())], 9, &make()), Err("right-make"));
+    assert_eq!(decided(&[], 9, &cold()), Ok(()));
+    assert_eq!(decided(&gone, 9, &cold()), Err("right-make"));
+    assert_eq!(decided(&gone, 4, &cold()), Ok(()));
+}
+
+/// A claim that has lost its sandbox does not say any more how that ended, unless the claim has expired itself.
+#[test]
+fn an_end_of_a_sandbox_that_a_claim_has_not_any_more_is_noticed() {
+    let tells = |reason, ends: bool| {
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+        let mut status = agent_sandbox_core::object::ClaimStatus::default();
+        let finished = Condition { kind: names::FINISHED.into(), ..condition(Truth::True, "PodFailed", 0) };
+        status.conditions.extend(ends.then_some(finished));
+        status.conditions.push(condition(Truth::False, reason, 0));
+        let changes = vec![Change::ClaimStatus(status)];
+        let patch = Patch { target, version: Some(Version(5)), part: Part::Status, changes };
+        let operation = Arc::new(Operation::Patch(patch));
+        let action = Action { id: ActionId(3), intent: Intent::SetClaimStatus, operation };
+        [Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })]
+    };
+    let lost = [bound(claim("a", 1, Some("s")), "s")];
+    assert_eq!(decided(&lost, 9, &tells("SandboxMissing", false)), Ok(()));
+    assert_eq!(decided(&lost, 9, &tells("SandboxMissing", true)), Err("true-status"));
+    assert_eq!(decided(&lost, 9, &tells(names::CLAIM_EXPIRED, true)), Ok(()));
+    assert_eq!(decided(&[claim("a", 1, None)], 9, &tells("SandboxMissing", true)), Ok(()), "so it was left");
 }
 
 /// INV-32.
