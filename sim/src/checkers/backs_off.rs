@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use agent_sandbox_core::action::{Action, Intent};
+use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::Outcome;
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::time::Mono;
 
 use super::{Checker, Class, Judgement, Property};
@@ -27,14 +27,35 @@ const MOST: usize = 60;
 pub(super) struct BacksOff {
     now: Mono,
     /// What a process has tried → when that has failed, since there was a better answer.
-    failed: BTreeMap<(u8, Intent, Kind, Key), VecDeque<Mono>>,
+    failed: BTreeMap<Slot, VecDeque<Mono>>,
+    /// What the server has put off, and for which object that was → until when.
+    put_off: BTreeMap<(Slot, Option<Uid>), Mono>,
+}
+
+/// Which process asks for what of which object.
+type Slot = (u8, Intent, Kind, Key);
+
+impl BacksOff {
+    /// Returns what is wrong with a request that the server has put off, if it comes too soon.
+    fn hasty(&self, sent: &Sent) -> Option<String> {
+        let what = (slot(sent.process, &sent.action), subject(&sent.action.operation));
+        let until = self.put_off.get(&what).filter(|until| self.now < **until)?;
+        let (who, what) = (process::name(sent.process), sent.action.intent);
+        let (name, left) = (&sent.action.operation.key().name, until.since(self.now));
+        Some(format!("{who} asks for {what:?} of {name} again, {left:?} before the server wants to be asked"))
+    }
+
+    /// Forgets what a process was asked to wait for: the next does not know.
+    fn forget(&mut self, process: u8) {
+        self.put_off.retain(|((whose, ..), _), _| *whose != process);
+    }
 }
 
 impl Checker for BacksOff {
     fn property(&self) -> Property {
         Property {
             name: "backs-off",
-            about: "nothing is tried again over and over that fails each time",
+            about: "nothing is tried again over and over that fails each time, nor before the server wants to be asked",
             class: Class::Safety,
         }
     }
@@ -44,6 +65,9 @@ impl Checker for BacksOff {
     }
 
     fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+        if let Some(hasty) = self.hasty(sent) {
+            return Judgement::Broken(hasty);
+        }
         let Some(failed) = self.failed.get_mut(&slot(sent.process, &sent.action)) else {
             return Judgement::Silent;
         };
@@ -61,8 +85,22 @@ impl Checker for BacksOff {
     }
 
     fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Leading { process, .. } | Fact::Deposed { process, .. } | Fact::Crashed { process, .. } =
+            fact
+        {
+            self.forget(*process);
+        }
         let Fact::Answered { process, action, outcome } = fact else { return };
         let slot = slot(*process, action);
+        if let Outcome::Throttled(delay) = outcome
+            && is_of_one_kind(action.intent)
+        {
+            self.put_off.insert((slot.clone(), subject(&action.operation)), self.now + *delay);
+        } else if matches!(outcome, Outcome::Done(_) | Outcome::Accepted) {
+            // The server has time again for objects of this kind, whichever it is about.
+            let kind = action.operation.kind();
+            self.put_off.retain(|((whose, _, about, _), _), _| (*whose, *about) != (*process, kind));
+        }
         match outcome {
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
                 self.failed.entry(slot).or_default().push_back(self.now);
@@ -81,6 +119,30 @@ impl Checker for BacksOff {
     }
 }
 
-fn slot(process: u8, action: &Action) -> (u8, Intent, Kind, Key) {
+fn slot(process: u8, action: &Action) -> Slot {
     (process, action.intent, action.operation.kind(), action.operation.key().clone())
+}
+
+/// Returns the object for whose sake something is asked: who is made for another is asked for anew.
+fn subject(operation: &Operation) -> Option<Uid> {
+    match operation {
+        Operation::Create(object) => object.meta().owner.as_ref().map(|owner| owner.uid),
+        Operation::Patch(patch) => patch.target.uid,
+        Operation::Delete { target, .. } => target.uid,
+        Operation::Notify(notice) => notice.regarding.uid,
+        Operation::Get { .. } => None,
+    }
+}
+
+/// Returns whether there is one reason only for which this is asked: who has another one has not been put off.
+fn is_of_one_kind(intent: Intent) -> bool {
+    // Each Event is another, too.
+    let several = [
+        Intent::DeleteMember,
+        Intent::RecordAssignment,
+        Intent::RecordColdStart,
+        Intent::SetClaimStatus,
+        Intent::Notify,
+    ];
+    !several.contains(&intent)
 }

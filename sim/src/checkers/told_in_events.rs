@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agent_sandbox_core::action::{Action, Intent, Notice, Operation};
 use agent_sandbox_core::event::Outcome;
-use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
 
+use super::known::decided_on;
 use super::{Checker, Class, Judgement, Property, as_pool};
 use crate::api_server::Commit;
 use crate::process;
@@ -28,6 +29,8 @@ pub(super) struct ToldInEvents {
     untold: BTreeMap<(u8, Uid, &'static str), Intent>,
     /// Process and pool → what is wrong, as it has told last.
     warned: BTreeMap<(u8, Uid), Notice>,
+    /// Process and name → Events that it knows to be there.
+    named: BTreeSet<(u8, Text)>,
 }
 
 impl ToldInEvents {
@@ -35,6 +38,22 @@ impl ToldInEvents {
         self.leaders.remove(&process);
         self.untold.retain(|(whose, ..), _| *whose != process);
         self.warned.retain(|(whose, _), _| *whose != process);
+        self.named.retain(|(whose, _)| *whose != process);
+    }
+
+    /// A name that is taken is an Event that is there already: a second one under it is lost.
+    ///
+    /// What is told of a sandbox has its name from what it is about, so that it is there once.
+    fn lost(&self, process: u8, notice: &Notice) -> Option<String> {
+        let is_lost =
+            notice.regarding.kind != Kind::Sandbox && self.named.contains(&(process, notice.name.clone()));
+        is_lost.then(|| {
+            let (who, name) = (process::name(process), &notice.regarding.key.name);
+            format!(
+                "{who} writes Event {} of {name} under the name of one that it has written",
+                notice.reason
+            )
+        })
     }
 
     fn on_notice(&mut self, process: u8, notice: &Notice) {
@@ -59,7 +78,7 @@ impl Checker for ToldInEvents {
     fn property(&self) -> Property {
         Property {
             name: "told-in-events",
-            about: "who serves or ends a claim writes an Event, and who has warned about a pool says when that is over",
+            about: "who serves or ends a claim writes an Event under a name of its own, and who has warned about a pool says when that is over",
             class: Class::Liveness,
         }
     }
@@ -78,22 +97,33 @@ impl Checker for ToldInEvents {
         Judgement::Silent
     }
 
-    fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         if let Operation::Notify(notice) = &*sent.action.operation {
             self.on_notice(sent.process, notice);
+            return Judgement::unless_broken(self.lost(sent.process, notice));
         }
-        Judgement::Silent
+        told_before(sent, store).map_or(Judgement::Silent, Judgement::Broken)
     }
 
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
+            Fact::Answered { process, action, outcome: Outcome::Accepted | Outcome::AlreadyExists }
+                if action.intent == Intent::Notify =>
+            {
+                if let Operation::Notify(notice) = &*action.operation {
+                    self.named.insert((*process, notice.name.clone()));
+                }
+            }
             Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) }
                 if self.leaders.contains(process) =>
             {
                 let told = news(action, outcome).filter(|(claim, _)| self.claims.contains(claim));
                 self.untold.extend(told.map(|(claim, reason)| ((*process, claim, reason), action.intent)));
             }
-            Fact::Leading { process, .. } => _ = self.leaders.insert(*process),
+            Fact::Leading { process, .. } => {
+                self.named.retain(|(whose, _)| whose != process);
+                self.leaders.insert(*process);
+            }
             Fact::Crashed { process, .. } | Fact::Deposed { process, .. } => self.forget(*process),
             Fact::Answered { .. }
             | Fact::Committed(_)
@@ -129,6 +159,16 @@ impl Checker for ToldInEvents {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns what is wrong where news are made of what a claim has said before: that its time is over.
+fn told_before(sent: &Sent, store: &Store) -> Option<String> {
+    let claim = decided_on(sent, store).filter(|_| sent.action.intent == Intent::MarkExpired)?;
+    let ready =
+        claim.status.condition(names::READY).filter(|ready| &*ready.reason == names::CLAIM_EXPIRED)?;
+    let (who, name) = (process::name(sent.process), &claim.meta.key.name);
+    let since = ready.observed;
+    Some(format!("{who} tells again that claim {name} has expired, which it says since generation {since}"))
 }
 
 /// Returns of which claim an Event must tell what has been done, and its reason.

@@ -130,6 +130,55 @@ fn a_warning_about_a_pool_that_is_not_taken_back_is_noticed() {
     assert_eq!(rest(&[warns(), notice(Kind::Pool, 9, false, "WarmPoolProgressing")], &store), Ok(()));
 }
 
+/// EVT-001, EVT-006: an Event under a name that is taken is lost. A successor does not know what was told.
+#[test]
+fn an_event_under_a_name_that_is_taken_is_noticed() {
+    let tells = || notice(Kind::Pool, 9, true, "WarmPoolNotProgressing");
+    let heard = |outcome| {
+        let Fact::Sent(Sent { action, .. }) = tells() else { unreachable!("it is a request") };
+        Fact::Answered { process: 0, action, outcome }
+    };
+    let judge = |facts: &[Fact]| judge(Checkers::of_effects().only(&["told-in-events"]), facts);
+    assert_eq!(judge(&[tells(), heard(Outcome::Unknown), tells()]), Ok(()));
+    assert_eq!(judge(&[tells(), heard(Outcome::Accepted), tells()]), Err("told-in-events"));
+    let leads = Fact::Leading { process: 0, term: 2 };
+    assert_eq!(judge(&[tells(), heard(Outcome::Accepted), leads, tells()]), Ok(()));
+}
+
+/// EVT-001: once.
+#[test]
+fn an_end_that_is_told_twice_is_noticed() {
+    let marks = |said: Option<&str>| {
+        let mut claim = ending(ClaimShutdownPolicy::Retain, 0);
+        if let Object::Claim(claim) = &mut claim {
+            let conditions = &mut Arc::make_mut(claim).status.conditions;
+            conditions.extend(said.map(|reason| Condition {
+                kind: names::READY.into(),
+                status: Truth::False,
+                reason: reason.into(),
+                message: "".into(),
+                observed: 1,
+                changed: Wall::default(),
+            }));
+        }
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(claim.uid()) };
+        let patch = agent_sandbox_core::action::Patch {
+            target,
+            version: Some(claim.version()),
+            part: agent_sandbox_core::action::Part::Status,
+            changes: Vec::new(),
+        };
+        let mut store = Store::default();
+        store.put(claim);
+        let fact = Fact::Sent(sent(0, action(7, Intent::MarkExpired, Operation::Patch(patch))));
+        let judged = Checkers::of_effects().only(&["told-in-events"]).on_fact(&fact, &store);
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(marks(None), Ok(()));
+    assert_eq!(marks(Some("SandboxNotReady")), Ok(()));
+    assert_eq!(marks(Some(names::CLAIM_EXPIRED)), Err("told-in-events"));
+}
+
 fn judge(mut checkers: Checkers, facts: &[Fact]) -> Result<(), &'static str> {
     let store = Store::default();
     let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store));
