@@ -208,7 +208,7 @@ impl Checkers {
             Box::new(leader_writes::LeaderWrites),
             Box::new(hands_off::HandsOff),
             Box::new(right_end::RightEnd::default()),
-            Box::new(right_make::RightMake),
+            Box::<right_make::RightMake>::default(),
             Box::new(first_come::FirstCome),
             Box::new(end_stays::EndStays),
             Box::new(born_whole::BornWhole),

@@ -136,13 +136,14 @@ fn subject(operation: &Operation) -> Option<Uid> {
 
 /// Returns whether there is one reason only for which this is asked: who has another one has not been put off.
 fn is_of_one_kind(intent: Intent) -> bool {
-    // Each Event is another, too.
     let several = [
         Intent::DeleteMember,
         Intent::RecordAssignment,
         Intent::RecordColdStart,
         Intent::SetClaimStatus,
+        // Each Event is another, and volume claims of one sandbox are asked for together.
         Intent::Notify,
+        Intent::CreateVolumeClaim,
     ];
     !several.contains(&intent)
 }

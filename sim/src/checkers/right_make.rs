@@ -1,7 +1,9 @@
 //! Claims get sound members of the right make, from pools and templates that are there to stay.
 
+use std::collections::BTreeSet;
+
 use agent_sandbox_core::action::{Action, Intent, Operation};
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object};
 
@@ -12,8 +14,11 @@ use crate::step::Sent;
 use crate::store::Store;
 
 /// INV-14, DEF-028, as far as the process that decides knows the pool, its template, the member and its Pods.
-#[derive(Debug)]
-pub(super) struct RightMake;
+#[derive(Clone, Debug, Default)]
+pub(super) struct RightMake {
+    /// Process and name → members that it has asked for: where the answer was lost, it asks for the same again.
+    made: BTreeSet<(u8, Key)>,
+}
 
 impl Checker for RightMake {
     fn property(&self) -> Property {
@@ -29,6 +34,11 @@ impl Checker for RightMake {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let is_again = sent.action.intent == Intent::CreateMember
+            && !self.made.insert((sent.process, sent.action.operation.key().clone()));
+        if is_again {
+            return Judgement::Silent;
+        }
         let flaws = [
             old_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent.process, given, known, store)),
@@ -39,7 +49,7 @@ impl Checker for RightMake {
     }
 
     fn copy(&self) -> Box<dyn Checker> {
-        Box::new(Self)
+        Box::new(self.clone())
     }
 }
 

@@ -94,6 +94,14 @@ fn a_pool_or_a_template_that_is_going_and_still_used_is_noticed() {
     assert_eq!(decided(&gone, 9, &make()), Err("right-make"));
     assert_eq!(decided(&gone, 4, &make()), Ok(()));
     assert_eq!(decided(&[going(scene::template())], 9, &make()), Err("right-make"));
+    let shown = || {
+        let objects = [going(scene::template())].into();
+        Fact::Relisted { process: 0, term: 1, kind: Kind::Template, at: Version(9), objects }
+    };
+    let makes = |name| creation(owned(name, 0, 'p', 9));
+    let meanwhile = |name| decided(&[going(scene::template())], 4, &[makes("t"), shown(), makes(name)]);
+    assert_eq!(meanwhile("u"), Err("right-make"));
+    assert_eq!(meanwhile("t"), Ok(()), "the same again is no other");
     assert_eq!(decided(&[], 9, &cold()), Ok(()));
     assert_eq!(decided(&gone, 9, &cold()), Err("right-make"));
     assert_eq!(decided(&gone, 4, &cold()), Ok(()));
