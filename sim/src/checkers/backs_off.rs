@@ -134,16 +134,16 @@ fn subject(operation: &Operation) -> Option<Uid> {
     }
 }
 
-/// Returns whether there is one reason only for which this is asked: who has another one has not been put off.
+/// Returns whether there is one reason only for which this is asked of an object, and one object for whose sake: who has
+/// another one has not been put off.
 fn is_of_one_kind(intent: Intent) -> bool {
-    let several = [
-        Intent::DeleteMember,
-        Intent::RecordAssignment,
-        Intent::RecordColdStart,
-        Intent::SetClaimStatus,
-        // Each Event is another, and volume claims of one sandbox are asked for together.
-        Intent::Notify,
-        Intent::CreateVolumeClaim,
+    let such = [
+        Intent::CreateClaimSandbox,
+        Intent::CreatePod,
+        Intent::Look,
+        Intent::SetPoolStatus,
+        Intent::SetSandboxStatus,
+        Intent::StampFirstReady,
     ];
-    !several.contains(&intent)
+    such.contains(&intent)
 }
