@@ -419,7 +419,12 @@ impl Workload {
             let over = self.moment(choices, end);
             sandbox.shutdown = Some(shutdown(over, choices));
             if choices.chance_of(3, 4) {
-                let moved = choices.chance(500).then(|| shutdown(self.moment(choices, end), choices));
+                let moved = match choices.below(4) {
+                    0 => Some(self.moment(choices, end)),
+                    1 => None,
+                    _ => Some((over + choices.around(Duration::from_secs(20))).min(end)),
+                };
+                let moved = moved.map(|over| shutdown(over, choices));
                 let at = around(over, end, choices);
                 self.add(at, Act::ShutDown(sandbox.meta.key.clone(), moved));
             }

@@ -14,6 +14,7 @@ use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Object, Sandbox};
 use crate::shared::Shared;
+use crate::time::Mono;
 use crate::wishes::ClaimShutdownPolicy;
 
 impl Machine {
@@ -322,8 +323,9 @@ impl Machine {
             | Outcome::AlreadyExists
             | Outcome::NotFound => self.backoff(failures),
         };
-        self.cooling
-            .insert(slot, Cooling { failures, refusals, until: self.now.mono + delay, refused: None });
+        // Another answer to the same rule does not make it come sooner.
+        let until = before.map_or(Mono::default(), |cooling| cooling.until).max(self.now.mono + delay);
+        self.cooling.insert(slot, Cooling { failures, refusals, until, refused: None });
         if let Some(kind) = self.state.kind_of(purpose.subject) {
             self.state.touch(kind, purpose.subject);
         }

@@ -186,3 +186,26 @@ fn a_pool_that_has_waited_begins_with_a_full_second() {
     world.drain();
     assert_eq!(world.members_by_second(7), [0, 0, 0, 0, 3, 6, 6]);
 }
+
+/// INV-28: the server puts one create off, and refuses another of the same pool: that one does not make it ask sooner.
+#[test]
+fn a_pool_that_was_put_off_waits_although_another_create_of_its_fails() {
+    let mut world = World::with_pool(2);
+    let creates = |world: &mut World| {
+        let sent = std::iter::from_fn(|| world.machine.poll_action());
+        sent.filter(|action| action.intent == Intent::CreateMember).collect::<Vec<_>>()
+    };
+    let sent = creates(&mut world);
+    let outcomes =
+        [Outcome::Throttled(Duration::from_secs(1)), Outcome::Refused(Refusal::Forbidden("quota".into()))];
+    assert_eq!(sent.len(), outcomes.len());
+    for (action, outcome) in sent.iter().zip(outcomes) {
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    world.time += 900_000;
+    world.machine.handle_timeout(world.now());
+    assert_eq!(creates(&mut world), []);
+    world.time += 100_000;
+    world.machine.handle_timeout(world.now());
+    assert_eq!(creates(&mut world).len(), 2);
+}

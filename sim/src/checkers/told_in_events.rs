@@ -120,6 +120,8 @@ impl Checker for ToldInEvents {
                 let told = news(action, outcome).filter(|(claim, _)| self.claims.contains(claim));
                 self.untold.extend(told.map(|(claim, reason)| ((*process, claim, reason), action.intent)));
             }
+            // It may come to the same moment again, and tell of the same thing.
+            Fact::CalendarSet(process) => self.named.retain(|(whose, _)| whose != process),
             Fact::Leading { process, .. } => {
                 self.named.retain(|(whose, _)| whose != process);
                 self.leaders.insert(*process);
@@ -134,8 +136,7 @@ impl Checker for ToldInEvents {
             | Fact::Relisted { .. }
             | Fact::WatchLost(..)
             | Fact::Started(_)
-            | Fact::Shown { .. }
-            | Fact::CalendarSet(_) => {}
+            | Fact::Shown { .. } => {}
         }
     }
 
