@@ -416,18 +416,7 @@ impl Workload {
         about(choices, "expiry");
         if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
             count.expired += 1;
-            let over = self.moment(choices, end);
-            sandbox.shutdown = Some(shutdown(over, choices));
-            if choices.chance_of(3, 4) {
-                let moved = match choices.below(4) {
-                    0 => Some(self.moment(choices, end)),
-                    1 => None,
-                    _ => Some((over + choices.around(Duration::from_secs(20))).min(end)),
-                };
-                let moved = moved.map(|over| shutdown(over, choices));
-                let at = around(over, end, choices);
-                self.add(at, Act::ShutDown(sandbox.meta.key.clone(), moved));
-            }
+            self.draw_expiry(&mut sandbox, end, choices);
         }
         about(choices, "born-suspended");
         if choices.chance(rates.of(Fault::SandboxSuspended) * 3) {
@@ -457,6 +446,22 @@ impl Workload {
             self.add(toggled, Act::Suspend(sandbox.meta.key.clone(), suspends));
         }
         self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
+    }
+
+    /// When a sandbox ends by itself; its user may think better of it, just before or just after.
+    fn draw_expiry(&mut self, sandbox: &mut Sandbox, end: Mono, choices: &mut Choices) {
+        let over = self.moment(choices, end);
+        sandbox.shutdown = Some(shutdown(over, choices));
+        if choices.chance_of(3, 4) {
+            let moved = match choices.below(4) {
+                0 => Some(self.moment(choices, end)),
+                1 => None,
+                _ => Some((over + choices.around(Duration::from_secs(20))).min(end)),
+            };
+            let moved = moved.map(|over| shutdown(over, choices));
+            let at = around(over, end, choices);
+            self.add(at, Act::ShutDown(sandbox.meta.key.clone(), moved));
+        }
     }
 
     /// A Pod of the sandbox's name or noted by it, which may be its, or not.

@@ -48,7 +48,7 @@ const CAUGHT: [(&str, Mutant, Faults); 40] = [
     ("population", Mutant::CreatesUncounted, Faults::ALL),
     ("one-pod", Mutant::SecondPod, Faults::ALL),
     ("truthful-ready", Mutant::ReadyWithoutAddress, Faults::ALL),
-    ("no-shared-sandbox", Mutant::PublishesRecorded, Faults::ALL),
+    ("no-shared-sandbox", Mutant::PublishesRecorded, RIVALS),
     ("no-silent-rebind", Mutant::SilentRebind, Faults::ALL),
     ("wishes-granted", Mutant::ColdWithoutWishes, Faults::ALL),
     ("identity-kept", Mutant::VanishesUnseen, Faults::ALL),

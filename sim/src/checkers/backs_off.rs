@@ -140,7 +140,6 @@ fn is_of_one_kind(intent: Intent) -> bool {
     let such = [
         Intent::CreateClaimSandbox,
         Intent::CreatePod,
-        Intent::CreateVolumeClaim,
         Intent::Look,
         Intent::SetPoolStatus,
         Intent::SetSandboxStatus,

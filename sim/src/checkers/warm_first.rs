@@ -9,7 +9,7 @@ use agent_sandbox_core::object::{Claim, Object, Pool};
 use agent_sandbox_core::time::Mono;
 
 use super::known::{Known, Stand, assigned, decided_on, is_stale};
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::Commit;
 use crate::process;
 use crate::step::Sent;
@@ -48,7 +48,7 @@ impl WarmFirst {
             ));
         }
         let starting = free(process, pool, known, store).count();
-        let ahead = self.ahead(process, claim, known);
+        let ahead = self.ahead(process, claim, known, store);
         let is_new = self.born.get(&claim.meta.uid).is_some_and(|born| self.now.since(*born) < self.grace);
         let broken = is_new && starting > ahead && self.changes.len() < MOST;
         Judgement::unless_broken(broken.then(|| {
@@ -60,11 +60,13 @@ impl WarmFirst {
     }
 
     /// Returns how many claims there may be that a process serves before this one, as far as it knows: those that wait and
-    /// are not younger, and those of which it has not seen the latest.
-    fn ahead(&self, process: u8, claim: &Claim, known: &Known) -> usize {
+    /// are not younger, those that wait and will end, which count although they may be over, and those of which it has not
+    /// seen the latest.
+    fn ahead(&self, process: u8, claim: &Claim, known: &Known, store: &Store) -> usize {
         let pool = claim.meta.key.sibling(claim.pool.clone());
-        let older = known.waiting(&pool).take_while(|(created, _)| *created <= claim.meta.created);
-        let older = older.filter(|(_, uid)| *uid != claim.meta.uid).count();
+        let ends = |uid| as_claim(store.find(Kind::Claim, uid)).is_some_and(|claim| claim.wishes.is_some());
+        let others = known.waiting(&pool).filter(|(_, uid)| *uid != claim.meta.uid);
+        let older = others.filter(|(created, uid)| *created <= claim.meta.created || ends(*uid)).count();
         older + self.changes.iter().filter(|at| !known.has_seen(process, Kind::Claim, **at)).count()
     }
 }

@@ -232,10 +232,11 @@ pub fn refusal(claim: &Claim, store: &Store) -> Option<&'static str> {
     wishes.and_then(|wishes| refusal_by_template(wishes, template))
 }
 
-/// Returns whether a pool whose template is gone has a member for a claim all the same, which asks for nothing more. Where
-/// members follow their template, nobody can tell whether they are of the right make.
+/// Returns whether a pool whose template is gone has a member for a claim all the same, which asks for nothing more and is
+/// not to have one of its own. Where members follow their template, nobody can tell whether they are of the right make.
 fn has_for(claim: &Claim, pool: &Pool, store: &Store) -> bool {
-    let is_easy = claim.wishes.is_none() && pool.update == Update::OnReplenish && !pool.meta.terminating;
+    let is_open = claim.wishes.is_none() && claim.meta.annotation(names::SANDBOX_NAME).is_none();
+    let is_easy = is_open && pool.update == Update::OnReplenish && !pool.meta.terminating;
     let mut members = store.owned_by(Kind::Sandbox, pool.meta.uid).filter_map(Object::as_sandbox);
     is_easy && members.any(|member| is_ready(member) && is_free(member, store))
 }
