@@ -28,18 +28,17 @@ pub(super) struct BacksOff {
     now: Mono,
     /// What a process has tried → when that has failed, since there was a better answer.
     failed: BTreeMap<Slot, VecDeque<Mono>>,
-    /// What the server has put off, and for which object that was → until when.
-    put_off: BTreeMap<(Slot, Option<Uid>), Mono>,
+    /// What the server has put off → until when.
+    put_off: BTreeMap<Slot, Mono>,
 }
 
-/// Which process asks for what of which object.
-type Slot = (u8, Intent, Kind, Key);
+/// Which process asks for what of which object, and for the sake of which.
+type Slot = (u8, Intent, Kind, Key, Option<Uid>);
 
 impl BacksOff {
     /// Returns what is wrong with a request that the server has put off, if it comes too soon.
     fn hasty(&self, sent: &Sent) -> Option<String> {
-        let what = (slot(sent.process, &sent.action), subject(&sent.action.operation));
-        let until = self.put_off.get(&what).filter(|until| self.now < **until)?;
+        let until = self.put_off.get(&slot(sent.process, &sent.action)).filter(|until| self.now < **until)?;
         let (who, what) = (process::name(sent.process), sent.action.intent);
         let (name, left) = (&sent.action.operation.key().name, until.since(self.now));
         Some(format!("{who} asks for {what:?} of {name} again, {left:?} before the server wants to be asked"))
@@ -47,7 +46,7 @@ impl BacksOff {
 
     /// Forgets what a process was asked to wait for: the next does not know.
     fn forget(&mut self, process: u8) {
-        self.put_off.retain(|((whose, ..), _), _| *whose != process);
+        self.put_off.retain(|(whose, ..), _| *whose != process);
     }
 }
 
@@ -95,11 +94,11 @@ impl Checker for BacksOff {
         if let Outcome::Throttled(delay) = outcome
             && is_of_one_kind(action.intent)
         {
-            self.put_off.insert((slot.clone(), subject(&action.operation)), self.now + *delay);
+            self.put_off.insert(slot.clone(), self.now + *delay);
         } else if matches!(outcome, Outcome::Done(_) | Outcome::Accepted) {
             // The server has time again for objects of this kind, whichever it is about.
             let kind = action.operation.kind();
-            self.put_off.retain(|((whose, _, about, _), _), _| (*whose, *about) != (*process, kind));
+            self.put_off.retain(|(whose, _, about, ..), _| (*whose, *about) != (*process, kind));
         }
         match outcome {
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
@@ -120,7 +119,8 @@ impl Checker for BacksOff {
 }
 
 fn slot(process: u8, action: &Action) -> Slot {
-    (process, action.intent, action.operation.kind(), action.operation.key().clone())
+    let operation = &*action.operation;
+    (process, action.intent, operation.kind(), operation.key().clone(), subject(operation))
 }
 
 /// Returns the object for whose sake something is asked: who is made for another is asked for anew.
