@@ -55,7 +55,9 @@ pub(super) fn report_progress(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
         (false, true) => ("WarmPoolProgressing", "Warm pool is progressing again".into()),
     };
     let meta = &pool.meta;
-    let suffix = names::mix(meta.uid.bits() as u64, now.wall.micros() as u64, meta.version.0);
+    // Trouble may begin and be over at one moment.
+    let what = names::mix(now.wall.micros() as u64, u64::from(is_blocked), 0);
+    let suffix = names::mix(meta.uid.bits() as u64, what, meta.version.0);
     act(
         Intent::Notify,
         Operation::Notify(Notice {
