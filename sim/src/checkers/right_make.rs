@@ -10,6 +10,7 @@ use agent_sandbox_core::object::{Claim, Object};
 use super::known::{Known, assigned, decided_on, is_stale};
 use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
 use crate::process;
+use crate::reference::claims;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -43,6 +44,7 @@ impl Checker for RightMake {
             old_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent.process, given, known, store)),
             going(sent, known, store),
+            impossible(sent, store),
         ];
         let Some(flaw) = flaws.into_iter().flatten().next() else { return Judgement::Holds };
         Judgement::Broken(format!("{} {flaw}", process::name(sent.process)))
@@ -80,6 +82,14 @@ fn given<'a>(sent: &'a Sent, store: &'a Store) -> Option<(&'a Claim, &'a Object)
     let name = &member.key().name;
     let claim = claims.find(|claim| claim.meta.annotation(names::SANDBOX_NAME) == Some(name))?;
     (Some(member.version()) == patch.version).then_some((claim, member))
+}
+
+/// Whose metadata no Pod can have is told so, and takes no member from others (INV-26).
+fn impossible(sent: &Sent, store: &Store) -> Option<String> {
+    let (claim, member) = assigned(sent, store)?;
+    let is_refused = claims::refusal(claim, store) == Some("InvalidMetadata");
+    let (claim, member) = (&claim.meta.key.name, &member.key().name);
+    is_refused.then(|| format!("gives {member} to claim {claim}, whose metadata no Pod can have"))
 }
 
 /// A member that has ended, or is going, is of no use to anybody.
