@@ -9,7 +9,8 @@ use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::Commit;
-use crate::reference::claims::{container_of, has_template};
+use crate::reference::claims::has_template;
+use crate::reference::parts::container_of;
 use crate::store::Store;
 
 /// CON-003: a sandbox without the variables that its user asked for runs the wrong program.
@@ -82,7 +83,7 @@ fn missing_variable<'a>(wishes: &'a Wishes, sandbox: &Sandbox) -> Option<&'a Var
     }
     let spec = sandbox.pod_spec.value();
     let is_there = |variable: &Variable| {
-        let place = container_of(&spec, variable);
+        let place = container_of(&spec, variable).and_then(|place| spec.pointer(&place));
         let entry = serde_json::json!({ "name": *variable.name, "value": *variable.value });
         place.is_some_and(|container| container["env"].as_array().is_some_and(|env| env.contains(&entry)))
     };

@@ -3,9 +3,9 @@
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update};
-use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Variable, Wishes};
-use serde_json::Value;
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
+use super::parts::container_of;
 use crate::scene;
 use crate::store::Store;
 
@@ -303,7 +303,8 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
     }
     let spec = template.blueprint.pod_spec.value();
     wishes.env.iter().find_map(|variable| {
-        let Some(container) = container_of(&spec, variable) else { return Some("ReconcilerError") };
+        let container = container_of(&spec, variable).and_then(|place| spec.pointer(&place));
+        let Some(container) = container else { return Some("ReconcilerError") };
         // What a source defines cannot be seen, and might be replaced.
         if container["envFrom"].is_array() && template.env_policy == Policy::Allowed {
             return Some("EnvVarsInjectionRejected");
@@ -311,15 +312,4 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
         let has = container["env"].as_array().into_iter().flatten().any(|it| it["name"] == *variable.name);
         (has && template.env_policy != Policy::Overrides).then_some("ReconcilerError")
     })
-}
-
-/// Returns the container of a Pod's spec that a variable is for: the first of the usual ones where none is named.
-pub fn container_of<'a>(spec: &'a Value, variable: &Variable) -> Option<&'a Value> {
-    let list = |name: &str| spec[name].as_array().into_iter().flatten();
-    if variable.container.is_empty() {
-        return list("containers").next();
-    }
-    list("containers")
-        .chain(list("initContainers"))
-        .find(|container| container["name"] == *variable.container)
 }

@@ -85,8 +85,10 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
 /// instead of the one of its name there, or in the first if it names none, and in no other (CLD-006 to CLD-011).
 pub fn has_variables(spec: &Json, template: &Json, variables: &[Variable]) -> bool {
     let (mut wanted, mut has) = (template.value(), spec.value());
-    for Variable { name, value, container } in variables {
-        let Some(place) = container_named(&mut wanted, container) else { return false };
+    for variable in variables {
+        let place = container_of(&wanted, variable);
+        let Some(place) = place.and_then(|place| wanted.pointer_mut(&place)) else { return false };
+        let Variable { name, value, container: _ } = variable;
         let mut list = place["env"].as_array().cloned().unwrap_or_default();
         list.retain(|entry| entry["name"] != **name);
         list.push(serde_json::json!({ "name": **name, "value": **value }));
@@ -102,15 +104,16 @@ pub fn has_variables(spec: &Json, template: &Json, variables: &[Variable]) -> bo
     wanted == has
 }
 
-/// Returns the container of this name in a Pod spec; the first that works for good if there is no name.
-fn container_named<'a>(spec: &'a mut Value, name: &str) -> Option<&'a mut Value> {
-    if name.is_empty() {
-        return spec["containers"].as_array_mut()?.first_mut();
-    }
-    let lists =
-        spec.as_object_mut()?.iter_mut().filter(|(key, _)| key.to_lowercase().ends_with("containers"));
-    let mut all = lists.filter_map(|(_, list)| list.as_array_mut()).flatten();
-    all.find(|container| container["name"] == *name)
+/// Returns where in a Pod spec the container is that a variable is for, as a JSON pointer: the first that works for good if
+/// the variable names none.
+pub fn container_of(spec: &Value, variable: &Variable) -> Option<String> {
+    let name = &*variable.container;
+    let all = ["containers", "initContainers"];
+    all.into_iter().take(if name.is_empty() { 1 } else { all.len() }).find_map(|list| {
+        let mut containers = spec[list].as_array()?.iter();
+        let place = containers.position(|container| name.is_empty() || container["name"] == *name)?;
+        Some(format!("/{list}/{place}"))
+    })
 }
 
 fn templates(sandbox: &Sandbox) -> Vec<Value> {
