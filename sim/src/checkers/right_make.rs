@@ -14,6 +14,9 @@ use crate::reference::claims;
 use crate::step::Sent;
 use crate::store::Store;
 
+/// What gives a claim its sandbox.
+const SERVES: [Intent; 3] = [Intent::RecordAssignment, Intent::RecordColdStart, Intent::AdoptSandbox];
+
 /// INV-14, DEF-028, as far as the process that decides knows the pool, its template, the member and its Pods.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RightMake {
@@ -35,15 +38,16 @@ impl Checker for RightMake {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let is_again = sent.action.intent == Intent::CreateMember
-            && !self.made.insert((sent.process, sent.action.operation.key().clone()));
-        if is_again {
+        let makes = sent.action.intent == Intent::CreateMember;
+        let is_again = makes && !self.made.insert((sent.process, sent.action.operation.key().clone()));
+        if is_again || !(makes || SERVES.contains(&sent.action.intent)) {
             return Judgement::Silent;
         }
         let flaws = [
             old_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent.process, given, known, store)),
-            going(sent, known, store),
+            made_for_the_going(sent, known, store),
+            served_by_the_going(sent, known, store),
             impossible(sent, store),
         ];
         let Some(flaw) = flaws.into_iter().flatten().next() else { return Judgement::Holds };
@@ -105,30 +109,35 @@ fn unsound(process: u8, (claim, member): (&Claim, &Object), known: &Known, store
     Some(format!("gives {name} to claim {claim}, whose Pod {pod} it knows to have ended"))
 }
 
-/// Nobody is served from a pool that is going, and no member is made for it, or from a template that is going.
-fn going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
-    let is_going = |object: &Object| object.meta().terminating && known.knows(sent.process, object);
-    let what = sent.action.intent;
-    if let Some(pool) = made_for(&sent.action, store) {
-        if is_going(pool) {
-            return Some(format!("makes a member for pool {}, which it knows to be going", pool.key().name));
-        }
-        let it = as_pool(Some(pool)).filter(|_| known.knows(sent.process, pool))?;
-        let template = store.get(Kind::Template, &it.meta.key.sibling(it.template.clone()))?;
-        return is_going(template).then(|| {
-            let (pool, template) = (&pool.key().name, &template.key().name);
-            format!("makes a member for pool {pool} from template {template}, which it knows to be going")
-        });
+/// No member is made for a pool that is going, or from a template that is.
+fn made_for_the_going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let pool = made_for(&sent.action, store)?;
+    if is_going(pool, sent, known) {
+        return Some(format!("makes a member for pool {}, which it knows to be going", pool.key().name));
     }
-    let is_served = matches!(what, Intent::RecordAssignment | Intent::RecordColdStart);
-    let claim = decided_on(sent, store).filter(|_| is_served)?;
+    let it = as_pool(Some(pool)).filter(|_| known.knows(sent.process, pool))?;
+    let template = store.get(Kind::Template, &it.meta.key.sibling(it.template.clone()))?;
+    is_going(template, sent, known).then(|| {
+        let (pool, template) = (&pool.key().name, &template.key().name);
+        format!("makes a member for pool {pool} from template {template}, which it knows to be going")
+    })
+}
+
+/// Nobody is served from a pool that is going.
+fn served_by_the_going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let (claim, what) = (decided_on(sent, store)?, sent.action.intent);
     // Whose record is taken over has been served before, and who asks for variables or volumes takes nothing of the pool's.
     let is_new = claim.meta.label(names::LEGACY_SANDBOX_NAME).is_none() && claim.wishes.is_none();
     let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).filter(|_| is_new)?;
-    is_going(pool).then(|| {
+    is_going(pool, sent, known).then(|| {
         let (claim, pool) = (&claim.meta.key.name, &pool.key().name);
         format!("serves claim {claim} by {what:?} from pool {pool}, which it knows to be going")
     })
+}
+
+/// Returns whether who sends a request knows that an object is going.
+fn is_going(object: &Object, sent: &Sent, known: &Known) -> bool {
+    object.meta().terminating && known.knows(sent.process, object)
 }
 
 /// Returns the pool for which a request makes a member.
