@@ -516,14 +516,15 @@ impl Machine {
         for item in self.agenda().waiting() {
             walk.item(&item);
         }
-        for (rule, uid, [failures, refusals], until, refused) in self.cooling() {
-            walk.number(rule as u64 | u64::from(failures) << 32);
-            walk.number(refusals.into());
-            walk.uid(uid);
-            walk.deadline(until);
-            walk.option(refused.is_some());
-            if let Some(refused) = refused {
+        for ((rule, uid), cooling) in self.cooling() {
+            walk.number(*rule as u64 | u64::from(cooling.failures) << 32);
+            walk.number(cooling.refusals.into());
+            walk.uid(*uid);
+            walk.deadline(cooling.until);
+            walk.option(cooling.refused.is_some());
+            if let Some((refused, until)) = &cooling.refused {
                 walk.operation(refused);
+                walk.deadline(*until);
             }
         }
         walk.number(self.state().notices.len() as u64);

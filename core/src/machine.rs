@@ -48,14 +48,24 @@ pub struct Machine {
     reached: u64,
 }
 
+/// Why a rule waits that has failed for an object.
 #[derive(Clone, Debug)]
-struct Cooling {
-    failures: u32,
+pub(crate) struct Cooling {
+    pub(crate) failures: u32,
     /// How many of them were for good: what the server holds for invalid.
-    refusals: u32,
-    until: Mono,
-    /// The create that the server refused: one that is made from something else need not wait.
-    refused: Option<Arc<Operation>>,
+    pub(crate) refusals: u32,
+    /// Until when nothing is asked for.
+    pub(crate) until: Mono,
+    /// The create that the server refused, and until when it is not asked for: one that is made from something else need
+    /// not wait.
+    pub(crate) refused: Option<(Arc<Operation>, Mono)>,
+}
+
+impl Cooling {
+    /// Returns until when something is not asked for.
+    fn last(&self) -> Mono {
+        self.refused.as_ref().map_or(self.until, |(_, until)| self.until.max(*until))
+    }
 }
 
 /// Most Kubernetes Events that wait to be written. They are for people; more of them at once nobody reads.
@@ -219,11 +229,8 @@ impl Machine {
         (self.term.unwrap_or(0), self.names_given)
     }
 
-    pub(crate) fn cooling(&self) -> impl Iterator<Item = (RuleId, Uid, [u32; 2], Mono, Option<&Operation>)> {
-        self.cooling.iter().map(|((rule, uid), cooling)| {
-            let counts = [cooling.failures, cooling.refusals];
-            (*rule, *uid, counts, cooling.until, cooling.refused.as_deref())
-        })
+    pub(crate) fn cooling(&self) -> impl Iterator<Item = (&(RuleId, Uid), &Cooling)> {
+        self.cooling.iter()
     }
 
     // ----- What enters -----
@@ -356,18 +363,21 @@ impl Machine {
             let alone = RuleSet::of(rule);
             *rules = rules.without(alone);
             let item = Item::Rule(rule, uid);
-            let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.until > self.now.mono);
+            let cooling = self.cooling.get(&(rule, uid)).filter(|cooling| cooling.last() > self.now.mono);
             let verdict = match cooling {
                 _ if self.is_skipped(rule) => Verdict::Quiet,
-                Some(Cooling { until, refused: None, .. }) => Verdict::Until(*until, TimeoutReason::Backoff),
-                Some(Cooling { until, refused: Some(refused), .. }) => match rule.run()(&view, uid, self.now)
-                {
-                    Verdict::Act(_, operation) if refused.makes_the_same(&operation) => {
-                        Verdict::Until(*until, TimeoutReason::Backoff)
+                Some(Cooling { until, .. }) if *until > self.now.mono => {
+                    Verdict::Until(*until, TimeoutReason::Backoff)
+                }
+                Some(Cooling { refused: Some((refused, until)), .. }) => {
+                    match rule.run()(&view, uid, self.now) {
+                        Verdict::Act(_, operation) if refused.makes_the_same(&operation) => {
+                            Verdict::Until(*until, TimeoutReason::Backoff)
+                        }
+                        verdict @ (Verdict::Quiet | Verdict::Until(..) | Verdict::Act(..)) => verdict,
                     }
-                    verdict @ (Verdict::Quiet | Verdict::Until(..) | Verdict::Act(..)) => verdict,
-                },
-                None => rule.run()(&view, uid, self.now),
+                }
+                Some(Cooling { refused: None, .. }) | None => rule.run()(&view, uid, self.now),
             };
             if let Verdict::Until(at, reason) = verdict
                 && !self.is_untimed(reason)

@@ -96,6 +96,8 @@ impl Machine {
 
     /// Keeps why the server refuses a create, for the user who waits for it and for a pool's owner, and what it refused.
     fn note_refusal(&mut self, slot: &(Kind, Key), purpose: &Purpose, refusal: &Refusal) {
+        let waits = purpose.rule.map(|rule| (rule, purpose.subject));
+        let put_off = waits.and_then(|waits| self.cooling.get(&waits)).map(|cooling| cooling.until);
         self.failed(purpose, &Outcome::Refused(refusal.clone()));
         let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
         let subject = purpose.subject;
@@ -107,10 +109,10 @@ impl Machine {
         if is_told && state.names.get(slot.0, &slot.1).is_none() {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
-        if let Some(rule) = purpose.rule
-            && let Some(cooling) = self.cooling.get_mut(&(rule, subject))
-        {
-            cooling.refused = Some(purpose.operation.clone());
+        if let Some(cooling) = waits.and_then(|waits| self.cooling.get_mut(&waits)) {
+            // Only this create waits for so long; whatever the server has put off waits as before.
+            cooling.refused = Some((purpose.operation.clone(), cooling.until));
+            cooling.until = put_off.unwrap_or_default();
         }
     }
 
@@ -302,7 +304,7 @@ impl Machine {
         let is_invalid = matches!(outcome, Outcome::Refused(Refusal::Invalid(_)));
         let before = self.cooling.get(&slot);
         // What was under way together counts once: nothing is sent while the rule waits.
-        let is_counted = before.is_some_and(|cooling| cooling.until > self.now.mono);
+        let is_counted = before.is_some_and(|cooling| cooling.last() > self.now.mono);
         let (failures, refusals) = before.map_or((0, 0), |cooling| (cooling.failures, cooling.refusals));
         let failures = failures + u32::from(!is_counted);
         let refusals = refusals + u32::from(is_invalid && !(is_counted && refusals > 0));
@@ -325,7 +327,8 @@ impl Machine {
         };
         // Another answer to the same rule does not make it come sooner.
         let until = before.map_or(Mono::default(), |cooling| cooling.until).max(self.now.mono + delay);
-        self.cooling.insert(slot, Cooling { failures, refusals, until, refused: None });
+        let refused = before.and_then(|cooling| cooling.refused.clone());
+        self.cooling.insert(slot, Cooling { failures, refusals, until, refused });
         if let Some(kind) = self.state.kind_of(purpose.subject) {
             self.state.touch(kind, purpose.subject);
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::action::{Action, Intent};
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Uid};
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Json, Object};
 
 use crate::world::World;
 
@@ -208,4 +208,36 @@ fn a_pool_that_was_put_off_waits_although_another_create_of_its_fails() {
     world.time += 100_000;
     world.machine.handle_timeout(world.now());
     assert_eq!(creates(&mut world).len(), 2);
+}
+
+/// INV-28: the server puts the create of one volume off, and refuses that of another, which is another request: neither
+/// makes the other be asked for sooner, nor later.
+#[test]
+fn a_volume_that_was_put_off_waits_although_another_of_its_sandbox_is_refused() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|sandbox| {
+        let claim = |name: &str| serde_json::json!({ "metadata": { "name": name }, "spec": {} });
+        sandbox.volume_claims = Some(Json::from(&serde_json::json!([claim("data"), claim("logs")])));
+    });
+    let creates = |world: &mut World| {
+        let sent = std::iter::from_fn(|| world.machine.poll_action());
+        sent.filter(|action| action.intent == Intent::CreateVolumeClaim).collect::<Vec<_>>()
+    };
+    let names = |sent: &[Action]| -> Vec<String> {
+        sent.iter().map(|action| action.operation.key().name.to_string()).collect()
+    };
+    let sent = creates(&mut world);
+    assert_eq!(names(&sent), ["data-own", "logs-own"]);
+    let invalid = Refusal::Invalid("no such class".into());
+    for (action, outcome) in
+        sent.iter().zip([Outcome::Throttled(Duration::from_secs(1)), Outcome::Refused(invalid)])
+    {
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    world.time += 900_000;
+    world.machine.handle_timeout(world.now());
+    assert_eq!(names(&creates(&mut world)), [""; 0]);
+    world.time += 100_000;
+    world.machine.handle_timeout(world.now());
+    assert_eq!(names(&creates(&mut world)), ["data-own"]);
 }

@@ -139,7 +139,13 @@ fn subject(operation: &Operation) -> Option<Uid> {
 fn is_of_one_kind(intent: Intent) -> bool {
     let such = [
         Intent::CreateClaimSandbox,
+        Intent::CreateNetworkPolicy,
         Intent::CreatePod,
+        Intent::CreateService,
+        Intent::CreateVolumeClaim,
+        Intent::LabelPod,
+        Intent::LabelTemplate,
+        Intent::NamePod,
         Intent::Look,
         Intent::SetPoolStatus,
         Intent::SetSandboxStatus,
