@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Object, ShutdownPolicy, Update};
+use agent_sandbox_core::wishes::Policy;
 
 use crate::api_server::Commit;
 use crate::step::PodStep;
@@ -111,14 +112,39 @@ fn wishes(object: &Object) -> String {
             }
             text
         }
-        Object::Pod(_)
-        | Object::Sandbox(_)
-        | Object::Service(_)
-        | Object::VolumeClaim(_)
-        | Object::NetworkPolicy(_) => {
+        Object::Sandbox(sandbox) => {
+            let mut text =
+                sandbox.meta.owner.as_ref().map_or(String::new(), |owner| format!(" of {}", owner.name));
+            if sandbox.suspended {
+                text += " that is to be suspended";
+            }
+            if let Some(shutdown) = &sandbox.shutdown {
+                text += match shutdown.policy {
+                    ShutdownPolicy::Retain => " that ends at a time and stays",
+                    ShutdownPolicy::Delete => " that ends at a time and goes",
+                };
+            }
+            text
+        }
+        Object::Template(template) => {
+            let mut text = String::new();
+            if template.flaw.is_some() {
+                text += " with volumes that nobody can have";
+            }
+            let has = |policy: Policy| policy != Policy::default();
+            text += match (has(template.env_policy), has(template.volume_claims_policy)) {
+                (false, false) => "",
+                (true, false) => " that lets claims have variables",
+                (false, true) => " that lets claims have volumes",
+                (true, true) => " that lets claims have variables and volumes",
+            };
+            text
+        }
+        Object::Pool(pool) if pool.update == Update::Recreate => " that replaces its members".to_owned(),
+        Object::Pod(_) | Object::Service(_) | Object::VolumeClaim(_) | Object::NetworkPolicy(_) => {
             object.meta().owner.as_ref().map_or(String::new(), |owner| format!(" of {}", owner.name))
         }
-        Object::Pool(_) | Object::Template(_) => String::new(),
+        Object::Pool(_) => String::new(),
     }
 }
 
@@ -188,7 +214,18 @@ fn edited(commit: &Commit) -> &'static str {
         (Object::Pool(old), Object::Pool(new)) if old.template != new.template => return "another template",
         (Object::Pool(old), Object::Pool(new)) if old.update != new.update => return "another way to update",
         (Object::Template(old), Object::Template(new)) if old.blueprint != new.blueprint => {
-            return "another Pod";
+            return "what its sandboxes get";
+        }
+        (Object::Template(old), Object::Template(new)) if old.network != new.network => {
+            return "whom its sandboxes may talk to";
+        }
+        (Object::Template(old), Object::Template(new)) if old.env_policy != new.env_policy => {
+            return "which variables claims may have";
+        }
+        (Object::Template(old), Object::Template(new))
+            if old.volume_claims_policy != new.volume_claims_policy =>
+        {
+            return "which volumes claims may have";
         }
         (Object::Claim(old), Object::Claim(new)) if old.pool != new.pool => return "another pool",
         _ => {}
