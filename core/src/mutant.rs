@@ -249,6 +249,8 @@ mutants! {
         "a sandbox does not get its Service (BUG-116)";
     ServiceDriftStays = "service-drift-stays",
         "a Service whose selector was changed keeps it (BUG-71)";
+    SpecLostOnWire = "spec-lost-on-wire",
+        "a patch of a spec is written with an empty one behind it, which is all that the server reads (BUG-71)";
 
     // ----- Templates -----
     NeverIsolates = "never-isolates",

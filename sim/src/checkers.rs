@@ -41,6 +41,7 @@ mod refill_paced;
 mod right_end;
 mod right_make;
 mod rollout_paced;
+mod said_as_meant;
 mod sandboxes_settled;
 mod silence;
 mod templates_isolated;
@@ -293,6 +294,13 @@ impl Checkers {
     #[must_use]
     pub fn and_of_orders(self, promises: Promises) -> Self {
         self.and(Box::new(made_to_order::MadeToOrder::new(promises.evicts_members)))
+    }
+
+    /// Returns the set with the checker of what goes over the wire, which is dear: it judges the part that a seed picks, and
+    /// everything where there is none.
+    #[must_use]
+    pub fn and_of_wire(self, seed: Option<u64>) -> Self {
+        self.and(Box::new(said_as_meant::SaidAsMeant::new(seed)))
     }
 
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.

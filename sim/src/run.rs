@@ -138,9 +138,9 @@ impl Judges {
         }
     }
 
-    fn checkers(self, is_calm: bool, promises: Promises, pace: Pace) -> Checkers {
+    fn checkers(self, Occasion { seed, is_calm }: Occasion, promises: Promises, pace: Pace) -> Checkers {
         let of_setup = |checkers: Checkers| checkers.and_of_setup(promises, pace);
-        let ours = |checkers: Checkers| of_setup(checkers.and_of_orders(promises));
+        let ours = |checkers: Checkers| of_setup(checkers.and_of_orders(promises).and_of_wire(Some(seed)));
         match self {
             Self::Effects if is_calm => ours(Checkers::of_calm_effects()),
             Self::Effects => ours(Checkers::of_effects()),
@@ -149,6 +149,21 @@ impl Judges {
             Self::All if is_calm => ours(Checkers::of_calm()),
             Self::All => ours(Checkers::all()),
         }
+    }
+}
+
+/// What of a run says who judges it.
+#[derive(Clone, Copy, Debug)]
+struct Occasion {
+    /// Where its choices came from.
+    seed: u64,
+    /// Whether nothing goes wrong in it.
+    is_calm: bool,
+}
+
+impl Occasion {
+    fn of(options: &Options) -> Self {
+        Self { seed: options.seed, is_calm: options.is_calm() }
     }
 }
 
@@ -173,7 +188,7 @@ impl<C: Controller> Case<C> {
     pub(crate) fn play_within(&self, limits: Limits, choices: Choices) -> Report {
         let timed = Timed::<C>::new(&self.options, self.setup.clone(), choices);
         let limits = limits.and(slack_of(&self.options, &timed));
-        play(timed, self.options.is_calm(), self.judges, limits, &mut ())
+        play(timed, Occasion::of(&self.options), self.judges, limits, &mut ())
     }
 }
 
@@ -226,7 +241,7 @@ pub fn run_with<C: Controller>(
 ) -> Report {
     let timed = Timed::<C>::new(options, controller, choices);
     let limits = Limits::WHOLE.and(slack_of(options, &timed));
-    play(timed, options.is_calm(), judges, limits, observer)
+    play(timed, Occasion::of(options), judges, limits, observer)
 }
 
 /// Returns how much longer than usual it may take until everything is done.
@@ -244,18 +259,18 @@ pub fn run_scene<C: Controller>(
     judges: Judges,
     observer: &mut dyn Observer<C>,
 ) -> Report {
-    play(timed, is_calm, judges, Limits::WHOLE.and(slack), observer)
+    play(timed, Occasion { seed: 0, is_calm }, judges, Limits::WHOLE.and(slack), observer)
 }
 
 fn play<C: Controller>(
     timed: Timed<C>,
-    is_calm: bool,
+    occasion: Occasion,
     judges: Judges,
     limits: Limits,
     observer: &mut dyn Observer<C>,
 ) -> Report {
     let setup = &timed.world().scene().controller;
-    let checkers = judges.checkers(is_calm, C::promises(setup), C::pace(setup));
+    let checkers = judges.checkers(occasion, C::promises(setup), C::pace(setup));
     let mut run = Run {
         timed,
         checkers,

@@ -40,7 +40,7 @@ const RIVALS: Faults =
     Faults::of(&[Fault::TwoLeaders, Fault::WatchLag, Fault::SlowServer, Fault::LostAnswer, Fault::Inherited]);
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 40] = [
+const CAUGHT: [(&str, Mutant, Faults); 41] = [
     ("adopted-once", Mutant::AdoptWithoutLock, RIVALS),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -69,6 +69,7 @@ const CAUGHT: [(&str, Mutant, Faults); 40] = [
     ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
     ("bounded-flight", Mutant::OneMoreInFlight, Faults::ALL),
     ("told-in-events", Mutant::TellsNoEvent, Faults::ALL),
+    ("said-as-meant", Mutant::SpecLostOnWire, Faults::ALL),
     ("keeps-nothing", Mutant::RemembersTheGone, Faults::ALL),
     ("no-churn", Mutant::NoRoomIsStuck, Faults::ALL),
     ("refill-paced", Mutant::RefillUncounted, Faults::ALL),
@@ -114,7 +115,10 @@ fn every_checker_catches_a_defect_that_the_unbroken_core_does_not_have() {
 #[test]
 fn no_checker_is_without_a_mutant() {
     let pace = Pace { delay: Duration::from_secs(1), ..Pace::default() };
-    let all = Checkers::of_calm().and_of_setup(Promises::default(), pace).and_of_orders(Promises::default());
+    let all = Checkers::of_calm()
+        .and_of_setup(Promises::default(), pace)
+        .and_of_orders(Promises::default())
+        .and_of_wire(None);
     let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing", "keeps-nothing"]);
     let lacking: Vec<_> = names.filter(|name| CAUGHT.iter().all(|caught| caught.0 != *name)).collect();
     assert_eq!(lacking, [""; 0]);
@@ -138,6 +142,7 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("backs-off", Mutant::NeverBacksOff),
         ("bounded-flight", Mutant::OneMoreInFlight),
         ("told-in-events", Mutant::TellsNoEvent),
+        ("said-as-meant", Mutant::SpecLostOnWire),
         ("keeps-nothing", Mutant::RemembersTheGone),
         ("no-churn", Mutant::NoRoomIsStuck),
         ("no-churn", Mutant::AgeCounts),

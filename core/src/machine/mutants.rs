@@ -9,7 +9,7 @@ use crate::id::Kind;
 use crate::ledger::Purpose;
 use crate::mutant::Mutant;
 use crate::names;
-use crate::object::Object;
+use crate::object::{Json, Object};
 use crate::patch::Change;
 use crate::rules::RuleId;
 
@@ -141,6 +141,10 @@ impl Machine {
         };
         if is_unlocked {
             patch.version = None;
+        }
+        let is_of_spec = patch.changes.iter().any(|change| matches!(change, Change::Spec(_)));
+        if is_of_spec && self.has(Mutant::SpecLostOnWire) {
+            patch.changes.push(Change::Spec(Json::from(&serde_json::json!({}))));
         }
         if intent == Intent::AdoptSandbox {
             let (unowned, marked) = (self.has(Mutant::OwnerNotWritten), self.has(Mutant::PoolMarksStay));

@@ -1,6 +1,8 @@
 //! How much is sent at once, what is told in Events, and how claims are ended.
 
-use agent_sandbox_core::action::Notice;
+use agent_sandbox_core::action::{Notice, Part, Patch};
+use agent_sandbox_core::object::Json;
+use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use super::*;
@@ -162,12 +164,7 @@ fn an_end_that_is_told_twice_is_noticed() {
             }));
         }
         let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(claim.uid()) };
-        let patch = agent_sandbox_core::action::Patch {
-            target,
-            version: Some(claim.version()),
-            part: agent_sandbox_core::action::Part::Status,
-            changes: Vec::new(),
-        };
+        let patch = Patch { target, version: Some(claim.version()), part: Part::Status, changes: Vec::new() };
         let mut store = Store::default();
         store.put(claim);
         let fact = Fact::Sent(sent(0, action(7, Intent::MarkExpired, Operation::Patch(patch))));
@@ -214,4 +211,25 @@ fn action(id: u64, intent: Intent, operation: Operation) -> Action {
 
 fn sent(process: u8, action: Action) -> Sent {
     Sent { process, term: 1, listed: true, request: RequestId(3), action }
+}
+
+/// CON-001: each part of a request that the wire loses.
+#[test]
+fn a_request_that_says_something_else_over_the_wire_is_noticed() {
+    let mut service = scene::part(Kind::Service, "s", None, &[]);
+    service.meta_mut().uid = Uid::from_bits(3);
+    let mut store = Store::default();
+    store.put(service.clone());
+    let judge = |changes: Vec<Change>| {
+        let target = Target { kind: Kind::Service, key: scene::key("s"), uid: Some(service.uid()) };
+        let patch = Patch { target, version: Some(service.version()), part: Part::Main, changes };
+        let fact = Fact::Sent(sent(0, action(7, Intent::SetService, Operation::Patch(patch))));
+        let judged = Checkers::new(Vec::new()).and_of_wire(None).on_fact(&fact, &store);
+        judged.map_err(|violation| violation.property.name)
+    };
+    let spec = |text: &str| Change::Spec(Json::from(&serde_json::json!({ "selector": { "app": text } })));
+    let nothing = || Change::Spec(Json::from(&serde_json::json!({})));
+    assert_eq!(judge(vec![spec("a"), Change::Label("b".into(), None)]), Ok(()));
+    assert_eq!(judge(vec![nothing(), spec("a")]), Ok(()), "the last is read");
+    assert_eq!(judge(vec![spec("a"), nothing()]), Err("said-as-meant"));
 }
