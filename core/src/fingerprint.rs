@@ -605,6 +605,10 @@ impl Machine {
             walk.uid(*sandbox);
             walk.option(*is_asked);
         }
+        for (uid, is_asked) in state.bereaved.iter() {
+            walk.uid(*uid);
+            walk.option(*is_asked);
+        }
     }
 
     /// Actions have no order: each is answered for itself.

@@ -11,7 +11,7 @@ use crate::action::{Intent, Operation, Part, Patch, Propagation, Target};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Text, Uid};
 use crate::names;
-use crate::object::{Labels, Meta, Owner};
+use crate::object::{Labels, Meta, Object, Owner};
 use crate::patch::Change;
 use crate::state::ClaimEntry;
 use crate::time::{Mono, Now};
@@ -332,6 +332,18 @@ fn transfer_unrecorded(claim: &Meta, member: &Meta) -> Verdict {
 
 fn act(intent: Intent, operation: Operation) -> Verdict {
     Verdict::Act(intent, operation.into())
+}
+
+/// Makes something for an object. Where the like of it has gone, the server is asked first whether the object is there: it
+/// may have gone with it, and the next would, too.
+fn make(view: &View<'_>, (kind, owner): (Kind, &Meta), intent: Intent, made: Object) -> Verdict {
+    if !view.is_bereaved(owner.uid) {
+        return act(intent, Operation::Create(made));
+    }
+    if view.is_looked_up(kind, &owner.key) {
+        return Verdict::Quiet;
+    }
+    act(Intent::Look, Operation::Get { kind, key: owner.key.clone() })
 }
 
 /// A change of one object, locked to the state that the rule saw.

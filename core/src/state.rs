@@ -17,7 +17,7 @@ use crate::ledger::{Hold, Ledger, Stage};
 use crate::members::{Members, Order, Standing};
 use crate::mutant::Mutant;
 use crate::names;
-use crate::object::{Blueprint, Claim, Meta, Object, Pod, Pool, Sandbox, Template};
+use crate::object::{Blueprint, Claim, Meta, Object, OwnerKind, Pod, Pool, Sandbox, Template};
 use crate::pace::Pace;
 use crate::shared::Shared;
 use crate::table::Table;
@@ -141,6 +141,11 @@ pub(crate) struct State {
     ///
     /// Shape: (claim, sandbox) → whether the server was asked after the sandbox was seen.
     pub(crate) condemned: Shared<BTreeMap<(Uid, Uid), bool>>,
+    /// Objects that have lost what was made for them: a claim its own sandbox, a sandbox its Pod. It may be gone because they
+    /// are, which a watch that lags has yet to show: whoever made another would do so as often as it is collected.
+    ///
+    /// Shape: object → whether the server is being asked since whether it is there.
+    pub(crate) bereaved: Shared<BTreeMap<Uid, bool>>,
     pub(crate) ledger: Ledger,
     pub(crate) members: Shared<Table<Uid, Shared<Members>>>,
     pub(crate) waiting: Shared<Waiting>,
@@ -284,6 +289,7 @@ impl State {
         if let Some(claim) = self.meta(kind, uid).and_then(|meta| meta.owner_of_kind(Kind::Claim)) {
             self.condemned.remove(&(claim, uid));
         }
+        self.bereave(kind, uid);
         self.unlink(kind, uid);
         let Some(key) = self.discard(kind, uid) else { return };
         let slot = (kind, key);
@@ -375,6 +381,9 @@ impl State {
         if let Some(look) = self.ledger.looks.get_mut(&(kind, key.clone())) {
             (look.holder, look.is_outdated) = (holder, false);
         }
+        if let Some(holder) = holder.filter(|holder| self.bereaved.contains_key(holder)) {
+            self.bereaved.insert(holder, true);
+        }
     }
 
     /// Takes in that a claim has come to name a sandbox: whoever wrote that has seen it, after all that is known of its absence.
@@ -415,9 +424,31 @@ impl State {
 
     /// Takes in that the server itself found this sandbox under its name.
     pub(crate) fn note_presence(&mut self, key: &Key, uid: Uid) {
-        if self.names.get(Kind::Sandbox, key) == Some(uid) && self.is_referred_to(Kind::Sandbox, key) {
+        if self.names.get(Kind::Sandbox, key) == Some(uid) && self.reserved.has(key) {
             self.confirmed.insert(key.clone(), uid);
             self.touch_referrers(Kind::Sandbox, key);
+        }
+    }
+
+    /// Takes in that whoever owns an object has lost it. A pool loses members all the time, and makes others of other names.
+    fn bereave(&mut self, kind: Kind, uid: Uid) {
+        self.bereaved.remove(&uid);
+        let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) else { return };
+        let (owner, is_of_pool) = (owner.uid, owner.kind == OwnerKind::Known(Kind::Pool));
+        if !is_of_pool && self.kind_of(owner).is_some() {
+            self.bereaved.insert(owner, false);
+        }
+    }
+
+    /// Takes in that the server itself found an object, after it was asked.
+    pub(crate) fn console(&mut self, uid: Uid) {
+        let Some(is_asked) = self.bereaved.get(&uid).copied() else { return };
+        if is_asked {
+            self.bereaved.remove(&uid);
+        }
+        // Its rules may have waited for a look that somebody else has asked for, before the loss or after it.
+        if let Some(kind) = self.kind_of(uid) {
+            self.touch(kind, uid);
         }
     }
 

@@ -281,6 +281,11 @@ impl<'a> View<'a> {
         self.state.condemned.get(&(claim.meta.uid, sandbox.meta.uid)) == Some(&true)
     }
 
+    /// Returns whether an object has lost what was made for it, and the server has not said since that it is still there.
+    pub(crate) fn is_bereaved(&self, uid: Uid) -> bool {
+        self.state.bereaved.contains_key(&uid)
+    }
+
     /// Returns the pool that owns a member: itself while it lives, nobody once it is known to be dead or dying.
     pub(crate) fn owning_pool(&self, sandbox: &Sandbox) -> Holder<&'a Arc<Pool>> {
         let Some(owner) =

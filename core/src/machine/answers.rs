@@ -214,6 +214,7 @@ impl Machine {
                 if let Object::Claim(claim) = &object {
                     self.state.condemn(uid, claim.expired().is_some());
                 }
+                self.state.console(uid);
                 // Who relied on this read asks again: it may be older than a deletion that a watch has shown.
                 self.state.touch_referrers(kind, key);
                 self.after_look(&slot, Some((uid, version)));

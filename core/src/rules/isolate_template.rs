@@ -3,8 +3,8 @@ use alloc::string::String;
 
 use serde_json::{Value, json};
 
-use super::{Verdict, act, delete, patch};
-use crate::action::{Intent, Operation, Part};
+use super::{Verdict, delete, make, patch};
+use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::mutant::Mutant;
 use crate::names;
@@ -34,7 +34,7 @@ pub(super) fn isolate_template(view: &View<'_>, template: Uid, _now: Now) -> Ver
             let mut meta = Meta::draft(key);
             meta.owner = Some(Owner::new(Kind::Template, &template.meta));
             let policy = Object::NetworkPolicy(Dependent { meta, spec: Json::from(&spec) }.into());
-            act(Intent::CreateNetworkPolicy, Operation::Create(policy))
+            make(view, (Kind::Template, &template.meta), Intent::CreateNetworkPolicy, policy)
         }
         (Some(policy), wanted) => keep(view, template, policy, wanted),
     }

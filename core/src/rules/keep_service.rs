@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, act, patch};
-use crate::action::{Intent, Operation, Part};
+use super::{Verdict, make, patch};
+use crate::action::{Intent, Part};
 use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::mutant::Mutant;
@@ -40,7 +40,7 @@ pub(super) fn keep_service(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             if view.is_drafted(Kind::Service, &sandbox.meta.key) {
                 return Verdict::Quiet;
             }
-            act(Intent::CreateService, Operation::Create(service(sandbox)))
+            make(view, (Kind::Sandbox, &sandbox.meta), Intent::CreateService, service(sandbox))
         }
         Serving::Own(own) if sandbox.service == Some(false) => delete(view, own),
         Serving::Own(own) => set(view, sandbox, own, None),

@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
-use super::{Verdict, act, patch};
-use crate::action::{Intent, Operation, Part};
+use super::{Verdict, make, patch};
+use crate::action::{Intent, Part};
 use crate::id::{Kind, Uid};
 use crate::object::Owner;
 use crate::parts::{Volumes, tracking};
@@ -26,7 +26,9 @@ pub(super) fn keep_volumes(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     }
     match view.volumes(sandbox) {
-        Volumes::Missing(claim) => act(Intent::CreateVolumeClaim, Operation::Create(claim)),
+        Volumes::Missing(claim) => {
+            make(view, (Kind::Sandbox, &sandbox.meta), Intent::CreateVolumeClaim, claim)
+        }
         Volumes::Free(claim) if !view.is_held(claim.meta.uid) => {
             let mut changes = Vec::new();
             let (key, hash) = tracking(sandbox);

@@ -1,7 +1,7 @@
-use super::{Branch, Verdict, act};
-use crate::action::{Intent, Operation};
+use super::{Branch, Verdict, make};
+use crate::action::Intent;
 use crate::id::{Kind, Uid};
-use crate::make;
+use crate::make::cold_sandbox;
 use crate::mutant::Mutant;
 use crate::names;
 use crate::object::Object;
@@ -13,7 +13,7 @@ use crate::view::{Holder, View};
 /// Reads: the claim's record and status, the name, the pool's template.
 /// Emits: [`Intent::CreateClaimSandbox`], under the claim's name: a repeated create meets its own result.
 /// Never: before the record is stored (a lost create that lands late would give the claim two); while the claim still
-/// shows a sandbox of that name (INV-35).
+/// shows a sandbox of that name (INV-35); another, where one has gone, before the server has shown that the claim is there.
 /// Source: CLD-001, CLD-013, RES-009; INV-03.
 pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
     let Some(claim) = view.claim(claim).map(|entry| &entry.claim) else { return Verdict::Quiet };
@@ -39,18 +39,20 @@ pub(super) fn start_cold(view: &View<'_>, claim: Uid, now: Now) -> Verdict {
         return Verdict::Quiet;
     };
     // What the claim cannot have is told by its status.
-    let Ok(mut sandbox) = make::cold_sandbox(claim, template, &view.config.label_domains) else {
+    let Ok(mut sandbox) = cold_sandbox(claim, template, &view.config.label_domains) else {
         return Verdict::Quiet;
     };
     if view.config.has(Mutant::ColdWithoutWishes) {
         sandbox.pod_spec = template.blueprint.pod_spec.clone();
     }
     view.mark(Branch::ColdCreate);
-    act(Intent::CreateClaimSandbox, Operation::Create(Object::Sandbox(sandbox.into())))
+    make(view, (Kind::Claim, &claim.meta), Intent::CreateClaimSandbox, Object::Sandbox(sandbox.into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
     use crate::rules::testing::check;
 
@@ -113,5 +115,17 @@ mod tests {
         ",
             &[],
         );
+    }
+
+    /// INV-20: it may have gone with its claim, and each that is made for one that is gone goes as well.
+    #[test]
+    fn another_is_made_when_the_server_has_shown_that_the_claim_is_there() {
+        let world = |then: &str| {
+            format!("template tpl\npool p\nclaim c1 records=c1\nsandbox c1 owner=c1 ready\ngone c1\n{then}")
+        };
+        check(start_cold, Kind::Claim, &world(""), &["Look c1"]);
+        check(start_cold, Kind::Claim, &world("asked c1"), &["CreateClaimSandbox c1"]);
+        let twice = "asked c1\nsandbox c1 owner=c1 starting\ngone c1";
+        check(start_cold, Kind::Claim, &world(twice), &["Look c1"]);
     }
 }

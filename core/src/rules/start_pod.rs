@@ -1,7 +1,7 @@
 use alloc::format;
 
-use super::{Verdict, act};
-use crate::action::{Intent, Operation};
+use super::Verdict;
+use crate::action::Intent;
 use crate::id::{Kind, Uid};
 use crate::make;
 use crate::mutant::Mutant;
@@ -15,7 +15,7 @@ use crate::view::{Backing, View};
 /// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
 /// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name, or the
 /// sandbox notes another Pod; for a sandbox that is suspended or over, or whose deletion is under way, because that one's
-/// Pods are being collected.
+/// Pods are being collected; another, where one has gone, before the server has shown that the sandbox is there.
 /// Source: SBX-073, SBX-079, SBX-143; INV-04, INV-22.
 pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
@@ -40,7 +40,7 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     if view.config.has(Mutant::VolumesNotMounted) {
         pod.spec = Some(sandbox.pod_spec.clone());
     }
-    act(Intent::CreatePod, Operation::Create(Object::Pod(pod.into())))
+    super::make(view, (Kind::Sandbox, &sandbox.meta), Intent::CreatePod, Object::Pod(pod.into()))
 }
 
 #[cfg(test)]
@@ -52,6 +52,13 @@ mod tests {
     #[test]
     fn a_sandbox_without_a_pod_gets_one_of_its_name() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod", &["CreatePod s1"]);
+    }
+
+    /// INV-20: its Pod may have gone with it, and the next would go as well.
+    #[test]
+    fn a_sandbox_whose_pod_has_gone_is_looked_up_before_it_gets_another() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 ready\ngone s1 pod", &["Look s1"]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 ready\ngone s1 pod\nasked s1", &["CreatePod s1"]);
     }
 
     #[test]

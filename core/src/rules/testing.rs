@@ -17,6 +17,7 @@
 //! claim c1      pool=p age=9s records=s1 shows=s1 isready     (or: told=REASON@GENERATION, finished=AGE, spec=, labelled=s1,
 //!                                        terminating)
 //! absent sandbox s1                     (the server itself said so)
+//! gone s1                               (a watch has shown that; or: gone s1 pod)
 //! present s1                            (the server itself named it as the holder of its name)
 //! edited c1     pool=q                  (the same claim, as it is by then)
 //! asked c1                              (the server itself shows it as it is)
@@ -147,15 +148,30 @@ impl World {
                     Kind::ALL.into_iter().find(|kind| kind.name().to_lowercase().ends_with(name)).unwrap();
                 self.state.note_absence(kind, &key(words[0]));
             }
+            "gone" => {
+                let kind = if words == ["pod"] { Kind::Pod } else { Kind::Sandbox };
+                let uid = self.state.names.get(kind, &key(name)).unwrap();
+                self.last += 1;
+                self.state.bury(kind, uid, Some(Version(self.last)));
+            }
             "present" => {
                 let uid = self.state.names.get(Kind::Sandbox, &key(name)).unwrap();
                 self.state.note_presence(&key(name), uid);
             }
             "asked" => {
                 let uid = self.uid(name);
+                self.state.note_look(self.state.kind_of(uid).unwrap(), &key(name));
                 self.state.suspect(&key(name));
                 self.state.condemn(uid, true);
+                self.state.console(uid);
             }
+            other => self.add_write(other, name, words),
+        }
+    }
+
+    /// Adds what is known of a write.
+    fn add_write(&mut self, what: &str, name: &str, words: &[&str]) {
+        match what {
             "held" => {
                 let uid = self.uid(name);
                 self.state.ledger.holds.insert(uid, Hold::Sent(ActionId(0)));

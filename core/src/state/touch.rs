@@ -269,18 +269,26 @@ impl State {
         }
     }
 
+    /// Returns whether it is to be known whether an object is there, because what was made for it is gone.
+    fn is_bereaved(&self, kind: Kind, key: &Key) -> bool {
+        self.names.get(kind, key).is_some_and(|uid| self.bereaved.contains_key(&uid))
+    }
+
     /// Returns whether somebody waits to know who holds this name.
     pub(crate) fn is_referred_to(&self, kind: Kind, key: &Key) -> bool {
         match kind {
             // A claim may ask for a pool that it does not name: the owner of the member that it has recorded.
             Kind::Pool => true,
-            Kind::Template => self.pools_by_template.has(key),
-            Kind::Sandbox => self.reserved.has(key),
+            Kind::Template => self.pools_by_template.has(key) || self.is_bereaved(kind, key),
+            Kind::Sandbox => self.reserved.has(key) || self.is_bereaved(kind, key),
             // Whether it has really expired.
-            Kind::Claim => self.names.get(kind, key).is_some_and(|uid| {
-                let of_claim = (uid, Uid::UNSET)..=(uid, Uid::from_bits(u128::MAX));
-                self.condemned.range(of_claim).any(|(_, is_asked)| !is_asked)
-            }),
+            Kind::Claim => {
+                let has_expired = self.names.get(kind, key).is_some_and(|uid| {
+                    let of_claim = (uid, Uid::UNSET)..=(uid, Uid::from_bits(u128::MAX));
+                    self.condemned.range(of_claim).any(|(_, is_asked)| !is_asked)
+                });
+                has_expired || self.is_bereaved(kind, key)
+            }
             Kind::Pod => self.noted.has(key),
             Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => false,
         }
