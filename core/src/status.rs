@@ -103,7 +103,7 @@ fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<
     }
     let (status, reason, message) = match backing {
         _ if !sandbox.suspended => (Truth::False, "NotSuspended", "Sandbox is not suspended"),
-        Backing::Own(_) | Backing::Many(_) | Backing::Coming => {
+        Backing::Own(_) | Backing::Many(_) | Backing::Coming { .. } => {
             (Truth::False, "PodTerminating", "Pod is terminating. Sandbox is suspending")
         }
         Backing::Other(..) => {
@@ -176,7 +176,7 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told<'stati
         return (Truth::False, "ReconcilerError".into(), message.into());
     }
     if sandbox.suspended {
-        let is_going = is_seen(backing) || matches!(backing, Backing::Coming);
+        let is_going = is_seen(backing) || matches!(backing, Backing::Coming { .. });
         let message = if is_going { "Sandbox is suspending" } else { "Sandbox is suspended" };
         return (Truth::False, "SandboxSuspended".into(), message.into());
     }

@@ -35,7 +35,10 @@ pub(crate) enum Backing<'a> {
     /// No Pod.
     None,
     /// No Pod yet, but a create of one may still land.
-    Coming,
+    Coming {
+        /// Whether it could land now: nothing of the name is there that will soon be gone.
+        is_free: bool,
+    },
     /// A Pod of this name that will soon be gone, and was never the sandbox's own.
     Leaving,
     /// The sandbox notes a Pod of another name that is not there, as far as is known.
@@ -59,7 +62,7 @@ impl<'a> Backing<'a> {
         match self {
             Self::Own(pod) => Some(pod),
             Self::None
-            | Self::Coming
+            | Self::Coming { .. }
             | Self::Leaving
             | Self::Elsewhere { .. }
             | Self::Many(_)
@@ -164,7 +167,7 @@ impl<'a> View<'a> {
         };
         let is_none = matches!(backing, Backing::None | Backing::Leaving);
         if is_none && self.state.ledger.drafts.contains_key(&(Kind::Pod, key.clone())) {
-            return Backing::Coming;
+            return Backing::Coming { is_free: matches!(backing, Backing::None) };
         }
         backing
     }

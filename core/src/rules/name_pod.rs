@@ -44,7 +44,7 @@ pub(super) fn name_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
             note(sandbox, None)
         }
         Backing::None
-        | Backing::Coming
+        | Backing::Coming { .. }
         | Backing::Leaving
         | Backing::Own(_)
         | Backing::Many(_)

@@ -26,7 +26,7 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let is_missing = match view.backing(sandbox) {
         Backing::None => true,
         // What may still land has the same name, so it does no harm.
-        Backing::Coming => !view.is_drafted(Kind::Pod, &sandbox.meta.key),
+        Backing::Coming { is_free } => is_free && !view.is_drafted(Kind::Pod, &sandbox.meta.key),
         Backing::Own(pod) => view.config.has(Mutant::SecondPod) && pod.meta.terminating,
         Backing::Leaving | Backing::Elsewhere { .. } | Backing::Many(_) | Backing::Other(..) => false,
     };
@@ -106,6 +106,14 @@ mod tests {
         for pod in ["pod s1", "pod s1 adoptable", "pod s1 of=another", "pod s1 terminating"] {
             check(start_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod\n{pod}"), &[]);
         }
+    }
+
+    /// INV-28: nor for as long as an attempt whose answer was lost may land, each time the server says that it is taken.
+    #[test]
+    fn a_name_that_will_soon_be_free_is_waited_for_beside_a_lost_create() {
+        let lost = "starting s1\nlost s1";
+        check(start_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod\n{lost}"), &["CreatePod s1"]);
+        check(start_pod, Kind::Sandbox, &alloc::format!("sandbox s1 nopod\npod s1 terminating\n{lost}"), &[]);
     }
 
     /// SACC-030.

@@ -23,6 +23,7 @@
 //! asked c1                              (the server itself shows it as it is)
 //! held s1                               (a write to it is not answered)
 //! starting s1                           (the creation of its Pod is not answered)
+//! lost s1                               (that one may still land, and is not waited for)
 //! leaving s1                            (its deletion is not answered)
 //! refused c1    sandbox c1 age=1s why   (the server refuses to make it)
 //! ```
@@ -38,7 +39,7 @@ use crate::action::{Intent, Operation, Part, Propagation, Target};
 use crate::agenda::Urgency;
 use crate::config::Config;
 use crate::id::{ActionId, Key, Kind, Text, Uid, Version};
-use crate::ledger::{Hold, Purpose};
+use crate::ledger::{Hold, Purpose, Stage};
 use crate::make;
 use crate::names;
 use crate::object::{
@@ -184,6 +185,10 @@ impl World {
                 let subject = sandbox.meta.uid;
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
+            }
+            "lost" => {
+                let draft = self.state.ledger.drafts.get_mut(&(Kind::Pod, key(name))).unwrap();
+                (draft.stage, draft.ghost_until) = (Stage::Ghost, Some(NOW + Duration::from_secs(9)));
             }
             "refused" => self.refuse(name, words),
             "leaving" => {
