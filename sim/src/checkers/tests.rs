@@ -2,6 +2,7 @@
 
 mod decisions;
 mod ends;
+mod keeping;
 mod orders;
 mod sending;
 mod times;

@@ -55,6 +55,26 @@ fn what_is_tried_over_and_over_is_noticed() {
     );
 }
 
+/// INV-28: what is made for somebody who is gone goes at once, however often.
+#[test]
+fn what_is_made_over_and_over_for_somebody_who_is_gone_is_noticed() {
+    let by = Some(Writer::Process { process: 0, term: 1, intent: Intent::CreateClaimSandbox });
+    let makes = |pause: Duration, store: &Store| {
+        let mut checkers = Checkers::of_effects().only(&["backs-off"]);
+        (0..30).try_for_each(|time| {
+            checkers.on_clock(Mono::default() + pause * time);
+            let new = Some(owned("a", 3, 'c', 1));
+            let made = Fact::Committed(Commit { version: Version(9), old: None, new, by });
+            checkers.on_fact(&made, store).map_err(|violation| violation.property.name)
+        })
+    };
+    let mut there = Store::default();
+    there.put(claim("a", 1, Some("a")));
+    assert_eq!(makes(Duration::from_millis(10), &Store::default()), Err("backs-off"));
+    assert_eq!(makes(Duration::from_secs(1), &Store::default()), Ok(()));
+    assert_eq!(makes(Duration::from_millis(10), &there), Ok(()));
+}
+
 /// INV-28: who is asked to wait waits, unless it leads anew and does not know.
 #[test]
 fn what_is_asked_again_before_the_server_wants_it_is_noticed() {
