@@ -10,6 +10,7 @@
 //! To add one: a file with a type that implements [`Checker`], its line in [`Checkers::all`], and a mutant
 //! that it alone finds.
 
+mod acts_soon;
 mod adopted_once;
 mod born_whole;
 mod backs_off;
@@ -282,7 +283,8 @@ impl Checkers {
         let waiting = self
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
             .and(Box::new(no_churn::NoChurn::new(promises.patience)))
-            .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
+            .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)))
+            .and(Box::new(acts_soon::ActsSoon::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting
         } else {

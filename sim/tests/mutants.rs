@@ -40,7 +40,7 @@ const RIVALS: Faults =
     Faults::of(&[Fault::TwoLeaders, Fault::WatchLag, Fault::SlowServer, Fault::LostAnswer, Fault::Inherited]);
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 41] = [
+const CAUGHT: [(&str, Mutant, Faults); 42] = [
     ("adopted-once", Mutant::AdoptWithoutLock, RIVALS),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -59,6 +59,7 @@ const CAUGHT: [(&str, Mutant, Faults); 41] = [
     ("right-make", Mutant::GivesAwayStale, Faults::ALL),
     ("first-come", Mutant::YoungestFirst, Faults::ALL),
     ("end-stays", Mutant::AnyClockRevives, Faults::ALL),
+    ("acts-soon", Mutant::SandboxStatusOnce, Faults::ALL),
     ("born-whole", Mutant::AdoptedUnmarked, Faults::ALL),
     ("true-figures", Mutant::AllCountAsReady, Faults::ALL),
     ("least-first", Mutant::OldestGoFirst, Faults::ALL),

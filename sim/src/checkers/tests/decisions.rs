@@ -201,7 +201,7 @@ fn a_pod_for_what_has_expired_is_noticed() {
         let mut sandbox = owned("s", 3, 'p', 9);
         if let Object::Sandbox(sandbox) = &mut sandbox {
             let sandbox = Arc::make_mut(sandbox);
-            let at = Wall::from_micros(5);
+            let at = scene::epoch() + Duration::from_secs(60);
             sandbox.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain });
             sandbox.status.conditions.push(condition(Truth::False, names::EXPIRED, sandbox.meta.generation));
             sandbox.meta.generation += edits;
@@ -301,9 +301,10 @@ fn a_pause_while_a_pod_is_made_is_noticed() {
     let request = RequestId(4);
     let create = Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action: action.clone() });
     let refused = Fact::Answered { process: 0, action, outcome: Outcome::Unknown };
-    let paused = || says(names::SUSPENDED, "PodTerminated");
-    assert_eq!(decided(&suspended, 9, &[create.clone(), paused()]), Err("true-status"));
-    assert_eq!(decided(&suspended, 9, &[create, refused, paused()]), Ok(()));
+    // It did not know then that there was to be none.
+    let paused = || tells(names::SUSPENDED, "PodTerminated", |_| {});
+    assert_eq!(decided(&suspended, 4, &[create.clone(), paused()]), Err("true-status"));
+    assert_eq!(decided(&suspended, 4, &[create, refused, paused()]), Ok(()));
 }
 
 /// SBX-025: what was known of a sandbox that has expired stays known.
@@ -315,7 +316,7 @@ fn an_end_that_makes_a_sandbox_forget_how_it_was_is_noticed() {
             it.status.conditions.push(Condition { kind: kind.into(), ..said });
         };
         let objects: Vec<Object> = [sandbox_that(said)].iter().chain(parts).cloned().collect();
-        decided(&objects, 9, &[says(names::READY, names::EXPIRED)])
+        decided(&objects, 9, &[tells(names::READY, names::EXPIRED, |_| {})])
     };
     assert_eq!(told(names::FINISHED, &[]), Err("true-status"));
     assert_eq!(told(names::FINISHED, &[pod("s", 4, 3)]), Ok(()), "it has a Pod that has not finished");
@@ -335,7 +336,17 @@ fn a_pool_that_tells_wrong_figures_is_noticed() {
 
 /// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
 /// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
-fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
+pub(super) fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
+    let at_once: Vec<_> = requests.iter().map(|fact| (0, fact.clone())).collect();
+    decided_at(objects, seen, &at_once)
+}
+
+/// The same of requests each of which comes so many milliseconds after the beginning.
+pub(super) fn decided_at(
+    objects: &[Object],
+    seen: u64,
+    requests: &[(u64, Fact)],
+) -> Result<(), &'static str> {
     let (grace, patience) = (Duration::from_secs(2), Duration::from_secs(300));
     let promises = Promises { grace, patience, in_flight_max: Some(2), evicts_members: Some(true) };
     let mut checkers = Checkers::of_effects().and_of_setup(promises, Pace::default());
@@ -354,12 +365,15 @@ fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'sta
     }
     requests
         .iter()
-        .try_for_each(|fact| checkers.on_fact(fact, &store))
+        .try_for_each(|(at, fact)| {
+            checkers.on_clock(Mono::from_micros(at * 1000));
+            checkers.on_fact(fact, &store)
+        })
         .map_err(|violation| violation.property.name)
 }
 
 /// The first sandbox, `s`, that is otherwise.
-fn sandbox_that(change: impl FnOnce(&mut Sandbox)) -> Object {
+pub(super) fn sandbox_that(change: impl FnOnce(&mut Sandbox)) -> Object {
     let Object::Sandbox(mut sandbox) = owned("s", 3, 'p', 9) else { unreachable!("it is a sandbox") };
     change(Arc::make_mut(&mut sandbox));
     Object::Sandbox(sandbox)
@@ -376,12 +390,20 @@ fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
 }
 
 /// A request to say this of the first sandbox, `s`, whose Pod is at 10.0.0.4.
-fn says(kind: &str, reason: &str) -> Fact {
+pub(super) fn says(kind: &str, reason: &str) -> Fact {
+    tells(kind, reason, |status| {
+        (status.pod_ips, status.node) = (vec!["10.0.0.4".into()], "node".into());
+    })
+}
+
+/// A request to say this of the first sandbox, `s`, which has no Pod, and something else.
+pub(super) fn tells(kind: &str, reason: &str, change: impl FnOnce(&mut SandboxStatus)) -> Fact {
     let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
-    let mut status = SandboxStatus { pod_ips: vec!["10.0.0.4".into()], ..SandboxStatus::default() };
+    let mut status = SandboxStatus::default();
+    change(&mut status);
     status.conditions.push(Condition {
         kind: kind.into(),
-        status: Truth::True,
+        status: if reason == names::EXPIRED { Truth::False } else { Truth::True },
         reason: reason.into(),
         message: "".into(),
         observed: 1,
@@ -414,7 +436,7 @@ fn pool(mut pool: Object) -> Object {
 }
 
 /// A member of the pool, made from the template.
-fn member(name: &str, uid: u128, ready: bool) -> Object {
+pub(super) fn member(name: &str, uid: u128, ready: bool) -> Object {
     let mut member = owned(name, uid, 'p', 9);
     if let Object::Sandbox(sandbox) = &mut member {
         let sandbox = Arc::make_mut(sandbox);
@@ -426,7 +448,7 @@ fn member(name: &str, uid: u128, ready: bool) -> Object {
     member
 }
 
-fn condition(status: Truth, reason: &str, observed: i64) -> Condition {
+pub(super) fn condition(status: Truth, reason: &str, observed: i64) -> Condition {
     let (kind, reason) = (names::READY.into(), reason.into());
     Condition { kind, status, reason, message: "".into(), observed, changed: Wall::default() }
 }

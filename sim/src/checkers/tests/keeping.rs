@@ -1,7 +1,51 @@
 //! What is done about a sandbox, and what is said of it.
 
 use agent_sandbox_core::event::Refusal;
+use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
+use super::decisions::{decided_at, member, sandbox_that, says};
 use super::*;
+
+/// INV-23: unless something has failed meanwhile, or the process is busy.
+#[test]
+fn who_knows_what_is_due_and_does_other_things_is_noticed() {
+    let asks = |id| look(id, Kind::Pool, "p");
+    let then = |objects: &[Object], seen, millis, meanwhile: &[Fact]| {
+        let first = [asks(1), answered(&asks(1), Outcome::NotFound)];
+        let first = first.into_iter().chain(meanwhile.iter().cloned()).map(|fact| (0, fact));
+        decided_at(objects, seen, &first.chain([(millis, asks(2))]).collect::<Vec<_>>())
+    };
+    let unready = |member: Object| {
+        let Object::Pod(mut pod) = pod("s", 4, 3) else { unreachable!("it is a Pod") };
+        Arc::make_mut(&mut pod).ready = false;
+        [member, Object::Pod(pod)]
+    };
+    let lies = unready(member("s", 3, true));
+    assert_eq!(then(&lies, 9, 400, &[]), Err("acts-soon"));
+    assert_eq!(then(&lies, 9, 300, &[]), Ok(()));
+    assert_eq!(then(&lies, 5, 400, &[]), Ok(()), "it has not seen the Pod");
+    let busy = [asks(3), asks(4), answered(&asks(3), Outcome::NotFound)];
+    assert_eq!(then(&lies, 9, 400, &busy), Ok(()), "it was busy");
+    let failed = [says(names::READY, "DependenciesNotReady")];
+    let failed = answered(&failed[0], Outcome::Throttled(Duration::ZERO));
+    assert_eq!(then(&lies, 9, 400, &[failed]), Ok(()));
+    assert_eq!(then(&unready(member("s", 3, false)), 9, 400, &[]), Ok(()));
+    assert_eq!(then(&[member("s", 3, false), pod("s", 4, 3)], 9, 400, &[]), Err("acts-soon"));
+    assert_eq!(then(&[member("s", 3, false)], 9, 400, &[]), Err("acts-soon"), "it has no Pod");
+    assert_eq!(then(&[member("s", 3, false)], 9, 400, &[look(3, Kind::Sandbox, "s")]), Ok(()));
+    let paused = [sandbox_that(|it| it.suspended = true), pod("s", 4, 3)];
+    assert_eq!(then(&paused[..1], 9, 400, &[]), Ok(()));
+    assert_eq!(then(&paused, 9, 400, &[]), Err("acts-soon"));
+    let ending = |seconds| {
+        let at = scene::epoch() + Duration::from_secs(seconds);
+        [sandbox_that(|it| it.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain }))]
+    };
+    let late = |objects: &[Object]| {
+        let first = [asks(1), answered(&asks(1), Outcome::NotFound)].map(|fact| (10_000, fact));
+        decided_at(objects, 9, &first.into_iter().chain([(10_400, asks(2))]).collect::<Vec<_>>())
+    };
+    assert_eq!(late(&ending(3)), Err("acts-soon"));
+    assert_eq!(late(&ending(5)), Ok(()), "its calendar may be behind");
+}
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
 #[test]
