@@ -212,7 +212,7 @@ impl Checkers {
             Box::new(right_end::RightEnd::default()),
             Box::<right_make::RightMake>::default(),
             Box::new(first_come::FirstCome),
-            Box::new(end_stays::EndStays),
+            Box::<end_stays::EndStays>::default(),
             Box::new(born_whole::BornWhole),
             Box::new(true_figures::TrueFigures),
             Box::new(least_first::LeastFirst),

@@ -1,26 +1,72 @@
 //! What has ended comes back only when its user wants it to.
 
-use agent_sandbox_core::action::{Intent, Operation};
-use agent_sandbox_core::id::Kind;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::event::Outcome;
+use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Sandbox};
+use agent_sandbox_core::object::{Object, OwnerKind, Sandbox};
+use agent_sandbox_core::patch::Change;
+use agent_sandbox_core::time::Mono;
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property};
 use crate::api_server::{Commit, Writer};
 use crate::process;
-use crate::step::Sent;
+use crate::scene;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
+/// How far the calendar by which a process judges a date is off at most, and a little.
+///
+/// Source: `clock-skew` is up to 5 s.
+const INEXACT: Duration = Duration::from_secs(6);
+
 /// INV-21: clocks disagree, so what one process has told stands for all of them.
-#[derive(Debug)]
-pub(super) struct EndStays;
+///
+/// What was wanted when it was first asked for may be asked for again after its answer was lost, for it may be there by then.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EndStays {
+    now: Mono,
+    /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
+    is_timeless: bool,
+    /// Process and name → what it has made, and got no answer.
+    lost: BTreeSet<(u8, Kind, Key)>,
+}
+
+impl EndStays {
+    /// Returns why a process that sees a sandbox as it is must not give it something of this kind.
+    fn objection(&self, (sent, kind): (&Sent, Kind), object: &Object, known: &Known) -> Option<&'static str> {
+        let sandbox = object.as_sandbox()?;
+        if has_ended(object) {
+            return known.knows(sent.process, object).then_some("knows to have expired");
+        }
+        let is_lost = self.lost.contains(&(sent.process, kind, sent.action.operation.key().clone()));
+        if known.is_leaving(sent.process, object) {
+            return (!is_lost).then_some("deletes");
+        }
+        if !known.sees(sent.process, object) {
+            return None;
+        }
+        if kind == Kind::Pod && sandbox.suspended {
+            return Some("knows to be suspended");
+        }
+        if kind == Kind::Service && sandbox.service != Some(true) {
+            return Some("knows to want none");
+        }
+        let today = scene::epoch() + self.now.since(Mono::default());
+        let is_over = sandbox.shutdown.is_some_and(|shutdown| shutdown.at + INEXACT <= today);
+        (is_over && !self.is_timeless).then_some("knows to be over")
+    }
+}
 
 impl Checker for EndStays {
     fn property(&self) -> Property {
         Property {
             name: "end-stays",
-            about: "what says that it has expired says so until its user changes it, and gets no Pod until then",
+            about: "what says that it has expired says so until its user changes it, and nothing is given to what is over, going or suspended",
             class: Class::Safety,
         }
     }
@@ -42,16 +88,39 @@ impl Checker for EndStays {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let Some(object) = given_a_pod(sent, store) else { return Judgement::Silent };
-        let is_wrong = has_ended(object) && known.knows(sent.process, object);
-        Judgement::unless_broken(is_wrong.then(|| {
+        let Some((kind, object)) = given(sent, store) else { return Judgement::Silent };
+        let why = self.objection((sent, kind), object, known);
+        Judgement::unless_broken(why.map(|why| {
             let (who, name) = (process::name(sent.process), &object.key().name);
-            format!("{who} makes a Pod for sandbox {name}, which it knows to have expired")
+            format!("{who} gives a {kind} to sandbox {name}, which it {why}")
         }))
     }
 
+    fn on_clock(&mut self, at: Mono) {
+        self.now = at;
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Answered { process, action, outcome } = fact
+            && let Operation::Create(made) = &*action.operation
+        {
+            let slot = (*process, made.kind(), made.key().clone());
+            match outcome {
+                Outcome::Unknown => _ = self.lost.insert(slot),
+                Outcome::Done(_) | Outcome::AlreadyExists => _ = self.lost.remove(&slot),
+                // This attempt was refused, and an earlier one may still have done it.
+                Outcome::Accepted
+                | Outcome::Conflict
+                | Outcome::NotFound
+                | Outcome::Throttled(_)
+                | Outcome::Refused(_) => {}
+            }
+        }
+        self.is_timeless |= matches!(fact, Fact::CalendarSet(_));
+    }
+
     fn copy(&self) -> Box<dyn Checker> {
-        Box::new(Self)
+        Box::new(self.clone())
     }
 }
 
@@ -76,11 +145,17 @@ fn expired(sandbox: &Sandbox) -> Option<i64> {
     Some(ready.observed)
 }
 
-/// Returns the sandbox that a request makes a Pod for.
-fn given_a_pod<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Object> {
-    let Operation::Create(pod) = &*sent.action.operation else { return None };
-    if sent.action.intent != Intent::CreatePod {
-        return None;
-    }
-    store.find(Kind::Sandbox, pod.meta().owner_of_kind(Kind::Sandbox)?)
+/// Returns what a request makes or takes for a sandbox, and that sandbox.
+fn given<'a>(sent: &Sent, store: &'a Store) -> Option<(Kind, &'a Object)> {
+    let operation = &*sent.action.operation;
+    let owner = match operation {
+        Operation::Create(part) => part.meta().owner.as_ref(),
+        Operation::Patch(patch) => patch
+            .changes
+            .iter()
+            .find_map(|change| if let Change::Owner(owner) = change { Some(owner) } else { None }),
+        Operation::Delete { .. } | Operation::Get { .. } | Operation::Notify(_) => None,
+    };
+    let owner = owner.filter(|owner| owner.kind == OwnerKind::Known(Kind::Sandbox))?;
+    Some((operation.kind(), store.find(Kind::Sandbox, owner.uid)?))
 }

@@ -191,13 +191,16 @@ impl Known {
 
     /// Returns whether a process knows how an object stands at this moment, and does nothing about it.
     pub fn knows(&self, process: u8, object: &Object) -> bool {
-        let known = self.processes.get(&process);
-        known.is_some_and(|known| {
-            let uid = object.uid();
-            let is_told = known.told.get(&uid) == Some(&object.version());
-            (is_told || object.version() <= known.seen[object.kind().index()])
-                && !known.open.contains(&uid)
-                && !known.barred.contains(&uid)
+        let is_left_alone =
+            |known: &Process| !known.open.contains(&object.uid()) && !known.barred.contains(&object.uid());
+        self.sees(process, object) && self.processes.get(&process).is_some_and(is_left_alone)
+    }
+
+    /// Returns whether a process was shown how an object stands at this moment, whatever it does about it.
+    pub(super) fn sees(&self, process: u8, object: &Object) -> bool {
+        self.processes.get(&process).is_some_and(|known| {
+            let is_told = known.told.get(&object.uid()) == Some(&object.version());
+            is_told || object.version() <= known.seen[object.kind().index()]
         })
     }
 

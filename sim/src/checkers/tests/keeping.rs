@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
-use super::decisions::{decided_at, member, sandbox_that, says};
+use super::decisions::{decided, decided_at, member, sandbox_that, says};
 use super::*;
 
 /// INV-23: unless something has failed meanwhile, or the process is busy.
@@ -45,6 +45,43 @@ fn who_knows_what_is_due_and_does_other_things_is_noticed() {
     };
     assert_eq!(late(&ending(3)), Err("acts-soon"));
     assert_eq!(late(&ending(5)), Ok(()), "its calendar may be behind");
+}
+
+/// INV-21, INV-22: unless the process cannot know it.
+#[test]
+fn what_is_given_to_a_sandbox_that_is_to_have_none_is_noticed() {
+    let made = |kind| {
+        let mut part = if kind == Kind::Pod { pod("s", 0, 3) } else { scene::part(kind, "s", None, &[]) };
+        let spec = scene::sandbox("s").pod_spec;
+        if let Object::Pod(pod) = &mut part {
+            Arc::make_mut(pod).spec = Some(spec);
+        }
+        let owner = Owner { kind: OwnerKind::Known(Kind::Sandbox), name: "s".into(), uid: Uid::from_bits(3) };
+        part.meta_mut().owner = Some(owner);
+        sends(8, Intent::CreatePod, Operation::Create(part))
+    };
+    let gives = |kind, seen, change: fn(&mut Sandbox)| decided(&[sandbox_that(change)], seen, &[made(kind)]);
+    assert_eq!(gives(Kind::Pod, 9, |_| {}), Ok(()));
+    assert_eq!(gives(Kind::Pod, 9, |it| it.suspended = true), Err("end-stays"));
+    assert_eq!(gives(Kind::Pod, 4, |it| it.suspended = true), Ok(()));
+    assert_eq!(gives(Kind::Service, 9, |_| {}), Err("end-stays"));
+    let over: fn(&mut Sandbox) = |it| {
+        let at = Wall::from_micros(1);
+        it.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain });
+    };
+    assert_eq!(gives(Kind::Pod, 9, over), Err("end-stays"));
+    let member = [member("s", 3, false)];
+    let goes = deletion_of("s", 3, Some(Version(5)));
+    let ends = |facts: &[Fact]| {
+        let mut checkers = Checkers::of_effects().only(&["end-stays"]);
+        let mut store = Store::default();
+        store.put(member[0].clone());
+        let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(ends(&[goes.clone(), made(Kind::Pod)]), Err("end-stays"));
+    let lost = answered(&made(Kind::Pod), Outcome::Unknown);
+    assert_eq!(ends(&[made(Kind::Pod), lost, goes, made(Kind::Pod)]), Ok(()), "it may be there");
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
