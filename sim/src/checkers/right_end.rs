@@ -10,6 +10,7 @@ use agent_sandbox_core::object::{Claim, Object, Sandbox, Shutdown, ShutdownPolic
 use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes;
 
+use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::process;
@@ -162,6 +163,34 @@ impl Checker for RightEnd {
             is_wrong_way(sent, store)
                 .then(|| format!("{who} deletes claim {name} in another order than its policy")),
         )
+    }
+
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let Operation::Delete { target, .. } = &*sent.action.operation else { return Judgement::Silent };
+        let object = target.uid.and_then(|uid| store.find(target.kind, uid));
+        let Some(object) = object.filter(|object| known.knows(sent.process, object)) else {
+            return Judgement::Silent;
+        };
+        let (kind, name) = (object.kind(), &object.key().name);
+        // Pods stop on time even where something keeps their sandbox.
+        let runs = || {
+            let mut pods = store.owned_by(Kind::Pod, object.uid());
+            let is_running = |pod: &Object| !pod.meta().terminating && known.sees(sent.process, pod);
+            pods.any(is_running).then_some("whose Pod it has not stopped")
+        };
+        let flaw = if object.meta().terminating {
+            Some("which is going already")
+        } else if sent.action.intent == Intent::DeleteSandbox {
+            runs()
+        } else {
+            None
+        };
+        let who = process::name(sent.process);
+        Judgement::unless_broken(flaw.map(|flaw| format!("{who} deletes {kind} {name}, {flaw}")))
     }
 
     fn copy(&self) -> Box<dyn Checker> {

@@ -84,6 +84,22 @@ fn what_is_given_to_a_sandbox_that_is_to_have_none_is_noticed() {
     assert_eq!(ends(&[made(Kind::Pod), lost, goes, made(Kind::Pod)]), Ok(()), "it may be there");
 }
 
+/// INV-05: nothing is ended twice, and a Pod stops before its sandbox goes.
+#[test]
+fn what_is_deleted_again_or_before_its_pod_is_noticed() {
+    let ends = |objects: &[Object], intent, seen| {
+        let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+        let (version, propagation) = (Some(Version(5)), Propagation::Background);
+        decided(objects, seen, &[sends(3, intent, Operation::Delete { target, version, propagation })])
+    };
+    let going = [sandbox_that(|it| it.meta.terminating = true)];
+    assert_eq!(ends(&going, Intent::DeleteSandbox, 9), Err("right-end"));
+    assert_eq!(ends(&going, Intent::DeleteSandbox, 4), Ok(()));
+    let with_pod = [sandbox_that(|_| {}), pod("s", 4, 3)];
+    assert_eq!(ends(&with_pod, Intent::DeleteSandbox, 9), Err("right-end"));
+    assert_eq!(ends(&with_pod[..1], Intent::DeleteSandbox, 9), Ok(()));
+}
+
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
 #[test]
 fn what_is_asked_over_and_over_is_noticed() {
