@@ -103,6 +103,9 @@ fn lie_of_sandbox(
     if is_true(names::READY) && lacks_service(process, sandbox, known, store) {
         return Some("Ready, although it is to have a Service and has none,".to_owned());
     }
+    if told.selector.is_empty() && !sandbox.status.selector.is_empty() && !told.is_expired() {
+        return Some("no more by which label its Pods are found".to_owned());
+    }
     let pods = pods(process, sandbox.meta.uid, known, store);
     if let Some(lost) = lost(sandbox, told, pods.as_ref().is_some_and(Vec::is_empty)) {
         return Some(format!("that it has expired, and no more whether it is {lost},"));
@@ -111,12 +114,36 @@ fn lie_of_sandbox(
     if is_true(names::SUSPENDED) && !pods.is_empty() {
         return Some(format!("Suspended, while it has {} Pods,", pods.len()));
     }
+    if let Some(lie) = lie_of_place(told, &pods) {
+        return Some(lie);
+    }
     if is_true(names::READY) {
         let flaw =
             if sandbox.suspended { Some("it is suspended".to_owned()) } else { flaw(&pods, &told.pod_ips) };
         return flaw.map(|flaw| format!("Ready, although {flaw},"));
     }
+    if pods.is_empty() && !told.is_expired() && condition(names::FINISHED).is_some() {
+        return Some("Finished of a Pod that is gone,".to_owned());
+    }
     false_end(condition(names::FINISHED)?, &[sandbox.status.condition(names::FINISHED)], &pods)
+}
+
+/// Returns what a status tells of the place of a Pod that is not there, or is elsewhere.
+fn lie_of_place(told: &SandboxStatus, pods: &[&Pod]) -> Option<String> {
+    let (ips, node) = match (pods, told.is_expired()) {
+        ([pod], false) => (&pod.ips[..], &*pod.node),
+        (_, _) => (&[][..], ""),
+    };
+    if told.pod_ips != ips || *told.node != *node {
+        let (told, is) = (told.pod_ips.join(", "), ips.join(", "));
+        return Some(format!("that its Pod is at [{told}], which is at [{is}],"));
+    }
+    let is_placed = told.condition(names::POD_SCHEDULED).is_some_and(|it| it.status != Truth::Unknown);
+    if is_placed && pods.is_empty() {
+        return Some("whether there is a place for its Pod, which is gone,".to_owned());
+    }
+    let ready = told.condition(names::READY).filter(|ready| &*ready.message == "Sandbox is suspended");
+    ready.filter(|_| !pods.is_empty()).map(|_| "that it is suspended already, while it has a Pod,".to_owned())
 }
 
 /// Returns the condition that a status does not tell any more when it tells that the sandbox has expired: that it was

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
-use super::decisions::{decided, decided_at, member, sandbox_that, says};
+use super::decisions::{condition, decided, decided_at, member, sandbox_that, says, tells};
 use super::*;
 
 /// INV-23: unless something has failed meanwhile, or the process is busy.
@@ -98,6 +98,35 @@ fn what_is_deleted_again_or_before_its_pod_is_noticed() {
     let with_pod = [sandbox_that(|_| {}), pod("s", 4, 3)];
     assert_eq!(ends(&with_pod, Intent::DeleteSandbox, 9), Err("right-end"));
     assert_eq!(ends(&with_pod[..1], Intent::DeleteSandbox, 9), Ok(()));
+}
+
+/// SCND-012, SCND-020, GAP-025.
+#[test]
+fn a_place_of_a_pod_that_is_elsewhere_or_gone_is_noticed() {
+    let nothing: fn(&mut SandboxStatus) = |_| {};
+    let ready = |change: fn(&mut SandboxStatus)| tells(names::READY, "DependenciesNotReady", change);
+    let bare = [sandbox_that(|_| {})];
+    assert_eq!(decided(&bare, 9, &[ready(nothing)]), Err("true-status"), "it is told ready");
+    let paused = |change| tells(names::SUSPENDED, "PodTerminated", change);
+    let suspended = [sandbox_that(|it| it.suspended = true)];
+    let told = |change: fn(&mut SandboxStatus)| decided(&suspended, 9, &[paused(change)]);
+    assert_eq!(told(nothing), Ok(()));
+    assert_eq!(told(|it| it.node = "node".into()), Err("true-status"));
+    assert_eq!(told(|it| it.pod_ips.push("10.0.0.4".into())), Err("true-status"));
+    let scheduled: fn(&mut SandboxStatus) = |it| {
+        let kind = names::POD_SCHEDULED.into();
+        it.conditions.push(Condition { kind, ..condition(Truth::True, "PodScheduled", 1) });
+    };
+    assert_eq!(told(scheduled), Err("true-status"));
+    let finished: fn(&mut SandboxStatus) = |it| {
+        it.conditions
+            .push(Condition { kind: names::FINISHED.into(), ..condition(Truth::True, "PodFailed", 1) });
+    };
+    assert_eq!(told(finished), Err("true-status"));
+    let selects = [sandbox_that(|it| (it.suspended, it.status.selector) = (true, "a=b".into()))];
+    assert_eq!(decided(&selects, 9, &[paused(nothing)]), Err("true-status"));
+    let kept: fn(&mut SandboxStatus) = |it| it.selector = "a=b".into();
+    assert_eq!(decided(&selects, 9, &[paused(kept)]), Ok(()));
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
