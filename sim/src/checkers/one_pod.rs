@@ -2,14 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_sandbox_core::action::Intent;
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::fingerprint::Walk;
-use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
+use agent_sandbox_core::patch::Change;
 
 use super::{Checker, Class, Judgement, Property, as_sandbox};
 use crate::api_server::{Commit, Writer};
+use crate::process;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// INV-04: two Pods behind one identity would split a session.
@@ -21,6 +25,8 @@ pub(super) struct OnePod {
     given: BTreeSet<Uid>,
     /// Sandbox → who has taken back its note of a Pod last.
     unnoted: BTreeMap<Uid, (u8, u64)>,
+    /// Process and Pod → the server has told it that nobody has this name.
+    absent: BTreeSet<(u8, Key)>,
 }
 
 impl OnePod {
@@ -37,6 +43,34 @@ impl OnePod {
         }
     }
 
+    /// Returns the Pod of another name that a sandbox notes and gets no more, because a request takes the note back or makes
+    /// another Pod, although it is there, may be had, and nobody has asked the server whether it is: a watch may lag.
+    fn forsaken(&self, sent: &Sent, store: &Store) -> Option<Key> {
+        let is_note =
+            |change: &Change| matches!(change, Change::Annotation(key, None) if **key == *names::POD_NAME);
+        let (sandbox, version) = match &*sent.action.operation {
+            Operation::Patch(patch) if patch.changes.iter().any(is_note) => (patch.target.uid, patch.version),
+            Operation::Create(made) if made.kind() == Kind::Pod => {
+                (made.meta().owner_of_kind(Kind::Sandbox), None)
+            }
+            Operation::Patch(_)
+            | Operation::Create(_)
+            | Operation::Delete { .. }
+            | Operation::Get { .. }
+            | Operation::Notify(_) => (None, None),
+        };
+        let sandbox = as_sandbox(store.find(Kind::Sandbox, sandbox?)).filter(|it| !it.suspended)?;
+        if version.is_some_and(|version| version != sandbox.meta.version) {
+            // Its user may have let it run again since.
+            return None;
+        }
+        let noted = sandbox.meta.key.sibling(sandbox.meta.annotation(names::POD_NAME)?.clone());
+        let pod = store.get(Kind::Pod, &noted)?.meta();
+        let is_other = noted.name != sandbox.meta.key.name;
+        let may_be_had = is_other && pod.owner.is_none() && !pod.terminating;
+        (may_be_had && !self.absent.contains(&(sent.process, noted.clone()))).then_some(noted)
+    }
+
     /// Returns whether a sandbox is given a Pod that it does not note any more, by somebody who could not know.
     fn is_overtaken(&self, sandbox: Uid, commit: &Commit) -> bool {
         let Some(Writer::Process { process, term, intent: Intent::AdoptPod }) = commit.by else {
@@ -50,7 +84,7 @@ impl Checker for OnePod {
     fn property(&self) -> Property {
         Property {
             name: "one-pod",
-            about: "a sandbox gets a Pod only while it has none, terminating ones included",
+            about: "a sandbox gets a Pod only while it has none, terminating ones included, and gives up none that was prepared for it",
             class: Class::Safety,
         }
     }
@@ -89,6 +123,24 @@ impl Checker for OnePod {
             let sandbox = pod.meta().owner.as_ref().map_or("", |owner| &owner.name);
             format!("sandbox {sandbox} has the Pods {}", names.join(" and "))
         }))
+    }
+
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+        self.forsaken(sent, store).map_or(Judgement::Silent, |pod| {
+            let who = process::name(sent.process);
+            Judgement::Broken(format!(
+                "{who} gives up Pod {}, which a sandbox notes and which is there",
+                pod.name
+            ))
+        })
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Answered { process, action, outcome: Outcome::NotFound } = fact
+            && let Operation::Get { kind: Kind::Pod, key } = &*action.operation
+        {
+            self.absent.insert((*process, key.clone()));
+        }
     }
 
     fn remembered(&self, walk: &mut Walk) {

@@ -1,7 +1,9 @@
 //! What is done about a sandbox, and what is said of it.
 
+use agent_sandbox_core::action::{Part, Patch};
 use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
+use agent_sandbox_core::patch::Change;
 use super::decisions::{condition, decided, decided_at, member, sandbox_that, says, tells};
 use super::*;
 
@@ -127,6 +129,36 @@ fn a_place_of_a_pod_that_is_elsewhere_or_gone_is_noticed() {
     assert_eq!(decided(&selects, 9, &[paused(nothing)]), Err("true-status"));
     let kept: fn(&mut SandboxStatus) = |it| it.selector = "a=b".into();
     assert_eq!(decided(&selects, 9, &[paused(kept)]), Ok(()));
+}
+
+/// SBX-051: unless the server has said that it is not there.
+#[test]
+fn a_pod_that_a_sandbox_notes_and_does_not_get_is_noticed() {
+    let mut store = Store::default();
+    let mut sandbox = owned("s", 3, 'p', 9);
+    sandbox.meta_mut().annotations.insert(names::POD_NAME.into(), "noted".into());
+    sandbox.meta_mut().version = Version(5);
+    store.put(sandbox.clone());
+    store.put(scene::part(Kind::Pod, "noted", None, &[]));
+    let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+    let changes = vec![Change::Annotation(names::POD_NAME.into(), None)];
+    let patch = Patch { target, version: Some(Version(5)), part: Part::Main, changes };
+    let forgets = sends(3, Intent::NamePod, Operation::Patch(patch));
+    let makes = sends(3, Intent::CreatePod, Operation::Create(pod("s", 0, 3)));
+    let absent = answered(&look(2, Kind::Pod, "noted"), Outcome::NotFound);
+    let judge_in = |store: &Store, facts: &[&Fact]| {
+        let mut checkers = Checkers::of_effects().only(&["one-pod"]);
+        let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    let judge = |facts: &[&Fact]| judge_in(&store, facts);
+    assert_eq!(judge(&[&forgets]), Err("one-pod"));
+    assert_eq!(judge(&[&makes]), Err("one-pod"));
+    assert_eq!(judge(&[&absent, &forgets, &makes]), Ok(()));
+    let mut edited = store.clone();
+    sandbox.meta_mut().version = Version(6);
+    edited.put(sandbox);
+    assert_eq!(judge_in(&edited, &[&forgets]), Ok(()), "it was another then");
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
