@@ -6,7 +6,8 @@ use agent_sandbox_core::action::{Action, Intent, Notice, Operation};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Object, Sandbox};
+use agent_sandbox_core::time::Wall;
 
 use super::known::decided_on;
 use super::{Checker, Class, Judgement, Property, as_pool};
@@ -31,6 +32,9 @@ pub(super) struct ToldInEvents {
     warned: BTreeMap<(u8, Uid), Notice>,
     /// Process and name → Events that it knows to be there.
     named: BTreeSet<(u8, Text)>,
+    /// Process and sandbox → since when it had several Pods, as often as the process has written that on it; and the names of
+    /// the Events about it.
+    several: BTreeMap<(u8, Uid), (BTreeSet<Wall>, BTreeSet<Text>)>,
 }
 
 impl ToldInEvents {
@@ -56,6 +60,17 @@ impl ToldInEvents {
         })
     }
 
+    /// What is told once that a sandbox has several Pods is not told again, whatever else is written on it (SEVT-001).
+    fn told_twice(&mut self, process: u8, notice: &Notice) -> Option<String> {
+        let sandbox = notice.regarding.uid.filter(|_| &*notice.reason == names::MULTIPLE_PODS)?;
+        let (times, names) = self.several.get_mut(&(process, sandbox))?;
+        names.insert(notice.name.clone());
+        (names.len() > times.len()).then(|| {
+            let (who, name) = (process::name(process), &notice.regarding.key.name);
+            format!("{who} writes another Event that sandbox {name} has several Pods, which has not changed")
+        })
+    }
+
     fn on_notice(&mut self, process: u8, notice: &Notice) {
         let Some(uid) = notice.regarding.uid else { return };
         match notice.regarding.kind {
@@ -78,7 +93,7 @@ impl Checker for ToldInEvents {
     fn property(&self) -> Property {
         Property {
             name: "told-in-events",
-            about: "who serves or ends a claim writes an Event under a name of its own, and who has warned about a pool says when that is over",
+            about: "who serves or ends a claim, or finds several Pods of a sandbox, writes an Event about it once, and who has warned about a pool says when that is over",
             class: Class::Liveness,
         }
     }
@@ -100,12 +115,18 @@ impl Checker for ToldInEvents {
     fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         if let Operation::Notify(notice) = &*sent.action.operation {
             self.on_notice(sent.process, notice);
-            return Judgement::unless_broken(self.lost(sent.process, notice));
+            let twice = self.told_twice(sent.process, notice);
+            return Judgement::unless_broken(self.lost(sent.process, notice).or(twice));
         }
         told_before(sent, store).map_or(Judgement::Silent, Judgement::Broken)
     }
 
     fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Answered { process, action, outcome: Outcome::Done(Object::Sandbox(sandbox)) } = fact
+            && let Some(since) = has_several(sandbox).filter(|_| action.intent == Intent::SetSandboxStatus)
+        {
+            self.several.entry((*process, sandbox.meta.uid)).or_default().0.insert(since);
+        }
         match fact {
             Fact::Answered { process, action, outcome: Outcome::Accepted | Outcome::AlreadyExists }
                 if action.intent == Intent::Notify =>
@@ -126,7 +147,11 @@ impl Checker for ToldInEvents {
                 self.named.retain(|(whose, _)| whose != process);
                 self.leaders.insert(*process);
             }
-            Fact::Crashed { process, .. } | Fact::Deposed { process, .. } => self.forget(*process),
+            Fact::Deposed { process, .. } => self.forget(*process),
+            Fact::Crashed { process, .. } => {
+                self.forget(*process);
+                self.several.retain(|(whose, _), _| whose != process);
+            }
             Fact::Answered { .. }
             | Fact::Committed(_)
             | Fact::Sent(_)
@@ -145,6 +170,15 @@ impl Checker for ToldInEvents {
             let who = process::name(*process);
             return Judgement::Broken(format!("{who} has done {intent:?} and written no Event {reason}"));
         }
+        let is_untold = |((process, _), (times, names)): &(&(u8, Uid), &(BTreeSet<_>, BTreeSet<_>))| {
+            names.len() < times.len() && self.leaders.contains(process)
+        };
+        if let Some(((process, _), _)) = self.several.iter().find(is_untold) {
+            let who = process::name(*process);
+            return Judgement::Broken(format!(
+                "{who} has seen several Pods of a sandbox and written no Event"
+            ));
+        }
         // A pool that has lost its template makes no progress.
         let goes_on = |pool| {
             let pool = as_pool(store.find(Kind::Pool, pool))?;
@@ -160,6 +194,12 @@ impl Checker for ToldInEvents {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns since when a sandbox says that it has several Pods.
+fn has_several(sandbox: &Sandbox) -> Option<Wall> {
+    let ready = sandbox.status.condition(names::READY)?;
+    (&*ready.reason == names::MULTIPLE_PODS).then_some(ready.changed)
 }
 
 /// Returns what is wrong where news are made of what a claim has said before: that its time is over.

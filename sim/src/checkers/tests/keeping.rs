@@ -1,6 +1,6 @@
 //! What is done about a sandbox, and what is said of it.
 
-use agent_sandbox_core::action::{Part, Patch};
+use agent_sandbox_core::action::{Notice, Part, Patch};
 use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
 use agent_sandbox_core::patch::Change;
@@ -159,6 +159,37 @@ fn a_pod_that_a_sandbox_notes_and_does_not_get_is_noticed() {
     sandbox.meta_mut().version = Version(6);
     edited.put(sandbox);
     assert_eq!(judge_in(&edited, &[&forgets]), Ok(()), "it was another then");
+}
+
+/// SEVT-001, SEVT-002.
+#[test]
+fn several_pods_that_are_told_never_or_twice_are_noticed() {
+    let writes = |at| {
+        let sandbox = sandbox_that(|it| {
+            let told = condition(Truth::False, names::MULTIPLE_PODS, 1);
+            it.status.conditions.push(Condition { changed: Wall::from_micros(at), ..told });
+        });
+        answered(&says(names::READY, names::MULTIPLE_PODS), Outcome::Done(sandbox))
+    };
+    let tells = |name: &str| {
+        let regarding = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+        let [reporter, action, note] = ["us", "Reconciling", "note"].map(Into::into);
+        let (name, reason) = (name.into(), names::MULTIPLE_PODS.into());
+        let notice = Notice { name, regarding, warning: true, reporter, reason, action, note };
+        sends(7, Intent::Notify, Operation::Notify(notice))
+    };
+    let judge = |facts: &[Fact]| {
+        let mut checkers = Checkers::of_effects().only(&["told-in-events"]);
+        let store = Store::default();
+        let leads = Fact::Leading { process: 0, term: 1 };
+        let judged = [&leads].into_iter().chain(facts).try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.and_then(|()| checkers.at_rest(&store)).map_err(|violation| violation.property.name)
+    };
+    assert_eq!(judge(&[writes(1), tells("a")]), Ok(()));
+    assert_eq!(judge(&[writes(1), tells("a"), writes(1), tells("a")]), Ok(()));
+    assert_eq!(judge(&[writes(1), tells("a"), writes(2), tells("b")]), Ok(()));
+    assert_eq!(judge(&[writes(1)]), Err("told-in-events"));
+    assert_eq!(judge(&[writes(1), tells("a"), writes(1), tells("b")]), Err("told-in-events"));
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
