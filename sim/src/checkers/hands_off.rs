@@ -33,6 +33,12 @@ impl Checker for HandsOff {
                 || format!("{intent:?} touched network policy {}, which belongs to {owner}", old.key().name);
             return Judgement::unless_broken((!is_policy_of_ours(old)).then(what));
         }
+        if let Some(kind) = parted(commit) {
+            let name = &commit.object().key().name;
+            return Judgement::Broken(format!(
+                "{intent:?} took an owner off {kind} {name}, whom others had put there"
+            ));
+        }
         let is_part = |old: &&Object| matches!(old.kind(), Kind::Pod | Kind::Service | Kind::VolumeClaim);
         let Some(old) = commit.old.as_ref().filter(is_part) else {
             return Judgement::Silent;
@@ -105,6 +111,13 @@ fn is_marked(pod: &Object, sandbox: &Owner) -> bool {
     let label = |key: &str| pod.meta().label(key).map(|value| &**value);
     label(names::ADOPTABLE) == Some("true")
         || label(names::SANDBOX_NAME_HASH) == Some(&*names::name_hash(&sandbox.name))
+}
+
+/// Returns the kind of an object that has not the same owners any more beside the controller of its own.
+fn parted(commit: &Commit) -> Option<Kind> {
+    let (old, new) = (commit.old.as_ref()?, commit.new.as_ref()?);
+    let is_kept = old.meta().co_owners.is_none() || old.meta().co_owners == new.meta().co_owners;
+    (!is_kept).then(|| new.kind())
 }
 
 /// Returns a label of a Pod that is gone and was neither the system's nor noted as given by a sandbox.

@@ -1,16 +1,20 @@
 //! What people do to the metadata of objects that others keep.
 
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Json, Object};
+use serde_json::json;
 
 use crate::scene;
 use crate::workload::POOL;
 
-/// Edits the labels of an object: takes all or one of them away, or makes it look like another.
+/// Edits the labels of an object: takes all or one of them away, or makes it look like another, and notes an owner beside its
+/// controller.
 pub(super) fn relabel(object: &mut Object, number: u32) {
     let meta = object.meta_mut();
     if number % 3 == 2 {
         meta.annotations.insert(scene::TAKEN.into(), "true".into());
+        let beside = json!([{ "apiVersion": "batch/v1", "kind": "Job", "name": "beside", "uid": "beside-the-controller" }]);
+        meta.co_owners.get_or_insert_with(|| Json::from(&beside));
     }
     let labels = &mut meta.labels;
     match number % 3 {

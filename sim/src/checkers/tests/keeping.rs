@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::action::{Notice, Part, Patch};
 use agent_sandbox_core::event::Refusal;
-use agent_sandbox_core::object::{Shutdown, ShutdownPolicy};
+use agent_sandbox_core::object::{Json, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::patch::Change;
 use super::decisions::{condition, decided, decided_at, member, sandbox_that, says, tells};
 use super::*;
@@ -190,6 +190,25 @@ fn several_pods_that_are_told_never_or_twice_are_noticed() {
     assert_eq!(judge(&[writes(1), tells("a"), writes(2), tells("b")]), Ok(()));
     assert_eq!(judge(&[writes(1)]), Err("told-in-events"));
     assert_eq!(judge(&[writes(1), tells("a"), writes(1), tells("b")]), Err("told-in-events"));
+}
+
+/// INV-05: who owns it, too, goes on to own it.
+#[test]
+fn an_owner_that_is_taken_off_is_noticed() {
+    let by = Some(Writer::Process { process: 0, term: 1, intent: Intent::AdoptSandbox });
+    let adopts = |keeps: bool| {
+        let mut old = owned("s", 3, 'p', 9);
+        let others = Json::from(&serde_json::json!([{ "kind": "Job", "name": "job", "uid": "1" }]));
+        old.meta_mut().co_owners = Some(others.clone());
+        let mut new = owned("s", 3, 'c', 1);
+        new.meta_mut().co_owners = keeps.then_some(others);
+        let commit = Commit { version: Version(9), old: Some(old), new: Some(new), by };
+        let mut checkers = Checkers::of_effects().only(&["hands-off"]);
+        let judged = checkers.on_fact(&Fact::Committed(commit), &Store::default());
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(adopts(true), Ok(()));
+    assert_eq!(adopts(false), Err("hands-off"));
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.
