@@ -43,7 +43,7 @@ mod tests {
     use std::sync::Arc;
 
     use agent_sandbox_core::config::Config;
-    use agent_sandbox_core::id::Kind;
+    use agent_sandbox_core::id::{Kind, Uid};
     use agent_sandbox_core::machine::Machine;
     use agent_sandbox_core::names;
     use agent_sandbox_core::object::{Json, Object, Pod, Sandbox, Truth};
@@ -116,6 +116,40 @@ mod tests {
         let scheduled = |status, reason: &str| Some((status, reason.into(), "".into()));
         assert!(tells(changed(|_, pod| pod.scheduled = scheduled(Truth::True, "Other")), "PodScheduled"));
         assert!(tells(changed(|_, pod| pod.scheduled = scheduled(Truth::False, "")), "PodScheduled"));
+    }
+
+    /// KEY-006, SBX-051, SCND-040: what a sandbox notes, says and bears.
+    #[test]
+    fn a_note_or_a_mark_of_another_makes_a_difference() {
+        let elsewhere = changed(|it, pod| {
+            it.meta.annotations.insert(names::POD_NAME.into(), "another".into());
+            pod.meta.owner = None;
+        });
+        assert!(tells(elsewhere, "notes Pod another, which it cannot have"));
+        let client = changed(|it, _| _ = it.meta.labels.insert(names::CREATED_BY.into(), "go-client".into()));
+        assert!(tells(client, "has asked for it"));
+        let recorded = changed(|_, pod| {
+            pod.meta.annotations.insert(names::PROPAGATED_ANNOTATIONS.into(), "note".into());
+        });
+        assert!(tells(recorded, "as given to it"));
+        let mut store = served();
+        let pod = store.list(Kind::Pod)[0].clone();
+        let mut more = pod.clone();
+        (more.meta_mut().key, more.meta_mut().uid) = (scene::key("more"), Uid::from_bits(1234));
+        store.put(more);
+        let mut several = |message: &str| {
+            let sandbox = store.list(Kind::Sandbox)[0].as_sandbox().expect("it is one");
+            let mut sandbox = Sandbox::clone(sandbox);
+            for condition in &mut sandbox.status.conditions {
+                if &*condition.kind == names::READY {
+                    (condition.reason, condition.message) = (names::MULTIPLE_PODS.into(), message.into());
+                }
+            }
+            store.put(Object::Sandbox(sandbox.into()));
+            sandboxes::difference(&store)
+        };
+        assert!(tells(several("multiple Pods (1)"), "and not that there are 2"));
+        assert_eq!(several("multiple Pods (2)"), None);
     }
 
     /// INV-24: the policy of a template is not for the Pods of sandboxes that users make.

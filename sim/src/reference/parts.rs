@@ -81,6 +81,23 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
     (wanted != has).then(|| format!("with another spec than it says: {}", spec.text()))
 }
 
+/// Returns whether the volumes of a sandbox are those of its template with those of a claim, each in place of the one of its
+/// name (CLD-003 to CLD-005).
+pub fn has_volumes(made: Option<&Json>, template: Option<&Json>, wanted: &Json) -> bool {
+    let items = |json: &Json| json.value().as_array().cloned().unwrap_or_default();
+    let [made, given] = [made, template].map(|json| json.map(items).unwrap_or_default());
+    let (wanted, names) = (items(wanted), names_of(wanted));
+    let is_kept = |item: &&Value| !names.iter().any(|name| item["metadata"]["name"] == **name);
+    let kept: Vec<&Value> = given.iter().filter(is_kept).collect();
+    made.len() == kept.len() + wanted.len() && kept.into_iter().chain(&wanted).all(|item| made.contains(item))
+}
+
+/// Returns the names of the volumes in a list.
+pub fn names_of(volumes: &Json) -> Vec<String> {
+    let names = |item: &Value| item["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    volumes.value().as_array().into_iter().flatten().map(names).collect()
+}
+
 /// Returns whether a Pod spec is that of a template with the variables of a claim: each is in the container that it names,
 /// instead of the one of its name there, or in the first if it names none, and in no other (CLD-006 to CLD-011).
 pub fn has_variables(spec: &Json, template: &Json, variables: &[Variable]) -> bool {

@@ -1,6 +1,6 @@
 //! What each sandbox consists of in the end, and what it says.
 
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
     Condition, Dependent, Object, OwnerKind, Phase, Pod, Sandbox, ShutdownPolicy, Truth,
@@ -52,6 +52,9 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
         let lie = shows.then(|| "has expired and still shows its Pod".to_owned());
         return says(names::READY, names::EXPIRED).or(lie);
     }
+    if let Some(noted) = wrong_note(sandbox, store).filter(|_| pods.len() < 2) {
+        return Some(format!("notes Pod {noted}, which it cannot have"));
+    }
     if sandbox.suspended {
         if !pods.is_empty() || !status.pod_ips.is_empty() {
             return Some("is not suspended".to_owned());
@@ -63,7 +66,7 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
         let ready = if is_barred { "ReconcilerError" } else { "SandboxSuspended" };
         return says(names::READY, ready).or_else(|| says(names::SUSPENDED, reason));
     }
-    if let Some(lack) = lack_of_volume(sandbox, store) {
+    if let Some(lack) = lack_of_volume(sandbox, store).or_else(|| wrong_client(sandbox, store)) {
         return Some(lack);
     }
     match pods[..] {
@@ -110,6 +113,25 @@ fn lie_of_pod(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     (told != Some(wanted)).then(|| format!("says PodScheduled {told:?} instead of {wanted:?} of Pod {name}"))
 }
 
+/// Returns what is wrong with whose a claim's sandbox says that it is (KEY-006).
+fn wrong_client(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let claim = store.find(Kind::Claim, sandbox.meta.owner_of_kind(Kind::Claim)?)?;
+    let [wanted, has] = [claim.meta(), &sandbox.meta].map(|meta| meta.label(names::CREATED_BY));
+    (wanted != has).then(|| format!("says that {has:?} has asked for it, and its claim {wanted:?}"))
+}
+
+/// Returns the Pod of another name that a sandbox notes, if it is not its own and will not be: it is not there, it is
+/// somebody's, or the sandbox is to have none (SBX-051, SBX-062, SBX-070).
+fn wrong_note(sandbox: &Sandbox, store: &Store) -> Option<Text> {
+    let noted = sandbox.meta.annotation(names::POD_NAME).filter(|noted| **noted != sandbox.meta.key.name)?;
+    let pod = store.get(Kind::Pod, &sandbox.meta.key.sibling(noted.clone()));
+    let may_be_had = pod.is_some_and(|pod| match &pod.meta().owner {
+        Some(owner) => owner.uid == sandbox.meta.uid,
+        None => !sandbox.suspended,
+    });
+    (!may_be_had).then(|| noted.clone())
+}
+
 /// Returns whether a Pod that it cannot have is where its own should be.
 fn is_blocked(sandbox: &Sandbox, store: &Store) -> bool {
     let name = sandbox.meta.annotation(names::POD_NAME).unwrap_or(&sandbox.meta.key.name);
@@ -138,7 +160,10 @@ fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
                 serde_json::json!({ names::SANDBOX_NAME_HASH: &*names::name_hash(&sandbox.meta.key.name) });
             let is_wrong = selector != right || *told != service.meta.key.name;
             let wrong = is_wrong.then(|| "has a Service that is not as it says".to_owned());
-            wrong.or_else(|| lie_of_address(sandbox, service)).or_else(|| {
+            let hash = names::name_hash(&sandbox.meta.key.name);
+            let is_lost = service.meta.label(names::SANDBOX_NAME_HASH) != Some(&hash);
+            let lost = || is_lost.then(|| "has a Service without the label by which it is found".to_owned());
+            wrong.or_else(lost).or_else(|| lie_of_address(sandbox, service)).or_else(|| {
                 parts::lack_of_service(sandbox, service).filter(|_| sandbox.service == Some(true))
             })
         }
@@ -163,12 +188,7 @@ fn lie_of_address(sandbox: &Sandbox, service: &Dependent) -> Option<String> {
 /// Returns whether a Service or a volume claim that it needs is somebody else's.
 fn is_barred(sandbox: &Sandbox, store: &Store) -> bool {
     let wants_service = sandbox.service == Some(true);
-    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
-    let mut names = volumes
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|volume| format!("{}-", volume["metadata"]["name"].as_str().unwrap_or_default()));
+    let mut names = names_of_volumes(sandbox).into_iter().map(|volume| format!("{volume}-"));
     (wants_service && is_taken(Kind::Service, sandbox, "", store))
         || names.any(|prefix| is_taken(Kind::VolumeClaim, sandbox, &prefix, store))
 }
@@ -179,10 +199,12 @@ fn is_taken(kind: Kind, sandbox: &Sandbox, prefix: &str, store: &Store) -> bool 
     store.get(kind, &key).is_some_and(|holder| !holder.meta().is_owned_by(sandbox.meta.uid))
 }
 
+fn names_of_volumes(sandbox: &Sandbox) -> Vec<String> {
+    sandbox.volume_claims.as_ref().map(parts::names_of).unwrap_or_default()
+}
+
 fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
-    let volumes = sandbox.volume_claims.as_ref().map(|claims| claims.value()).unwrap_or_default();
-    let mut names = volumes.as_array().into_iter().flatten().filter_map(|it| it["metadata"]["name"].as_str());
-    let missing = names.find(|name| {
+    let missing = names_of_volumes(sandbox).into_iter().find(|name| {
         let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
         store.get(Kind::VolumeClaim, &key).is_none()
     });
@@ -191,6 +213,9 @@ fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
 
 /// Returns what is wrong with a message of which users know what it says (SCND-010 to SCND-045).
 fn unclear(told: &Condition, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    if let Some(untold) = untold(told, sandbox, store) {
+        return Some(format!("says {:?}, and not {untold}", told.message));
+    }
     let is_served =
         sandbox.service != Some(false) && store.owned_by(Kind::Service, sandbox.meta.uid).next().is_some();
     let wanted = match (&*told.kind, &*told.reason) {
@@ -204,6 +229,25 @@ fn unclear(told: &Condition, sandbox: &Sandbox, store: &Store) -> Option<String>
         _ => return None,
     };
     (*told.message != *wanted).then(|| format!("says {:?} instead of {wanted:?}", told.message))
+}
+
+/// Returns what a message leaves out: how many Pods there are, or which of the things that a sandbox cannot have.
+fn untold(told: &Condition, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    if &*told.reason == names::MULTIPLE_PODS {
+        let count = store.owned_by(Kind::Pod, sandbox.meta.uid).count();
+        return (!told.message.contains(&format!("({count})"))).then(|| format!("that there are {count}"));
+    }
+    if &*told.reason != "ReconcilerError" {
+        return None;
+    }
+    let name = &sandbox.meta.key.name;
+    let is_served = (sandbox.service == Some(true) && is_taken(Kind::Service, sandbox, "", store))
+        .then(|| format!("service {name:?}"));
+    let volumes = names_of_volumes(sandbox).into_iter();
+    let taken = volumes.filter(|volume| is_taken(Kind::VolumeClaim, sandbox, &format!("{volume}-"), store));
+    // Of several volumes the first is told.
+    let volume = taken.map(|volume| format!("PVC \"{volume}-{name}\"")).next();
+    is_served.into_iter().chain(volume).find(|part| !told.message.contains(part))
 }
 
 /// INV-24: the network policy and the Service find a Pod by its labels.
@@ -225,6 +269,17 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let mut notes = sandbox.pod.annotations.iter().filter(|(key, _)| !names::is_reserved(key));
     if let Some((key, _)) = notes.find(|(key, value)| pod.meta.annotations.get(key) != Some(*value)) {
         return Some(format!("has a Pod without annotation {key}"));
+    }
+    let recorded = [
+        (names::PROPAGATED_LABELS, &sandbox.pod.labels),
+        (names::PROPAGATED_ANNOTATIONS, &sandbox.pod.annotations),
+    ];
+    for (record, given) in recorded {
+        let keys: Vec<&str> = given.keys().map(|key| &**key).filter(|key| !names::is_reserved(key)).collect();
+        let has = pod.meta.annotation(record).map_or("", |keys| &**keys);
+        if has != keys.join(",") {
+            return Some(format!("has a Pod that notes {has:?} as given to it, and {keys:?} are"));
+        }
     }
     let is_member = sandbox.meta.owner_of_kind(Kind::Pool).is_some();
     let pool = sandbox.meta.label(names::WARM_POOL).filter(|_| is_member).map(|pool| &**pool);
