@@ -97,7 +97,7 @@ fn change(pod: &mut Pod, what: PodStep) {
             pod.phase = Phase::Running;
             pod.ready = true;
             if pod.ips.is_empty() {
-                pod.ips.push(address(pod.meta.uid));
+                pod.ips = addresses(pod.meta.uid);
             }
         }
         PodStep::Start => {
@@ -114,10 +114,11 @@ fn change(pod: &mut Pod, what: PodStep) {
     }
 }
 
-/// Returns the address of a Pod: no other Pod ever has it.
-fn address(uid: Uid) -> Text {
+/// Returns the addresses of a Pod: no other Pod ever has them. Some Pods have one in each of two networks.
+fn addresses(uid: Uid) -> Vec<Text> {
     let [.., a, b, c] = uid.bits().to_be_bytes();
-    format!("10.{a}.{b}.{c}").into()
+    let networks: &[u8] = if c % 4 == 3 { &[10, 172] } else { &[10] };
+    networks.iter().map(|network| format!("{network}.{a}.{b}.{c}").into()).collect()
 }
 
 /// Returns the address of a Pod after this one; no other Pod ever has it either.

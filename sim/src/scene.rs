@@ -151,6 +151,15 @@ pub fn volume_claims() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
+/// Returns a volume that a claim may ask for in place of one of the template.
+///
+/// # Panics
+/// Never: the text is JSON.
+pub fn other_cache() -> Json {
+    let text = r#"[{"metadata":{"name":"cache"},"spec":{"storageClassName":"slow"}}]"#;
+    Json::new(serde_json::from_str(text).expect("the text is JSON"))
+}
+
 /// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 it cannot have.
 pub fn metadata(number: u32) -> PodMetadata {
     let mut metadata = PodMetadata::default();
@@ -252,12 +261,26 @@ pub fn other_template() -> Object {
 ///
 /// # Panics
 /// When a part is not fit for JSON.
-pub fn template_that(name: &str, container: &str, [env, volumes]: [&str; 2], network: &str) -> Object {
+pub fn template_that(name: &str, container: &str, policies: [&str; 2], parts: &str) -> Object {
+    template_noted((name, ""), container, policies, parts)
+}
+
+/// Returns the same template with annotations for its Pods: JSON without the braces.
+///
+/// # Panics
+/// When a part is not fit for JSON.
+pub fn template_noted(
+    (name, notes): (&str, &str),
+    container: &str,
+    [env, volumes]: [&str; 2],
+    network: &str,
+) -> Object {
     let (ports, helpers) = (PORTS, HELPERS);
+    let notes = if notes.is_empty() { String::new() } else { format!(r#","annotations":{{{notes}}}"#) };
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
         "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
-        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}}},
+        "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}{notes}}},
         "spec":{{{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
         "containers":[{{"name":"main",{ports},{container}}},{{"name":"log","image":"log","envFrom":[{{"configMapRef":{{"name":"log"}}}}]}}]}}}}}}}}"#
     );

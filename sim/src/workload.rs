@@ -25,6 +25,9 @@ pub const OTHER_POOL: &str = "other-pool";
 /// The name of a template that nobody makes.
 const NO_TEMPLATE: &str = "nothing";
 
+/// What a template notes on its Pods: no autoscaler may move them, whoever keeps them.
+const NOTES: &str = r#""cluster-autoscaler.kubernetes.io/safe-to-evict":"false""#;
+
 /// The name of a pool that nobody makes.
 const NO_POOL: &str = "nowhere";
 
@@ -155,6 +158,12 @@ impl Workload {
         let key = scene::key(format!("claim-{number}"));
         choices.about(|| Site::deed("wishes").number(number));
         let mut wishes = draw_wishes(choices);
+        if let Some(volumes) = wishes.as_mut().and_then(|wishes| wishes.volume_claims.as_mut()) {
+            choices.about(|| Site::deed("same-volume").number(number));
+            if choices.chance(500) {
+                *volumes = scene::other_cache();
+            }
+        }
         choices.about(|| Site::deed("end").number(number));
         if wishes.is_none() && choices.chance_of(7, 8) {
             wishes = Some(self.draw_end(&key, at, end, choices));
@@ -293,7 +302,9 @@ impl Workload {
             ];
             let (image, parts) = *choices.pick(&makes);
             let container = format!(r#""image":"{image}""#);
-            let template = scene::template_that(scene::TEMPLATE, &container, ["Allowed"; 2], parts);
+            choices.about(|| Site::deed("template-notes").number(*number));
+            let notes = if choices.chance(150) { NOTES } else { "" };
+            let template = scene::template_noted((scene::TEMPLATE, notes), &container, ["Allowed"; 2], parts);
             self.add(at, Act::Edit(template));
         }
         let site = Site::deed("pool-edit");
@@ -328,7 +339,10 @@ impl Workload {
             let container = *choices.pick(&[plain, named]);
             let custom = r#""networkPolicy":{"egress":[{"ports":[{"port":443}]}]},"#;
             let network = *choices.pick(&["", custom, r#""networkPolicyManagement":"Unmanaged","#]);
-            self.add(at, Act::Edit(scene::template_that(scene::TEMPLATE, container, policies, network)));
+            choices.about(|| Site::deed("policy-volumes").number(*number));
+            let cached = if choices.chance(250) { scene::CACHED } else { "" };
+            let parts = format!("{network}{cached}");
+            self.add(at, Act::Edit(scene::template_that(scene::TEMPLATE, container, policies, &parts)));
         }
         self.trouble.push((Fault::PolicyEdited, edited.len() as u32));
     }
@@ -461,6 +475,14 @@ impl Workload {
             let moved = moved.map(|over| shutdown(over, choices));
             let at = around(over, end, choices);
             self.add(at, Act::ShutDown(sandbox.meta.key.clone(), moved));
+        }
+        choices.about(|| Site::deed("second-life").named(Some(sandbox.meta.key.name.clone())));
+        if choices.chance(250) {
+            // What has come to its end is to go on for a while, and to be gone then.
+            let at = (over + choices.around(Duration::from_secs(5))).min(end);
+            let over = wall((at + choices.around(Duration::from_secs(20))).min(end));
+            let until = Shutdown { at: over, policy: ShutdownPolicy::Delete };
+            self.add(at, Act::ShutDown(sandbox.meta.key.clone(), Some(until)));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Dependent, Object, OwnerKind, Pod, Sandbox};
+use agent_sandbox_core::object::{Dependent, Labels, Object, OwnerKind, Pod, Sandbox};
 
 use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::{Commit, Writer};
@@ -68,6 +68,9 @@ fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool, store: &Store) -> Option<Str
             if sandbox.pod.labels.get(names::CLAIM_UID) != Some(&uid) {
                 return Some("a Pod that is not told whose it is".to_owned());
             }
+            if !is_new && bears_pools_mark(sandbox, store) {
+                return Some("a Pod that an autoscaler may still move".to_owned());
+            }
             if let Some(claim) = as_claim(store.find(Kind::Claim, owner.uid)) {
                 let client = claim.meta.label(names::CREATED_BY);
                 if sandbox.pod.labels.get(names::CREATED_BY) != client {
@@ -102,6 +105,19 @@ fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool, store: &Store) -> Option<Str
         return Some("no note of its Pod".to_owned());
     }
     wrong_label(&marks, |key| meta.label(key))
+}
+
+/// Returns whether a sandbox says that an autoscaler may move its Pod, and its template does not: members may be moved.
+fn bears_pools_mark(sandbox: &Sandbox, store: &Store) -> bool {
+    let may_move = |labels: &Labels| labels.get(names::SAFE_TO_EVICT).is_some_and(|value| **value == *"true");
+    let template = sandbox.meta.annotation(names::TEMPLATE_REF);
+    let template =
+        template.and_then(|name| store.get(Kind::Template, &sandbox.meta.key.sibling(name.clone())));
+    let is_of_template = match template {
+        Some(Object::Template(template)) => may_move(&template.blueprint.pod.annotations),
+        Some(_) | None => false,
+    };
+    may_move(&sandbox.pod.annotations) && !is_of_template
 }
 
 fn lack_of_pod(pod: &Pod) -> Option<String> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Json, Labels, Meta, Object, Sandbox, Template};
+use agent_sandbox_core::object::{Claim, Labels, Meta, Object, Sandbox, Template};
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
@@ -18,8 +18,8 @@ use crate::store::Store;
 /// knows that, and a Pod, a Service and a volume claim are what their sandbox says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MadeToOrder {
-    /// Sandboxes that a process has wanted to make before: it repeats what it has decided then.
-    made: BTreeSet<(u8, Key)>,
+    /// Sandboxes and Pods that a process has wanted to make before: it repeats what it has decided then.
+    made: BTreeSet<(u8, Kind, Key)>,
     /// Whether the Pods of members say that an autoscaler may move them.
     evicts: Option<bool>,
 }
@@ -87,12 +87,15 @@ impl Checker for MadeToOrder {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let Operation::Create(Object::Sandbox(made)) = &*sent.action.operation else {
-            return Judgement::Silent;
-        };
-        if !self.made.insert((sent.process, made.meta.key.clone())) {
+        let Operation::Create(made) = &*sent.action.operation else { return Judgement::Silent };
+        if !self.made.insert((sent.process, made.kind(), made.key().clone())) {
             return Judgement::Silent;
         }
+        if let Some((sandbox, key)) = bare_pod(sent, known, store) {
+            let who = process::name(sent.process);
+            return Judgement::Broken(format!("{who} makes a Pod for sandbox {sandbox} without its {key}"));
+        }
+        let Object::Sandbox(made) = made else { return Judgement::Silent };
         let claim = claim_of(&made.meta, sent.process, known, store);
         let template = if let Some(claim) = claim {
             known.pool_of(sent.process, claim, store)
@@ -121,6 +124,18 @@ impl Checker for MadeToOrder {
     }
 }
 
+/// Returns which label or annotation of its sandbox a Pod lacks that is made by a process which sees the sandbox as it is.
+fn bare_pod(sent: &Sent, known: &Known, store: &Store) -> Option<(Text, Text)> {
+    let Operation::Create(Object::Pod(pod)) = &*sent.action.operation else { return None };
+    let object = store.find(Kind::Sandbox, pod.meta.owner_of_kind(Kind::Sandbox)?)?;
+    let sandbox = as_sandbox(Some(object)).filter(|_| known.sees(sent.process, object))?;
+    let pairs = [(&sandbox.pod.labels, &pod.meta.labels), (&sandbox.pod.annotations, &pod.meta.annotations)];
+    let mut lacking = pairs.into_iter().flat_map(|(wanted, has)| {
+        wanted.iter().filter(|(key, value)| !names::is_reserved(key) && has.get(key) != Some(*value))
+    });
+    lacking.next().map(|(key, _)| (sandbox.meta.key.name.clone(), key.clone()))
+}
+
 /// Returns the claim for which a sandbox is made, if the process knows it.
 fn claim_of<'a>(made: &Meta, process: u8, known: &Known, store: &'a Store) -> Option<&'a Claim> {
     let claim = store.find(Kind::Claim, made.owner_of_kind(Kind::Claim)?)?;
@@ -138,7 +153,6 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
         Some(_) | None => made.pod_spec == blueprint.pod_spec,
     };
     let added = wishes.and_then(|wishes| wishes.volume_claims.as_ref());
-    let has_volumes = |volumes: &Json| made.volume_claims.as_ref().is_some_and(|made| holds(made, volumes));
     let name = &template.meta.key.name;
     let hash: Text = names::name_hash(name);
     let right = [
@@ -147,7 +161,9 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
             "other volume claims",
             match added {
                 None => made.volume_claims == blueprint.volume_claims,
-                Some(_) => blueprint.volume_claims.iter().all(has_volumes),
+                Some(added) => {
+                    parts::has_volumes(made.volume_claims.as_ref(), blueprint.volume_claims.as_ref(), added)
+                }
             },
         ),
         ("another Service", made.service == blueprint.service),
@@ -165,10 +181,4 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
         ("an end or a pause", made.shutdown.is_none() && !made.suspended),
     ];
     right.into_iter().find(|(_, is_right)| !is_right).map(|(lack, _)| lack)
-}
-
-/// Returns whether a list has all that another has. No claim asks for a volume of the name of one that its template has.
-fn holds(list: &Json, other: &Json) -> bool {
-    let [list, other] = [list, other].map(|list| list.value().as_array().cloned().unwrap_or_default());
-    other.iter().all(|item| list.contains(item))
 }

@@ -5,7 +5,7 @@ use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
-use super::parts::container_of;
+use super::parts::{container_of, names_of};
 use crate::scene;
 use crate::store::Store;
 
@@ -121,7 +121,7 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     }
     let wishes =
         claim.wishes.as_ref().is_some_and(|it| it.pod.annotations.get(names::SAFE_TO_EVICT).is_some());
-    if !wishes && sandbox.pod.annotations.get(names::SAFE_TO_EVICT).is_some() {
+    if !wishes && sandbox.pod.annotations.get(names::SAFE_TO_EVICT).is_some_and(|it| **it == *"true") {
         return Some(format!("has {name}, whose Pod an autoscaler may still move"));
     }
     let uid = claim.meta.uid.to_string();
@@ -290,9 +290,23 @@ fn clashes(wishes: &Wishes, template: &Template) -> bool {
     wishes.pod.labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value))
 }
 
-/// No template of the simulation has a volume of the name that claims ask for, so no claim replaces any.
 fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static str> {
-    if wishes.volume_claims.is_some() && template.volume_claims_policy == Policy::Disallowed {
+    let replaces = || {
+        let given = template.blueprint.volume_claims.as_ref().map(names_of).unwrap_or_default();
+        wishes
+            .volume_claims
+            .as_ref()
+            .map(names_of)
+            .unwrap_or_default()
+            .iter()
+            .any(|name| given.contains(name))
+    };
+    let is_refused = match template.volume_claims_policy {
+        Policy::Disallowed => wishes.volume_claims.is_some(),
+        Policy::Allowed => replaces(),
+        Policy::Overrides => false,
+    };
+    if is_refused {
         return Some("VolumeClaimTemplatesError");
     }
     if clashes(wishes, template) {

@@ -30,5 +30,7 @@ pub fn difference(store: &Store) -> Option<String> {
 
 /// An older release made a network policy for each claim (DEF-034).
 fn is_of_claim(object: &Object) -> bool {
-    object.kind() == Kind::NetworkPolicy && object.meta().owner_of_kind(Kind::Claim).is_some()
+    let claim = object.meta().owner.as_ref().filter(|_| object.meta().owner_of_kind(Kind::Claim).is_some());
+    let name = claim.map(|claim| format!("{}{}", claim.name, names::NETWORK_POLICY_SUFFIX));
+    object.kind() == Kind::NetworkPolicy && name.is_some_and(|name| *name == *object.key().name)
 }

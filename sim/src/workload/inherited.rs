@@ -59,7 +59,13 @@ impl Workload {
             }
             choices.about(|| Site::deed("left-policy").number(number));
             if choices.chance(300) {
-                self.leave_policy(&name);
+                choices.about(|| Site::deed("left-policy-name").number(number));
+                // Somebody else may have made one for a claim, too.
+                let is_other = choices.chance(150);
+                self.leave_policy(
+                    &name,
+                    if is_other { "-of-somebody" } else { names::NETWORK_POLICY_SUFFIX },
+                );
             }
             choices.about(|| Site::deed("left-claim-deletion").number(number));
             if choices.chance(500) {
@@ -123,8 +129,8 @@ impl Workload {
     }
 
     /// A network policy for one claim, as there was before templates had theirs.
-    fn leave_policy(&mut self, claim: &str) {
-        let meta = Meta::draft(scene::key(format!("{claim}{}", names::NETWORK_POLICY_SUFFIX)));
+    fn leave_policy(&mut self, claim: &str, suffix: &str) {
+        let meta = Meta::draft(scene::key(format!("{claim}{suffix}")));
         let spec = Json::from(&serde_json::json!({ "podSelector": {} }));
         let policy = Object::NetworkPolicy(Arc::new(Dependent { meta, spec }));
         self.add(THEN, Act::Leave(policy, Some((Kind::Claim, scene::key(claim)))));

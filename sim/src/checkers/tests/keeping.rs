@@ -4,6 +4,7 @@ use agent_sandbox_core::action::{Notice, Part, Patch};
 use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::{Json, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::patch::Change;
+
 use super::decisions::{condition, decided, decided_at, member, sandbox_that, says, tells};
 use super::*;
 
@@ -209,6 +210,31 @@ fn an_owner_that_is_taken_off_is_noticed() {
     };
     assert_eq!(adopts(true), Ok(()));
     assert_eq!(adopts(false), Err("hands-off"));
+}
+
+/// META-020: unless the process has not seen what it is to bear.
+#[test]
+fn a_pod_that_is_made_without_its_labels_is_noticed() {
+    let makes = |seen, label: Option<&str>| {
+        let Object::Pod(mut pod) = pod("s", 0, 3) else { unreachable!("it is a Pod") };
+        let made = Arc::make_mut(&mut pod);
+        made.spec = Some(scene::sandbox("s").pod_spec);
+        made.meta.labels.extend(label.map(|value| ("sandbox.users.io/tier".into(), value.into())));
+        let create = sends(8, Intent::CreatePod, Operation::Create(Object::Pod(pod)));
+        let mut checkers = Checkers::new(Vec::new()).and_of_orders(Promises::default());
+        let mut store = Store::default();
+        let mut sandbox = owned("s", 3, 'p', 9);
+        sandbox.meta_mut().version = Version(5);
+        store.put(sandbox);
+        let kind = Kind::Sandbox;
+        let list = Fact::Relisted { process: 0, term: 1, kind, at: Version(seen), objects: [].into() };
+        let judged = [list, create].iter().try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(makes(9, Some("sandbox")), Ok(()));
+    assert_eq!(makes(9, Some("mine")), Err("made-to-order"));
+    assert_eq!(makes(9, None), Err("made-to-order"));
+    assert_eq!(makes(4, None), Ok(()));
 }
 
 /// INV-28: whatever the answer, and unless somebody else takes it back each time.

@@ -127,7 +127,7 @@ fn a_sandbox_that_is_made_otherwise_than_asked_for_is_noticed() {
     assert_eq!(of_claim("Overrides", other), Err("made-to-order"));
 }
 
-/// Gives these containers the variable that the claim asks for.
+/// Gives these containers the variable that the claim asks for, and the sandbox its volume.
 fn give(sandbox: &mut Sandbox, containers: &[&str]) {
     let mut spec = sandbox.pod_spec.value();
     let all = spec["containers"].as_array_mut().into_iter().flatten();
@@ -135,6 +135,10 @@ fn give(sandbox: &mut Sandbox, containers: &[&str]) {
         container["env"] = json!([{ "name": "A", "value": "1" }]);
     }
     sandbox.pod_spec = Json::from(&spec);
+    let items = |json: &Json| json.value().as_array().cloned().unwrap_or_default();
+    let given = sandbox.volume_claims.as_ref().map(items).unwrap_or_default();
+    let volumes = given.into_iter().chain(items(&scene::volume_claims())).collect();
+    sandbox.volume_claims = Some(Json::from(&Value::Array(volumes)));
 }
 
 /// Returns which property is broken when a process that knows a template, a pool of it, and a claim with a variable and a

@@ -42,6 +42,9 @@ fn a_member_that_changes_hands_without_its_marks_is_noticed() {
     assert_eq!(adopt(|it| _ = it.pod.labels.remove(names::CLAIM_UID)), Err("born-whole"));
     let keep: fn(&mut Sandbox) = |it| _ = it.meta.labels.insert(names::WARM_POOL.into(), "x".into());
     assert_eq!(adopt(keep), Err("born-whole"));
+    let movable: fn(&mut Sandbox) =
+        |it| _ = it.pod.annotations.insert(names::SAFE_TO_EVICT.into(), "true".into());
+    assert_eq!(adopt(movable), Err("born-whole"));
 }
 
 /// INV-24: nobody finds a Pod without the label of its sandbox, and a Service that selects others is not its.
