@@ -82,10 +82,13 @@ pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
     }
 }
 
+/// How many nodes there are.
+pub(crate) const NODES: u32 = 3;
+
 fn change(pod: &mut Pod, what: PodStep) {
     match what {
         PodStep::Schedule => {
-            pod.node = "node".into();
+            pod.node = format!("node-{}", node_of(pod.meta.uid)).into();
             pod.scheduled = Some((Truth::True, "".into(), "".into()));
         }
         PodStep::FindNoRoom => {
@@ -102,6 +105,8 @@ fn change(pod: &mut Pod, what: PodStep) {
         }
         PodStep::Start => {
             change(pod, PodStep::Schedule);
+            // A search has one node: which of several a Pod comes to would only make more situations.
+            pod.node = "node".into();
             change(pod, PodStep::GetReady);
         }
         PodStep::LoseReady => pod.ready = false,
@@ -112,6 +117,11 @@ fn change(pod: &mut Pod, what: PodStep) {
         PodStep::Move => pod.ips = pod.ips.iter().map(|address| next_address(address)).collect(),
         PodStep::FinishDelete | PodStep::Evict | PodStep::Vanish => {}
     }
+}
+
+/// Returns which node a Pod comes to: that follows from its identity.
+pub(crate) fn node_of(uid: Uid) -> u32 {
+    (uid.bits() % u128::from(NODES)) as u32
 }
 
 /// Returns the addresses of a Pod: no other Pod ever has them. Some Pods have one in each of two networks.

@@ -273,6 +273,24 @@ impl Known {
             && self.processes.get(&process).is_some_and(|known| !known.promised.contains(name))
     }
 
+    /// Returns whether a claim records or shows a sandbox of this name.
+    pub(super) fn is_recorded(&self, name: &Text) -> bool {
+        self.recorded.contains_key(name)
+    }
+
+    /// Returns whether a process has wanted to record a sandbox of this name, and nobody can tell whether it still does.
+    pub(super) fn is_unsure(&self, process: u8, name: &Text) -> bool {
+        let is_promised = self.processes.get(&process).is_some_and(|known| known.promised.contains(name));
+        is_promised && !self.is_recorded(name)
+    }
+
+    /// Returns whether a process knows a sandbox with all of its Pods.
+    pub(super) fn knows_whole(&self, process: u8, object: &Object, store: &Store) -> bool {
+        self.knows(process, object)
+            && self.knows_children(process, object.uid(), Kind::Pod)
+            && store.owned_by(Kind::Pod, object.uid()).all(|pod| self.knows(process, pod))
+    }
+
     /// Returns whether a process knows that a member is going, or makes it go.
     pub(super) fn is_leaving(&self, process: u8, member: &Object) -> bool {
         let sends = self.processes.get(&process).is_some_and(|known| known.leaving.contains(&member.uid()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use agent_sandbox_core::action::Intent;
-use agent_sandbox_core::id::{Kind, Uid, Version};
+use agent_sandbox_core::id::{Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{Claim, Object, Pool};
 use agent_sandbox_core::time::Mono;
 
@@ -76,7 +76,7 @@ fn on_assignment(process: u8, claim: &Claim, member: &Object, known: &Known, sto
     let Some((pool, _)) = known.pool_of(process, claim, store) else { return Judgement::Silent };
     let is_worse = known.stand(process, member, store).is_some_and(|stand| stand != Stand::Ready);
     if !is_worse || !member.meta().is_owned_by(pool.meta.uid) {
-        return Judgement::Silent;
+        return Judgement::unless_broken(crowded(process, pool, member, known, store));
     }
     let better = free(process, pool, known, store).find(|(_, stand)| *stand == Stand::Ready);
     Judgement::unless_broken(better.map(|(better, _)| {
@@ -84,6 +84,37 @@ fn on_assignment(process: u8, claim: &Claim, member: &Object, known: &Known, sto
         let who = process::name(process);
         format!("{who} gives {member}, which is not ready, to claim {claim} although {better} is")
     }))
+}
+
+/// QUE-020: among ready members the node with the most of them gives its oldest. Judged where the process knows all members;
+/// who came in the same second is as old.
+fn crowded(process: u8, pool: &Pool, member: &Object, known: &Known, store: &Store) -> Option<String> {
+    let members = || store.owned_by(Kind::Sandbox, pool.meta.uid);
+    let is_clear =
+        |it: &Object| known.knows_whole(process, it, store) && !known.is_unsure(process, &it.key().name);
+    let is_known = known.knows_children(process, pool.meta.uid, Kind::Sandbox) && members().all(is_clear);
+    if members().count() > MOST || !is_known {
+        return None;
+    }
+    let ready = free(process, pool, known, store).filter(|(_, stand)| *stand == Stand::Ready);
+    let ready: Vec<(&Object, &Text)> =
+        ready.filter_map(|(it, _)| Some((it, node_of(it.uid(), store)?))).collect();
+    let (_, node) = ready.iter().find(|(it, _)| it.uid() == member.uid())?;
+    let beside = |node: &Text| ready.iter().filter(|(_, it)| *it == node).count();
+    let has_node = |(_, node): &&(&Object, &Text)| !node.is_empty();
+    let is_better = |(it, other): &&(&Object, &Text)| {
+        let is_older = *other == *node && it.meta().created < member.meta().created;
+        is_older || node.is_empty() || beside(other) > beside(node)
+    };
+    let (better, _) = ready.iter().filter(has_node).find(is_better)?;
+    let (member, better) = (&member.key().name, &better.key().name);
+    let who = process::name(process);
+    Some(format!("{who} gives {member} away although {better} is older on its node, or has more beside it"))
+}
+
+/// Returns the node of a member's Pod.
+fn node_of(member: Uid, store: &Store) -> Option<&Text> {
+    store.owned_by(Kind::Pod, member).find_map(Object::as_pod).map(|pod| &pod.node)
 }
 
 /// Returns members that a process knows to be free, and where they stand.

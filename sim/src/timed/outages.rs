@@ -30,9 +30,6 @@ pub(super) const KINDS: [Fault; 13] = [
     Fault::AddressChanged,
 ];
 
-/// How many nodes there are. Which one a Pod has follows from its identity.
-const NODES: u32 = 3;
-
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -166,9 +163,8 @@ impl<C: Controller> Timed<C> {
 
     /// Does something to every Pod of a node: the first thing at once, the next a while later.
     fn strike_node(&mut self, fault: Fault, number: u32, what: &[PodStep]) {
-        let is_there = |pod: &Pod| {
-            !pod.node.is_empty() && pod.meta.uid.bits() % u128::from(NODES) == u128::from(number % NODES)
-        };
+        let is_there =
+            |pod: &Pod| !pod.node.is_empty() && cluster::node_of(pod.meta.uid) == number % cluster::NODES;
         let pods: Vec<Uid> = self
             .world
             .server()

@@ -33,6 +33,24 @@ fn a_member_that_is_not_ready_given_away_before_one_that_is_is_noticed() {
     assert_eq!(decided(&members, 9, &[record(Intent::RecordAssignment, "a", 1, "s")]), Ok(()));
 }
 
+/// QUE-020: unless the process does not know all members.
+#[test]
+fn a_member_given_from_a_node_with_fewer_of_them_is_noticed() {
+    let at = |name: &str, uid: u128, node: &str| {
+        let Object::Pod(mut pod) = pod(name, uid + 1, uid) else { unreachable!("it is a Pod") };
+        Arc::make_mut(&mut pod).node = node.into();
+        [member(name, uid, true), Object::Pod(pod)]
+    };
+    let three = [pool(scene::pool("p", 3))];
+    let mut members = [&three[..], &at("s", 3, "x"), &at("t", 5, "y"), &at("u", 7, "y")].concat();
+    members[5].meta_mut().created = Wall::from_micros(1_000_000);
+    let gives = |name, seen| decided(&members, seen, &[record(Intent::RecordAssignment, "a", 1, name)]);
+    assert_eq!(gives("t", 99), Ok(()));
+    assert_eq!(gives("s", 99), Err("warm-first"), "there are two on the other node");
+    assert_eq!(gives("u", 99), Err("warm-first"), "it is younger");
+    assert_eq!(gives("s", 9), Ok(()));
+}
+
 /// INV-14: unless members stay as they are, or the process has not seen the template's change.
 #[test]
 fn a_member_of_an_older_make_given_away_is_noticed() {
