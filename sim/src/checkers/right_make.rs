@@ -45,7 +45,7 @@ impl Checker for RightMake {
         }
         let flaws = [
             old_make(sent, known, store),
-            given(sent, store).and_then(|given| unsound(sent.process, given, known, store)),
+            given(sent, store).and_then(|given| unsound(sent, given, known, store)),
             made_for_the_going(sent, known, store),
             served_by_the_going(sent, known, store),
             impossible(sent, store),
@@ -97,16 +97,33 @@ fn impossible(sent: &Sent, store: &Store) -> Option<String> {
 }
 
 /// A member that has ended, or is going, is of no use to anybody.
-fn unsound(process: u8, (claim, member): (&Claim, &Object), known: &Known, store: &Store) -> Option<String> {
+fn unsound(sent: &Sent, (claim, member): (&Claim, &Object), known: &Known, store: &Store) -> Option<String> {
+    let (process, is_news) = (sent.process, sent.action.intent == Intent::RecordAssignment);
     let (claim, name) = (&claim.meta.key.name, &member.key().name);
     if member.meta().terminating && known.knows(process, member) {
         return Some(format!("gives {name} to claim {claim}, which it knows to be going"));
+    }
+    if let Some(why) = unusable(process, member, known, store).filter(|_| is_news) {
+        return Some(format!("gives {name} to claim {claim}, {why}"));
     }
     let mut pods = store.owned_by(Kind::Pod, member.uid());
     let has_ended = |pod: &Object| pod.as_pod().is_some_and(|pod| pod.phase.is_terminal());
     let ended = pods.find(|pod| has_ended(pod) && known.knows(process, pod))?;
     let pod = &ended.key().name;
     Some(format!("gives {name} to claim {claim}, whose Pod {pod} it knows to have ended"))
+}
+
+/// Returns why a member is of no use as it is, as far as a process knows it whole. What was promised before is kept.
+fn unusable(process: u8, member: &Object, known: &Known, store: &Store) -> Option<&'static str> {
+    let sandbox = as_sandbox(Some(member)).filter(|_| known.knows_whole(process, member, store))?;
+    let pods = || store.owned_by(Kind::Pod, member.uid());
+    let why = [
+        ("which is suspended", sandbox.suspended),
+        ("which has expired", sandbox.status.is_expired()),
+        ("whose Pod is going", pods().any(|pod| pod.meta().terminating)),
+        ("which has several Pods", pods().count() > 1),
+    ];
+    why.into_iter().find(|(_, is_so)| *is_so).map(|(why, _)| why)
 }
 
 /// No member is made for a pool that is going, or from a template that is.

@@ -98,6 +98,23 @@ fn a_member_that_has_ended_or_is_going_given_away_is_noticed() {
     assert_eq!(decided(&promised, 9, &adopts(4)), Ok(()), "it was another then");
 }
 
+/// ADP-006: nobody can use it. What was promised before is handed over all the same (ADP-008).
+#[test]
+fn a_member_that_nobody_can_use_given_away_is_noticed() {
+    let gives = |change: fn(&mut Sandbox, &mut Pod)| {
+        let (Object::Sandbox(mut sandbox), Object::Pod(mut pod)) = (member("s", 3, true), pod("s", 4, 3))
+        else {
+            unreachable!("they are a member and its Pod")
+        };
+        change(Arc::make_mut(&mut sandbox), Arc::make_mut(&mut pod));
+        let objects = [Object::Sandbox(sandbox), Object::Pod(pod)];
+        decided(&objects, 9, &[record(Intent::RecordAssignment, "a", 1, "s")])
+    };
+    assert_eq!(gives(|_, _| {}), Ok(()));
+    assert_eq!(gives(|it, _| it.suspended = true), Err("right-make"));
+    assert_eq!(gives(|_, pod| pod.meta.terminating = true), Err("right-make"));
+}
+
 /// Unless the process does not know that the pool or the template is going.
 #[test]
 fn a_pool_or_a_template_that_is_going_and_still_used_is_noticed() {
