@@ -160,7 +160,8 @@ pub fn other_cache() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
-/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 it cannot have.
+/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 and from 8 on it cannot
+/// have.
 pub fn metadata(number: u32) -> PodMetadata {
     let mut metadata = PodMetadata::default();
     let label = match number {
@@ -170,6 +171,8 @@ pub fn metadata(number: u32) -> PodMetadata {
         3 => Some(("sandbox.users.io/tier", "mine")),
         7 => Some(("eu.sandbox.users.io/zone", "a")),
         8 => Some(("sandbox.users.example/team", "a")),
+        9 => Some(("fakesandbox.users.io/team", "a")),
+        10 => Some(("sandbox.users.io/team", "-a")),
         _ => None,
     };
     metadata.labels.extend(label.map(|(key, value)| (key.into(), value.into())));

@@ -190,7 +190,7 @@ impl Workload {
             let mut edited = at + choices.around(Duration::from_secs(5));
             let often = 1 + choices.below(2) as usize;
             // Some ask for what they cannot have.
-            let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8]);
+            let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8, 9, 10]);
             for what in [first, 5].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
                 edited = edited + choices.around(Duration::from_secs(5));
@@ -230,7 +230,10 @@ impl Workload {
 
     /// Draws when and how a claim ends by itself; sometimes its user thinks better of it, just before or just after.
     fn draw_end(&mut self, key: &Key, at: Mono, end: Mono, choices: &mut Choices) -> Wishes {
-        let over = (at + choices.around(Duration::from_secs(5))).min(end);
+        // Some end long after their sandbox may have ended, or before what counts from that.
+        let is_late = key.name.as_bytes().last().is_some_and(|digit| digit % 2 == 1);
+        let mean = Duration::from_secs(if is_late { 30 } else { 5 });
+        let over = (at + choices.around(mean)).min(end);
         use wishes::ClaimShutdownPolicy::{Delete, DeleteForeground, Retain};
         let policies = [Retain, Delete, DeleteForeground];
         let policy = *choices.pick(&policies);
@@ -606,7 +609,7 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
         13 => wishes.env.push(variable(["main", "proxy", "log"][choices.below(3) as usize])),
         14 => wishes.volume_claims = Some(scene::volume_claims()),
         15 => wishes.env.push(variable("nobody")),
-        11 | 12 => wishes.pod = scene::metadata(choices.below(9)),
+        11 | 12 => wishes.pod = scene::metadata(choices.below(11)),
         _ => return None,
     }
     Some(wishes)
@@ -614,7 +617,7 @@ fn draw_wishes(choices: &mut Choices) -> Option<Wishes> {
 
 /// Draws how long a claim lives on after its sandbox has finished.
 fn draw_ttl(wishes: &mut Option<Wishes>, choices: &mut Choices) {
-    let ttl = Some(Duration::from_secs(*choices.pick(&[0, 1, 5, 20])));
+    let ttl = Some(Duration::from_secs(*choices.pick(&[0, 1, 5, 60])));
     let policies = [wishes::ClaimShutdownPolicy::Retain, wishes::ClaimShutdownPolicy::Delete];
     let policy = *choices.pick(&policies);
     let wishes = wishes.get_or_insert_default();

@@ -267,11 +267,20 @@ fn is_forbidden(wishes: &Wishes) -> bool {
         let domain = domain(key);
         [".kubernetes.io", ".k8s.io", ".agents.x-k8s.io"].iter().any(|system| domain.ends_with(system))
     };
-    wishes.pod.labels.keys().any(|key| !is_of_users(key))
+    wishes.pod.labels.iter().any(|(key, value)| !is_of_users(key) || !is_value(value))
         || wishes.pod.annotations.keys().any(|key| is_of_system(key))
 }
 
-pub(super) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Template> {
+/// Returns whether a label can have a value.
+fn is_value(value: &str) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric();
+    let ends = [value.as_bytes().first(), value.as_bytes().last()];
+    value.len() <= 63
+        && ends.into_iter().flatten().all(is_letter)
+        && value.bytes().all(|byte| is_letter(&byte) || matches!(byte, b'-' | b'_' | b'.'))
+}
+
+pub(crate) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Template> {
     match store.get(Kind::Template, &pool.meta.key.sibling(pool.template.clone()))? {
         Object::Template(template) => Some(template),
         Object::Claim(_)
