@@ -53,6 +53,20 @@ impl RightEnd {
         )
     }
 
+    /// A claim says that its time is over only when it is (LIF-001, LIF-002).
+    fn judge_word(&self, before: &Claim, after: &Claim) -> Judgement {
+        if after.expired().is_none() || after.expired() == before.expired() {
+            return Judgement::Silent;
+        }
+        let lifecycle = before.wishes.as_ref().and_then(|wishes| wishes.lifecycle.as_ref());
+        let finished = before.status.condition(names::FINISHED);
+        let after_end = lifecycle.and_then(|it| it.ttl).zip(finished).map(|(ttl, it)| it.changed + ttl);
+        let shutdown = lifecycle.and_then(|it| it.shutdown);
+        let is_due = [shutdown, after_end].into_iter().flatten().any(|at| self.has_come(at));
+        let what = || format!("claim {} says that it has expired, which it has not", before.meta.key.name);
+        Judgement::unless_broken((!is_due).then(what))
+    }
+
     /// Returns whether somebody may think that it is as late as this.
     fn has_come(&self, at: Wall) -> bool {
         self.is_timeless || at <= scene::epoch() + self.now.since(Mono::default()) + INEXACT
@@ -136,6 +150,9 @@ impl Checker for RightEnd {
         };
         let before = as_sandbox(Some(old));
         if !commit.ends_life() {
+            if let Some((before, after)) = as_claim(Some(old)).zip(as_claim(commit.new.as_ref())) {
+                return self.judge_word(before, after);
+            }
             let change = before.zip(sandbox);
             return change.map_or(Judgement::Silent, |(before, after)| self.judge_news(before, after));
         }

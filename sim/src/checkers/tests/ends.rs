@@ -1,6 +1,7 @@
 //! What is ended, and whose it was.
 
 use agent_sandbox_core::object::{Dependent, Json, Meta, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use super::*;
 use crate::api_server::Writer;
@@ -34,6 +35,42 @@ fn a_sandbox_that_is_told_over_before_its_time_is_noticed() {
     };
     assert_eq!(tells(10), Ok(()));
     assert_eq!(tells(60), Err("right-end"));
+}
+
+/// INV-19, LIF-001 and LIF-002: a time that counts from an end has not begun before that.
+#[test]
+fn a_claim_that_is_told_over_before_its_time_is_noticed() {
+    let tells = |shutdown: Option<u32>, ttl: Option<u32>, finished: Option<u32>| {
+        let second = Duration::from_secs(1);
+        let lifecycle = Lifecycle {
+            shutdown: shutdown.map(|at| scene::epoch() + second * at),
+            ttl: ttl.map(|ttl| second * ttl),
+            policy: ClaimShutdownPolicy::Retain,
+        };
+        let wishes = Wishes { lifecycle: Some(lifecycle), ..Wishes::default() };
+        let says = |kind: &str, reason: &str, at| Condition {
+            kind: kind.into(),
+            status: Truth::True,
+            reason: reason.into(),
+            message: "".into(),
+            observed: 1,
+            changed: scene::epoch() + second * at,
+        };
+        let Object::Claim(mut before) = scene::claim_that_wishes("a", "p", Some(wishes)) else {
+            unreachable!("it is a claim")
+        };
+        let ended = finished.map(|at| says(names::FINISHED, "PodFailed", at));
+        Arc::make_mut(&mut before).status.conditions.extend(ended);
+        let mut after = before.clone();
+        Arc::make_mut(&mut after).status.conditions.push(says(names::READY, names::CLAIM_EXPIRED, 10));
+        let (old, new) = (Some(Object::Claim(before)), Some(Object::Claim(after)));
+        judged(&[Fact::Committed(Commit { version: Version(9), old, new, by: by(Intent::MarkExpired) })])
+    };
+    assert_eq!(tells(Some(10), None, None), Ok(()));
+    assert_eq!(tells(Some(60), None, None), Err("right-end"));
+    assert_eq!(tells(Some(60), Some(5), Some(5)), Ok(()));
+    assert_eq!(tells(None, Some(60), Some(5)), Err("right-end"));
+    assert_eq!(tells(None, Some(5), None), Err("right-end"));
 }
 
 /// INV-07: a Pod goes when its sandbox is suspended, or says that it has expired.
