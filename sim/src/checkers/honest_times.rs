@@ -88,6 +88,7 @@ impl Checker for HonestTimes {
                 self.wrong_stamp(sent.process, claim, (key, at))
             } else if let Change::ClaimStatus(told) = change {
                 wrong_end(sent.process, claim, told, known, store)
+                    .or_else(|| wrong_start(sent.process, claim, told, known, store))
             } else {
                 None
             }
@@ -155,6 +156,26 @@ fn wrong_end(process: u8, claim: &Claim, told: &ClaimStatus, known: &Known, stor
     is_wrong.then(|| {
         let (at, says) = (end.changed.rfc3339(), says.changed.rfc3339());
         format!("that its sandbox has finished at {at}, which says {says}")
+    })
+}
+
+/// Returns what is wrong with since when a claim says that its sandbox is ready, which says so itself (CND-004).
+fn wrong_start(
+    process: u8,
+    claim: &Claim,
+    told: &ClaimStatus,
+    known: &Known,
+    store: &Store,
+) -> Option<String> {
+    let is_true = |it: &&Condition| it.status == Truth::True;
+    let ready = told.condition(names::READY).filter(is_true).filter(|_| !claim.status.is_ready())?;
+    let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(told.sandbox.as_ref()?.name.clone()))?;
+    let sandbox = as_sandbox(Some(object)).filter(|it| it.meta.is_owned_by(claim.meta.uid))?;
+    let says = sandbox.status.condition(names::READY).filter(is_true)?;
+    let is_wrong = says.changed != ready.changed && known.knows(process, object);
+    is_wrong.then(|| {
+        let (at, says) = (ready.changed.rfc3339(), says.changed.rfc3339());
+        format!("that its sandbox is ready since {at}, which says {says}")
     })
 }
 

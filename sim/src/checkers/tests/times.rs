@@ -124,27 +124,28 @@ fn a_stamp_of_another_moment_is_noticed() {
     assert_eq!(notes(names::FIRST_OBSERVED_AT, 60, stamped(names::FIRST_OBSERVED_AT)), Err("honest-times"));
 }
 
-/// CND-003: the work has ended when the sandbox says that it has, whenever the claim is told.
+/// CND-003 and CND-004: the work has ended, and all is ready, since the sandbox says so, whenever the claim is told.
 #[test]
-fn another_end_than_that_of_the_sandbox_is_noticed() {
-    let ended = |seconds| Condition {
-        kind: names::FINISHED.into(),
+fn another_time_than_that_of_the_sandbox_is_noticed() {
+    let since = |kind: &str, seconds| Condition {
+        kind: kind.into(),
         status: Truth::True,
-        reason: "PodFailed".into(),
+        reason: "Reason".into(),
         message: "".into(),
         observed: 1,
         changed: scene::epoch() + Duration::from_secs(seconds),
     };
-    let Object::Sandbox(mut sandbox) = owned("s", 3, 'c', 1) else { panic!("no sandbox") };
-    Arc::make_mut(&mut sandbox).status.conditions.push(ended(40));
-    let tells = |seconds| {
-        let sandbox = Object::Sandbox(sandbox.clone());
+    let tells = |kind, seconds| {
+        let Object::Sandbox(mut sandbox) = owned("s", 3, 'c', 1) else { panic!("no sandbox") };
+        Arc::make_mut(&mut sandbox).status.conditions.push(since(kind, 40));
         let bound = Some(Bound { name: "s".into(), pod_ips: Vec::new() });
-        let status = ClaimStatus { sandbox: bound, conditions: vec![ended(seconds)] };
-        noted(claim("a", 1, Some("s")), Some(sandbox), Change::ClaimStatus(status))
+        let status = ClaimStatus { sandbox: bound, conditions: vec![since(kind, seconds)] };
+        noted(claim("a", 1, Some("s")), Some(Object::Sandbox(sandbox)), Change::ClaimStatus(status))
     };
-    assert_eq!(tells(40), Ok(()));
-    assert_eq!(tells(60), Err("honest-times"));
+    for kind in [names::FINISHED, names::READY] {
+        assert_eq!(tells(kind, 40), Ok(()), "{kind}");
+        assert_eq!(tells(kind, 60), Err("honest-times"), "{kind}");
+    }
 }
 
 /// Returns which property is broken when a process that has started after 25 seconds, and has seen everything, changes a claim
