@@ -46,7 +46,7 @@ mod tests {
     use agent_sandbox_core::id::{Kind, Uid};
     use agent_sandbox_core::machine::Machine;
     use agent_sandbox_core::names;
-    use agent_sandbox_core::object::{Json, Object, Pod, Sandbox, Truth};
+    use agent_sandbox_core::object::{Condition, Json, Object, Pod, Sandbox, Truth};
     use agent_sandbox_core::time::Mono;
     use serde_json::{Value, json};
 
@@ -150,6 +150,23 @@ mod tests {
         };
         assert!(tells(several("multiple Pods (1)"), "and not that there are 2"));
         assert_eq!(several("multiple Pods (2)"), None);
+    }
+
+    /// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words.
+    #[test]
+    fn a_claim_that_says_it_in_other_words_makes_a_difference() {
+        let says = |change: fn(&mut Condition)| {
+            let mut store = served();
+            let Object::Claim(mut claim) = store.list(Kind::Claim)[0].clone() else {
+                unreachable!("it is one")
+            };
+            Arc::make_mut(&mut claim).status.conditions.iter_mut().for_each(change);
+            store.put(Object::Claim(claim));
+            claims::difference(&store)
+        };
+        assert_eq!(says(|_| {}), None);
+        assert!(tells(says(|ready| ready.message = "Fine".into()), "its sandbox says"));
+        assert!(tells(says(|ready| ready.reason = "Fine".into()), "its sandbox says"));
     }
 
     /// INV-24: the policy of a template is not for the Pods of sandboxes that users make.

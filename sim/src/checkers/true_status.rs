@@ -9,6 +9,7 @@ use agent_sandbox_core::patch::Change;
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::process;
+use crate::reference::claims;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -165,6 +166,10 @@ fn lie_of_claim(
     let ready = told.condition(names::READY)?;
     if &*ready.reason == names::EXPIRED && &*ready.message != EXPIRED_BY_ITSELF {
         return Some(format!("that it has expired, in other words than clients know: {:?},", ready.message));
+    }
+    let is_news = claim.status.condition(names::READY) != Some(ready);
+    if is_news && !claims::is_clear(&ready.reason, &ready.message) {
+        return Some(format!("{}, which is not what {:?} means,", ready.reason, ready.message));
     }
     let Some(bound) = told.sandbox.as_ref() else { return left_over(claim, told) };
     let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;

@@ -2,7 +2,9 @@
 
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update};
+use agent_sandbox_core::object::{
+    Claim, Condition, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update,
+};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
 use super::parts::{container_of, names_of};
@@ -135,17 +137,13 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
         let [told, right] = [&bound.pod_ips, &pod.ips].map(|ips| ips.join(", "));
         return Some(format!("is told that {name} is at [{told}]; it is at [{right}]"));
     }
-    let [says, hears] = [&claim.status.conditions, &sandbox.status.conditions].map(|conditions| {
-        let ready = conditions.iter().find(|condition| &*condition.kind == names::READY);
-        ready.filter(|ready| ready.status == Truth::True).map(|ready| &*ready.message)
-    });
-    if let Some(says) = says.filter(|_| says != hears) {
-        return Some(format!("says {says:?}, and its sandbox says {:?}", hears.unwrap_or("nothing")));
-    }
     if let Some(reason) = objection(claim, sandbox, store) {
         let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
         return (said != reason)
             .then(|| format!("says {said} instead of {reason}: its Pod cannot have its metadata"));
+    }
+    if let Some(other) = other_words(claim, sandbox) {
+        return Some(other);
     }
     if claim.status.is_ready() != pod.ready {
         let said = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
@@ -158,6 +156,24 @@ fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     };
     let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+/// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words.
+fn other_words(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
+    let word = |condition: &Condition| {
+        let Condition { status, reason, message, .. } = condition;
+        format!("{} {reason} {message:?}", status.as_str())
+    };
+    let told = |kind| (claim.status.condition(kind), sandbox.status.condition(kind));
+    let pairs = [names::READY, names::FINISHED].map(told);
+    let is_other = |(says, hears): &(Option<&Condition>, Option<&Condition>)| {
+        let parts = |it: &Condition| (it.status, it.reason.clone(), it.message.clone());
+        hears.is_some() && says.map(parts) != hears.map(parts)
+    };
+    // What has ended by itself is told in words for claims.
+    let (says, hears) = pairs.into_iter().find(is_other).filter(|_| !sandbox.status.is_expired())?;
+    let [says, hears] = [says, hears].map(|it| it.map_or_else(|| "nothing".to_owned(), word));
+    Some(format!("says {says}, and its sandbox says {hears}"))
 }
 
 /// Returns the reason that a claim with a sandbox must give, if it asks for metadata that its Pod cannot have.
@@ -181,6 +197,23 @@ fn wrong_mark(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
         let has = sandbox.meta.label(key).map(|value| &**value);
         (has != wanted).then(|| format!("whose label {key} is {has:?} instead of {wanted:?}"))
     })
+}
+
+/// Returns whether a message is one that goes with a reason why a claim is not ready (CND-014 to CND-021): people act by it.
+pub(crate) fn is_clear(reason: &str, message: &str) -> bool {
+    let says = |start: &str| message.strip_prefix(start).is_some_and(|rest| !rest.is_empty());
+    match reason {
+        "InvalidMetadata" => says("invalid additionalPodMetadata: "),
+        "EnvVarsInjectionRejected" => says("environment variable injection rejected: "),
+        "VolumeClaimTemplatesError" => message.contains("volume claim templates"),
+        "ReconcilerError" => says("Error seen: "),
+        "SandboxMissing" => message == "Sandbox does not exist",
+        names::CLAIM_EXPIRED => {
+            message == "Claim expired. Sandbox cleanup initiated."
+                || message.starts_with("Claim expired. ") && message.ends_with("; deletion skipped.")
+        }
+        _ => true,
+    }
 }
 
 /// Returns what is wrong with the message that goes with the name of something that does not exist (CND-018).

@@ -150,7 +150,11 @@ fn an_end_of_a_sandbox_that_a_claim_has_not_any_more_is_noticed() {
         let mut status = agent_sandbox_core::object::ClaimStatus::default();
         let finished = Condition { kind: names::FINISHED.into(), ..condition(Truth::True, "PodFailed", 0) };
         status.conditions.extend(ends.then_some(finished));
-        status.conditions.push(condition(Truth::False, reason, 0));
+        let is_over = reason == names::CLAIM_EXPIRED;
+        let words =
+            if is_over { "Claim expired. Sandbox cleanup initiated." } else { "Sandbox does not exist" };
+        let ready = condition(Truth::False, reason, 0);
+        status.conditions.push(Condition { message: words.into(), ..ready });
         let changes = vec![Change::ClaimStatus(status)];
         let patch = Patch { target, version: Some(Version(5)), part: Part::Status, changes };
         let operation = Arc::new(Operation::Patch(patch));
@@ -357,6 +361,35 @@ fn an_end_that_makes_a_sandbox_forget_how_it_was_is_noticed() {
     assert_eq!(told(names::FINISHED, &[pod("s", 4, 3)]), Ok(()), "it has a Pod that has not finished");
     assert_eq!(told(names::SUSPENDED, &[pod("s", 4, 3)]), Err("true-status"));
     assert_eq!(told(names::POD_SCHEDULED, &[pod("s", 4, 3)]), Ok(()));
+}
+
+/// CND-014 to CND-021: people act by what they are told.
+#[test]
+fn a_message_that_does_not_go_with_its_reason_is_noticed() {
+    let tells = |reason, message: &str| {
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+        let mut status = agent_sandbox_core::object::ClaimStatus::default();
+        let ready = Condition { message: message.into(), ..condition(Truth::False, reason, 0) };
+        status.conditions.push(ready);
+        let changes = vec![Change::ClaimStatus(status)];
+        let patch = Patch { target, version: Some(Version(3)), part: Part::Status, changes };
+        let operation = Arc::new(Operation::Patch(patch));
+        let action = Action { id: ActionId(3), intent: Intent::SetClaimStatus, operation };
+        let request = RequestId(3);
+        decided(&[], 9, &[Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action })])
+    };
+    let right = [
+        ("InvalidMetadata", "invalid additionalPodMetadata: no"),
+        ("EnvVarsInjectionRejected", "environment variable injection rejected: no"),
+        ("VolumeClaimTemplatesError", "failed to merge volume claim templates: no"),
+        ("ReconcilerError", "Error seen: no"),
+        ("SandboxMissing", "Sandbox does not exist"),
+        (names::CLAIM_EXPIRED, "Claim expired. Sandbox cleanup initiated."),
+    ];
+    for (reason, message) in right {
+        assert_eq!(tells(reason, message), Ok(()), "{reason}");
+        assert_eq!(tells(reason, "no"), Err("true-status"), "{reason}");
+    }
 }
 
 /// INV-18: unless the process has not seen all of the members.
