@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_sandbox_core::action::{Action, Intent, Notice, Operation};
+use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Propagation};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::names;
@@ -28,6 +28,8 @@ pub(super) struct ToldInEvents {
     claims: BTreeSet<Uid>,
     /// Process, claim and reason → what it has done and not told yet.
     untold: BTreeMap<(u8, Uid, &'static str), Intent>,
+    /// Process, claim and reason → what is to be told, of all that it has done since it runs.
+    words: BTreeMap<(u8, Uid, &'static str), BTreeSet<String>>,
     /// Process and pool → what is wrong, as it has told last.
     warned: BTreeMap<(u8, Uid), Notice>,
     /// Process and name → Events that it knows to be there.
@@ -71,6 +73,33 @@ impl ToldInEvents {
         })
     }
 
+    /// EVT-001 to EVT-006: people look for these words, and alerts are for warnings.
+    fn wrong(&self, process: u8, notice: &Notice) -> Option<String> {
+        let uid = notice.regarding.uid?;
+        let is_right = match notice.regarding.kind {
+            Kind::Claim => {
+                let mut known = self.words.iter().filter(|((whose, claim, reason), _)| {
+                    *whose == process && [uid, Uid::default()].contains(claim) && **reason == *notice.reason
+                });
+                !notice.warning && known.any(|(_, words)| words.contains(&*notice.note))
+            }
+            Kind::Pool => {
+                let is_bad = &*notice.reason == "WarmPoolNotProgressing";
+                notice.warning == is_bad && (!is_bad || says_why(&notice.note))
+            }
+            Kind::Template
+            | Kind::Sandbox
+            | Kind::Pod
+            | Kind::Service
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => true,
+        };
+        let (who, name) = (process::name(process), &notice.regarding.key.name);
+        let kind = if notice.warning { "warning" } else { "Event" };
+        let (reason, note) = (&notice.reason, &notice.note);
+        (!is_right).then(|| format!("{who} writes {kind} {reason} of {name}, {note:?}, which is not so"))
+    }
+
     fn on_notice(&mut self, process: u8, notice: &Notice) {
         let Some(uid) = notice.regarding.uid else { return };
         match notice.regarding.kind {
@@ -93,7 +122,7 @@ impl Checker for ToldInEvents {
     fn property(&self) -> Property {
         Property {
             name: "told-in-events",
-            about: "who serves or ends a claim, or finds several Pods of a sandbox, writes an Event about it once, and who has warned about a pool says when that is over",
+            about: "who serves or ends a claim, or finds several Pods of a sandbox, writes an Event that says so, once, and who has warned about a pool says when that is over",
             class: Class::Liveness,
         }
     }
@@ -115,8 +144,9 @@ impl Checker for ToldInEvents {
     fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         if let Operation::Notify(notice) = &*sent.action.operation {
             self.on_notice(sent.process, notice);
+            let wrong = self.lost(sent.process, notice).or_else(|| self.wrong(sent.process, notice));
             let twice = self.told_twice(sent.process, notice);
-            return Judgement::unless_broken(self.lost(sent.process, notice).or(twice));
+            return Judgement::unless_broken(wrong.or(twice));
         }
         told_before(sent, store).map_or(Judgement::Silent, Judgement::Broken)
     }
@@ -126,6 +156,12 @@ impl Checker for ToldInEvents {
             && let Some(since) = has_several(sandbox).filter(|_| action.intent == Intent::SetSandboxStatus)
         {
             self.several.entry((*process, sandbox.meta.uid)).or_default().0.insert(since);
+        }
+        if let Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) } =
+            fact
+            && let Some((claim, reason)) = news(action, outcome).or_else(|| unnamed(action))
+        {
+            self.words.entry((*process, claim, reason)).or_default().extend(words(action));
         }
         match fact {
             Fact::Answered { process, action, outcome: Outcome::Accepted | Outcome::AlreadyExists }
@@ -151,6 +187,7 @@ impl Checker for ToldInEvents {
             Fact::Crashed { process, .. } => {
                 self.forget(*process);
                 self.several.retain(|(whose, _), _| whose != process);
+                self.words.retain(|(whose, ..), _| whose != process);
             }
             Fact::Answered { .. }
             | Fact::Committed(_)
@@ -228,4 +265,32 @@ fn news(action: &Action, outcome: &Outcome) -> Option<(Uid, &'static str)> {
         (_, _) => None,
     };
     Some((claim?, reason))
+}
+
+/// Returns nobody's uid and the reason for a delete that does not say whom it means.
+fn unnamed(action: &Action) -> Option<(Uid, &'static str)> {
+    let Operation::Delete { target, .. } = &*action.operation else { return None };
+    (action.intent == Intent::DeleteClaim && target.uid.is_none())
+        .then(|| (Uid::default(), names::CLAIM_EXPIRED))
+}
+
+/// Returns in which words an Event tells of what has been done.
+fn words(action: &Action) -> Option<String> {
+    let name = &*action.operation.key().name;
+    let words = [
+        (Intent::AdoptSandbox, format!("Adopted warm pool Sandbox {name:?}")),
+        (Intent::CreateClaimSandbox, format!("Created Sandbox {name:?}")),
+        (Intent::MarkExpired, "Claim expired".to_owned()),
+    ];
+    if let Operation::Delete { propagation, .. } = &*action.operation {
+        let policy = if *propagation == Propagation::Foreground { "DeleteForeground" } else { "Delete" };
+        return Some(format!("Deleting Claim (ShutdownPolicy={policy})"));
+    }
+    words.into_iter().find(|(intent, _)| *intent == action.intent).map(|(_, words)| words)
+}
+
+/// Returns whether a note says why a pool makes no progress: there is no room for its members, or the server's reason.
+fn says_why(note: &str) -> bool {
+    let why = note.split_once("the API server refuses to create more: ").map(|(_, why)| why);
+    note.contains("unschedulable") || why.is_some_and(|why| !why.is_empty())
 }

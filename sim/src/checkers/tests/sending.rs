@@ -103,19 +103,33 @@ fn a_claim_that_costs_too_much_is_noticed() {
 fn a_claim_that_is_served_without_an_event_is_noticed() {
     let there = || committed(claim("a", 1, Some("s")));
     let leads = || Fact::Leading { process: 0, term: 1 };
-    let serves = || {
-        let action = action(2, Intent::AdoptSandbox, look());
-        Fact::Answered { process: 0, action, outcome: Outcome::Done(owned("s", 3, 'c', 1)) }
-    };
     let tells = |reason| notice(Kind::Claim, 1, false, reason);
     let rest = |facts: &[Fact]| rest(facts, &Store::default());
     let [dies, steps_down] = [Fact::Crashed { process: 0, term: 1 }, Fact::Deposed { process: 0, term: 1 }];
     assert_eq!(rest(&[leads(), there(), serves(), tells("SandboxAdopted")]), Ok(()));
     assert_eq!(rest(&[leads(), there(), serves()]), Err("told-in-events"));
-    assert_eq!(rest(&[leads(), there(), serves(), tells("ClaimExpired")]), Err("told-in-events"));
     assert_eq!(rest(&[leads(), serves()]), Ok(()));
     assert_eq!(rest(&[leads(), there(), serves(), dies]), Ok(()));
     assert_eq!(rest(&[leads(), there(), steps_down, serves()]), Ok(()));
+}
+
+/// EVT-003, EVT-005 and EVT-006: people look for these words.
+#[test]
+fn an_event_in_other_words_is_noticed() {
+    let judge = |facts: &[Fact]| judge(Checkers::of_effects().only(&["told-in-events"]), facts);
+    let adopted = |warning, note: &str| {
+        judge(&[serves(), noted(notice(Kind::Claim, 1, warning, "SandboxAdopted"), note)])
+    };
+    assert_eq!(adopted(false, r#"Adopted warm pool Sandbox "s""#), Ok(()));
+    assert_eq!(adopted(false, r#"Adopted warm pool Sandbox "a""#), Err("told-in-events"));
+    assert_eq!(adopted(true, r#"Adopted warm pool Sandbox "s""#), Err("told-in-events"));
+    assert_eq!(judge(&[notice(Kind::Claim, 1, false, "SandboxAdopted")]), Err("told-in-events"), "not done");
+    let blocked =
+        |warning, note: &str| judge(&[noted(notice(Kind::Pool, 9, warning, "WarmPoolNotProgressing"), note)]);
+    assert_eq!(blocked(true, "1/2 sandboxes are unschedulable"), Ok(()));
+    assert_eq!(blocked(false, "1/2 sandboxes are unschedulable"), Err("told-in-events"));
+    assert_eq!(blocked(true, "the API server refuses to create more: quota"), Ok(()));
+    assert_eq!(blocked(true, "the API server refuses to create more: "), Err("told-in-events"));
 }
 
 /// EVT-005, EVT-006: as long as the pool has its template.
@@ -197,9 +211,24 @@ fn look() -> Operation {
     Operation::Get { kind: Kind::Sandbox, key: scene::key("s") }
 }
 
+/// Process 0 has given sandbox `s` to claim `a`.
+fn serves() -> Fact {
+    let action = action(2, Intent::AdoptSandbox, look());
+    Fact::Answered { process: 0, action, outcome: Outcome::Done(owned("s", 3, 'c', 1)) }
+}
+
+/// The same Event with another note.
+fn noted(event: Fact, note: &str) -> Fact {
+    let Fact::Sent(Sent { action: told, .. }) = event else { unreachable!("it is a request") };
+    let Operation::Notify(notice) = &*told.operation else { unreachable!("it is an Event") };
+    let notice = Notice { note: note.into(), ..notice.clone() };
+    Fact::Sent(sent(0, action(7, Intent::Notify, Operation::Notify(notice))))
+}
+
 fn notice(kind: Kind, uid: u128, warning: bool, reason: &str) -> Fact {
     let regarding = Target { kind, key: scene::key("a"), uid: Some(Uid::from_bits(uid)) };
-    let [name, reporter, action_of, note] = ["a.1", "us", "Acting", "note"].map(Into::into);
+    let words = if kind == Kind::Pool { "unschedulable" } else { r#"Adopted warm pool Sandbox "s""# };
+    let [name, reporter, action_of, note] = ["a.1", "us", "Acting", words].map(Into::into);
     let notice =
         Notice { name, regarding, warning, reporter, reason: reason.into(), action: action_of, note };
     Fact::Sent(sent(0, action(7, Intent::Notify, Operation::Notify(notice))))
