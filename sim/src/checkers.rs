@@ -22,6 +22,7 @@ mod first_come;
 mod hands_off;
 mod honest_times;
 mod identity_kept;
+mod in_time;
 mod in_use_kept;
 mod known;
 mod leader_writes;
@@ -144,6 +145,11 @@ pub trait Checker: Debug + Send + Sync {
     /// Judges what a process has decided, if [`Checker::judges_decisions`]: a request as it is sent for the first time.
     /// `known` says what each process knew then.
     fn on_decision(&mut self, _sent: &Sent, _known: &Known, _store: &Store) -> Judgement {
+        Judgement::Silent
+    }
+
+    /// Judges what is left undone where nothing happens up to a moment.
+    fn on_lull(&mut self, _until: Mono, _known: &Known, _store: &Store) -> Judgement {
         Judgement::Silent
     }
 
@@ -305,6 +311,12 @@ impl Checkers {
         self.and(Box::new(said_as_meant::SaidAsMeant::new(seed)))
     }
 
+    /// Returns the set with the checker to which it matters when controllers that are set up like this do what is due.
+    #[must_use]
+    pub fn and_of_time(self, promises: Promises, pace: Pace) -> Self {
+        self.and(Box::new(in_time::InTime::new(promises, pace)))
+    }
+
     /// Returns the checkers of a run in which nothing goes wrong: costs are bounded, too.
     pub fn of_calm() -> Self {
         Self::all().and(Box::<bounded_cost::BoundedCost>::default())
@@ -413,6 +425,15 @@ impl Checkers {
     /// Tells every checker what the time is.
     pub fn on_clock(&mut self, at: Mono) {
         self.list.iter_mut().for_each(|(checker, _)| checker.on_clock(at));
+    }
+
+    /// Judges what is left undone where nothing happens up to a moment.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn on_lull(&mut self, until: Mono, store: &Store) -> Result<(), Violation> {
+        let Some(known) = &self.known else { return Ok(()) };
+        judge(&mut self.list, |_| true, |checker| checker.on_lull(until, known, store))
     }
 
     /// Tells every checker that a stage begins.

@@ -89,10 +89,14 @@ pub struct Promises {
     pub grace: Duration,
     /// How long a member that is not ready is left alone.
     pub patience: Duration,
+    /// How long a member is left alone whose Pod has ended.
+    pub ended_patience: Duration,
     /// How many requests are unanswered at most.
     pub in_flight_max: Option<usize>,
     /// Whether the Pods of new members say that an autoscaler may move them.
     pub evicts_members: Option<bool>,
+    /// Whether a claim is noted to be seen first when a sandbox is recorded on it.
+    pub dates_claims: bool,
 }
 
 /// How fast a pool is refilled.
@@ -159,8 +163,10 @@ impl Controller for Machine {
         Promises {
             grace: setup.adopt_grace,
             patience: setup.readiness_grace,
+            ended_patience: setup.ended_grace,
             in_flight_max: Some(setup.in_flight_max),
             evicts_members: Some(setup.evict_members),
+            dates_claims: setup.claim_annotations,
         }
     }
 

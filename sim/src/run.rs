@@ -35,6 +35,11 @@ const QUIET_FOR: Duration = Duration::from_secs(600);
 /// Most steps at one moment. More means that the controller spins.
 const STEPS_AT_ONCE_MAX: u32 = 200_000;
 
+/// How long nothing happens at least where it is judged what is left undone.
+///
+/// Source: requests, answers and lines of watches take some ten milliseconds each.
+const LULL: Duration = Duration::from_millis(250);
+
 /// How often it is asked, at most, whether a controller has forgotten something. **Unit**: steps.
 ///
 /// Source: a full pass costs as much as some ten steps in a small world, and grows with the number of
@@ -140,7 +145,8 @@ impl Judges {
 
     fn checkers(self, Occasion { seed, is_calm }: Occasion, promises: Promises, pace: Pace) -> Checkers {
         let of_setup = |checkers: Checkers| checkers.and_of_setup(promises, pace);
-        let ours = |checkers: Checkers| of_setup(checkers.and_of_orders(promises).and_of_wire(Some(seed)));
+        let of_run = |checkers: Checkers| checkers.and_of_wire(Some(seed)).and_of_time(promises, pace);
+        let ours = |checkers: Checkers| of_setup(of_run(checkers.and_of_orders(promises)));
         match self {
             Self::Effects if is_calm => ours(Checkers::of_calm_effects()),
             Self::Effects => ours(Checkers::of_effects()),
@@ -364,6 +370,11 @@ impl<C: Controller> Run<'_, C> {
                 let objects: usize = Kind::ALL.into_iter().map(|kind| store.list(kind).len()).sum();
                 self.look_again_at = self.steps + FORGOTTEN_EVERY.max(4 * objects as u64);
                 self.judge_memory()?;
+            }
+            let quiet = self.timed.quiet_until(until);
+            if quiet.since(at) >= LULL {
+                let judged = self.checkers.on_lull(quiet, self.timed.world().server().store());
+                judged.map_err(|violation| self.broken(violation))?;
             }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
                 return Err(Some(self.broken(spinning(STEPS_AT_ONCE_MAX))));

@@ -314,6 +314,16 @@ impl<C: Controller> Timed<C> {
         self.plan_now(What::Elect);
     }
 
+    /// Returns up to when nothing happens, `until` at most: this very moment where nobody can tell, because messages are held
+    /// back or a process stands still.
+    pub fn quiet_until(&self, until: Mono) -> Mono {
+        let clock = self.world.clock();
+        if self.order.is_some() || self.lanes.iter().any(|lane| lane.paused_until > clock) {
+            return clock;
+        }
+        self.queue.peek().map_or(until, |Reverse(next)| next.at.min(until))
+    }
+
     /// Returns when trouble should end: users have done what they do.
     pub const fn heals_at(&self) -> Mono {
         self.heals_at

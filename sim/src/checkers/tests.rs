@@ -6,6 +6,7 @@ mod keeping;
 mod orders;
 mod sending;
 mod times;
+mod timing;
 mod wholeness;
 
 use std::sync::Arc;

@@ -105,7 +105,7 @@ fn has_expired(claim: &Claim, owned: Option<&Sandbox>, store: &Store) -> bool {
 }
 
 /// A claim that has a sandbox names it, says where its Pod is, whether it is ready, and how it ended.
-fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
+pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     let name = &sandbox.meta.key.name;
     let Some(bound) = claim.status.sandbox.as_ref().filter(|bound| bound.name == *name) else {
         return Some(format!("does not name sandbox {name}, which it owns"));

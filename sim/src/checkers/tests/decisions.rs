@@ -416,7 +416,14 @@ pub(super) fn decided_at(
     requests: &[(u64, Fact)],
 ) -> Result<(), &'static str> {
     let (grace, patience) = (Duration::from_secs(2), Duration::from_secs(300));
-    let promises = Promises { grace, patience, in_flight_max: Some(2), evicts_members: Some(true) };
+    let promises = Promises {
+        grace,
+        patience,
+        ended_patience: patience,
+        in_flight_max: Some(2),
+        evicts_members: Some(true),
+        dates_claims: false,
+    };
     let mut checkers = Checkers::of_effects().and_of_setup(promises, Pace::default());
     let mut store = Store::default();
     let mut later = claim("b", 2, None);
@@ -498,7 +505,7 @@ fn figures(replicas: u32, ready: u32) -> Fact {
     Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action })
 }
 
-fn pool(mut pool: Object) -> Object {
+pub(super) fn pool(mut pool: Object) -> Object {
     pool.meta_mut().uid = Uid::from_bits(9);
     pool
 }

@@ -1,0 +1,217 @@
+//! What is left undone is judged where nothing happens.
+
+use agent_sandbox_core::action::{Notice, Part, Patch};
+use agent_sandbox_core::event::Refusal;
+use agent_sandbox_core::object::{Claim, PoolStatus, Update};
+use agent_sandbox_core::patch::Change;
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
+
+use super::decisions::{condition, member, pool};
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// RES-020, RES-021 and ADP-014.
+#[test]
+fn a_claim_that_waits_for_nothing_is_noticed() {
+    let waits = || claim("a", 1, None);
+    let crew = |members: &[Object]| {
+        [vec![told(2, members.len(), 0), waits()], members.to_vec(), vec![starting("t", 7)]].concat()
+    };
+    assert_eq!(left(&[told(0, 0, 0), waits()], SECOND), Err("in-time"), "nobody will come");
+    assert_eq!(left(&[told(1, 1, 0), waits(), starting("s", 3)], SECOND), Ok(()), "somebody may come");
+    assert_eq!(left(&[told(1, 1, 0), waits(), starting("s", 3)], SECOND * 3), Err("in-time"), "for so long");
+    let ready = [member("s", 3, true), pod("s", 4, 3)];
+    assert_eq!(left(&crew(&ready), SECOND), Err("in-time"), "one is there");
+    assert_eq!(left(&[told(1, 1, 0), starting("s", 3)], SECOND * 3), Ok(()), "nobody waits");
+}
+
+/// LIF-001 and LIF-002: the earlier of two ends counts.
+#[test]
+fn a_claim_that_outlives_its_time_is_noticed() {
+    let lives = |shutdown: Option<u64>, ttl: Option<u64>| {
+        let at = |seconds| scene::epoch() + SECOND * seconds as u32;
+        let lifecycle = Lifecycle {
+            shutdown: shutdown.map(at),
+            ttl: ttl.map(Duration::from_secs),
+            policy: ClaimShutdownPolicy::Retain,
+        };
+        let wishes = Wishes { lifecycle: Some(lifecycle), ..Wishes::default() };
+        let ends = |claim: &mut Claim| {
+            let finished = condition(Truth::True, "PodFailed", 0);
+            claim.wishes = Some(wishes.into());
+            claim.status.conditions.push(Condition { kind: names::FINISHED.into(), ..finished });
+            claim.status.conditions[0].changed = scene::epoch();
+        };
+        left(&[told(0, 0, 0), changed(claim("a", 1, Some("s")), ends)], SECOND * 20)
+    };
+    assert_eq!(lives(Some(5), None), Err("in-time"));
+    assert_eq!(lives(Some(5), Some(100)), Err("in-time"));
+    assert_eq!(lives(Some(100), Some(5)), Err("in-time"));
+    assert_eq!(lives(Some(18), Some(100)), Ok(()), "calendars may be off");
+}
+
+/// WPL-030, WPL-036 and WPL-027.
+#[test]
+fn a_pool_that_is_left_too_small_or_too_large_or_says_so_is_noticed() {
+    let members = [starting("s", 3), starting("t", 5)];
+    let judge = |pool| left(&[vec![pool], members.to_vec()].concat(), SECOND * 2);
+    assert_eq!(judge(told(2, 2, 0)), Ok(()));
+    assert_eq!(judge(told(3, 2, 0)), Err("in-time"));
+    assert_eq!(judge(told(1, 2, 0)), Err("in-time"));
+    assert_eq!(judge(told(2, 1, 0)), Err("in-time"));
+    let within = |span| left(&[vec![told(2, 1, 0)], members.to_vec()].concat(), span);
+    assert_eq!(within(SECOND), Ok(()), "figures come once a second");
+}
+
+/// WPL-016 and WPL-023.
+#[test]
+fn a_member_that_is_left_although_it_is_of_no_use_is_noticed() {
+    let unready = |seconds: u32| {
+        let mut member = starting("s", 3);
+        if let Object::Sandbox(it) = &mut member {
+            let mut ready = condition(Truth::False, "DependenciesNotReady", 0);
+            ready.changed = scene::epoch() + SECOND * seconds;
+            Arc::make_mut(it).status.conditions.push(ready);
+        }
+        member
+    };
+    assert_eq!(left(&[told(1, 1, 0), unready(0)], SECOND * 320), Err("in-time"));
+    assert_eq!(left(&[told(1, 1, 0), unready(30)], SECOND * 320), Ok(()));
+    let follow = |object: Object| {
+        let mut object = object;
+        if let Object::Pool(pool) = &mut object {
+            Arc::make_mut(pool).update = Update::Recreate;
+        }
+        object
+    };
+    let mut older = starting("s", 3);
+    older.meta_mut().labels.clear();
+    assert_eq!(left(&[follow(told(1, 1, 0)), older.clone()], SECOND), Err("in-time"));
+    assert_eq!(left(&[told(1, 1, 0), older], SECOND), Ok(()));
+}
+
+/// STS-004 and FRB-005.
+#[test]
+fn a_claim_that_is_not_told_of_its_sandbox_is_noticed() {
+    let parts = || {
+        let Object::Sandbox(mut sandbox) = owned("s", 3, 'c', 1) else { unreachable!("it is a sandbox") };
+        let ready = condition(Truth::True, "DependenciesReady", 0);
+        Arc::make_mut(&mut sandbox).status.conditions.push(ready);
+        vec![told(0, 0, 0), Object::Sandbox(sandbox), pod("s", 4, 3)]
+    };
+    let with = |claim: Object, span| left(&[parts(), vec![claim]].concat(), span);
+    assert_eq!(with(claim("a", 1, Some("s")), SECOND), Ok(()), "bad news may wait");
+    assert_eq!(with(claim("a", 1, Some("s")), SECOND * 2), Err("in-time"));
+    let ready = ready(claim("a", 1, Some("s")), "s", "10.0.0.4");
+    assert_eq!(with(ready, SECOND), Err("in-time"), "nobody has noted when");
+}
+
+/// INV-28: who was put off may wait, as long as that takes, and who waits for an answer or was not shown everything.
+#[test]
+fn whoever_has_to_wait_is_left_in_peace() {
+    let objects = [told(0, 0, 0), claim("a", 1, None)];
+    let asks = || request(record(), RequestId(7));
+    let fails = |outcome| vec![asks(), Fact::Answered { process: 0, action: record(), outcome }];
+    let judge = |facts: &[Fact], from, until| lull(&objects, facts, (from, until));
+    let second = |count: u32| Mono::default() + SECOND * count;
+    assert_eq!(judge(&[asks()], second(0), second(60)), Ok(()));
+    let refused = || fails(Outcome::Refused(Refusal::Forbidden("quota".into())));
+    let soon = Mono::default() + Duration::from_millis(300);
+    assert_eq!(judge(&refused(), Mono::default(), soon), Ok(()));
+    assert_eq!(judge(&refused(), Mono::default(), second(1)), Err("in-time"));
+    assert_eq!(judge(&fails(Outcome::Throttled(SECOND * 9)), second(0), second(9)), Ok(()));
+    assert_eq!(judge(&fails(Outcome::Refused(Refusal::Invalid("no".into()))), second(0), second(60)), Ok(()));
+    let lost = Fact::WatchLost(0, Kind::Claim);
+    assert_eq!(judge(&[lost], second(0), second(60)), Ok(()));
+    assert_eq!(judge(&[Fact::Deposed { process: 0, term: 1 }], second(0), second(60)), Ok(()));
+}
+
+/// WPL-039.
+#[test]
+fn a_pool_that_does_not_say_that_it_is_refused_its_members_is_noticed() {
+    let objects = [told(1, 0, 0)];
+    let action = |intent, operation| Action { id: ActionId(7), intent, operation: Arc::new(operation) };
+    let create = action(Intent::CreateMember, Operation::Create(owned("s", 0, 'p', 9)));
+    // It need not try again so soon.
+    let refused = Outcome::Refused(Refusal::Invalid("no".into()));
+    let answered = Fact::Answered { process: 0, action: create.clone(), outcome: refused };
+    let facts = vec![request(create, RequestId(7)), answered];
+    let regarding = Target { kind: Kind::Pool, key: scene::key("p"), uid: Some(Uid::from_bits(9)) };
+    let [name, reporter, reason, deed, note] = ["p.1", "us", "reason", "deed", "note"].map(Into::into);
+    let notice = Notice { name, regarding, warning: true, reporter, reason, action: deed, note };
+    let told = action(Intent::Notify, Operation::Notify(notice));
+    let answered = Fact::Answered { process: 0, action: told.clone(), outcome: Outcome::Accepted };
+    let warned = [facts.clone(), vec![request(told, RequestId(8)), answered]].concat();
+    let judge = |facts: &[Fact], span| lull(&objects, facts, (Mono::default(), Mono::default() + span));
+    assert_eq!(judge(&warned, SECOND * 3), Ok(()));
+    assert_eq!(judge(&facts, SECOND), Ok(()), "it may pass");
+    assert_eq!(judge(&facts, SECOND * 3), Err("in-time"));
+}
+
+/// Returns which property is broken when a process leaves all as it is for so long: a template, and these objects.
+fn left(objects: &[Object], span: Duration) -> Result<(), &'static str> {
+    lull(objects, &[], (Mono::default(), Mono::default() + span))
+}
+
+/// The same when it has done this before.
+fn lull(objects: &[Object], facts: &[Fact], (from, until): (Mono, Mono)) -> Result<(), &'static str> {
+    let promises = Promises {
+        grace: SECOND * 2,
+        patience: SECOND * 300,
+        ended_patience: SECOND * 30,
+        ..Promises::default()
+    };
+    let mut checkers = Checkers::new(Vec::new()).and_of_time(promises, Pace::default());
+    let mut store = Store::default();
+    for seen in numbered([scene::template()].into_iter().chain(objects.iter().cloned())) {
+        let (version, new) = (seen.version(), seen.object().clone());
+        let commit = Commit { version, old: store.put(new.clone()), new: Some(new), by: None };
+        checkers.on_fact(&Fact::Committed(commit), &store).expect("an object breaks nothing");
+    }
+    let leads = [Fact::Leading { process: 0, term: 1 }].into_iter();
+    let lists = Kind::ALL.map(|kind| {
+        let (at, objects) = (Version(99), [].into());
+        Fact::Relisted { process: 0, term: 1, kind, at, objects }
+    });
+    checkers.on_clock(from);
+    for fact in leads.chain(lists).chain(facts.iter().cloned()) {
+        checkers.on_fact(&fact, &store).expect("only what is left is judged");
+    }
+    checkers.on_lull(until, &store).map_err(|violation| violation.property.name)
+}
+
+fn request(action: Action, request: RequestId) -> Fact {
+    Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action })
+}
+
+/// A request to record that claim `a` starts cold.
+fn record() -> Action {
+    let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+    let changes = vec![Change::Annotation(names::SANDBOX_NAME.into(), Some("a".into()))];
+    let patch = Patch { target, version: Some(Version(3)), part: Part::Main, changes };
+    let operation = Arc::new(Operation::Patch(patch));
+    Action { id: ActionId(7), intent: Intent::RecordColdStart, operation }
+}
+
+/// The pool that wants so many members, and says that it has so many, of which so many are ready.
+fn told(wanted: u32, replicas: usize, ready: u32) -> Object {
+    let mut pool = pool(scene::pool("p", wanted));
+    if let Object::Pool(pool) = &mut pool {
+        let replicas = replicas.try_into().expect("they are few");
+        Arc::make_mut(pool).status = PoolStatus { replicas, ready, selector: "".into(), observed: 0 };
+    }
+    pool
+}
+
+/// A member without a Pod.
+fn starting(name: &str, uid: u128) -> Object {
+    member(name, uid, false)
+}
+
+fn changed(mut object: Object, change: impl FnOnce(&mut Claim)) -> Object {
+    if let Object::Claim(claim) = &mut object {
+        change(Arc::make_mut(claim));
+    }
+    object
+}
