@@ -46,8 +46,9 @@ const SETTLED: Duration = Duration::from_millis(1500);
 
 /// How long after a create without an answer nobody can tell whether it takes effect.
 ///
-/// Source: a late write may take effect 15 s after it was sent, and then the server is asked, twice at most.
-const UNSURE: Duration = Duration::from_secs(35);
+/// Source: a late write may take effect 15 s after it was sent, and who has failed often with the same name waits up to 45 s
+/// before it tries that again.
+const UNSURE: Duration = Duration::from_secs(60);
 
 /// How long somebody may wait who was told that it will not work.
 ///
