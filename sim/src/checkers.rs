@@ -289,8 +289,7 @@ impl Checkers {
         let waiting = self
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
             .and(Box::new(no_churn::NoChurn::new(promises.patience)))
-            .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)))
-            .and(Box::new(acts_soon::ActsSoon::new(promises.in_flight_max)));
+            .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting
         } else {
@@ -302,6 +301,12 @@ impl Checkers {
     #[must_use]
     pub fn and_of_orders(self, promises: Promises) -> Self {
         self.and(Box::new(made_to_order::MadeToOrder::new(promises.evicts_members)))
+    }
+
+    /// Returns the set with the checker that what is due of a sandbox is done soon, for controllers that keep sandboxes.
+    #[must_use]
+    pub fn and_of_sandboxes(self, promises: Promises) -> Self {
+        self.and(Box::new(acts_soon::ActsSoon::new(promises.in_flight_max)))
     }
 
     /// Returns the set with the checker of what goes over the wire, which is dear: it judges the part that a seed picks, and

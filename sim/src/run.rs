@@ -145,8 +145,10 @@ impl Judges {
 
     fn checkers(self, Occasion { seed, is_calm }: Occasion, promises: Promises, pace: Pace) -> Checkers {
         let of_setup = |checkers: Checkers| checkers.and_of_setup(promises, pace);
-        let of_run = |checkers: Checkers| checkers.and_of_wire(Some(seed)).and_of_time(promises, pace);
-        let ours = |checkers: Checkers| of_setup(of_run(checkers.and_of_orders(promises)));
+        let ours = |checkers: Checkers| {
+            let of_making = checkers.and_of_orders(promises).and_of_sandboxes(promises);
+            of_setup(of_making.and_of_wire(Some(seed)).and_of_time(promises, pace))
+        };
         match self {
             Self::Effects if is_calm => ours(Checkers::of_calm_effects()),
             Self::Effects => ours(Checkers::of_effects()),

@@ -120,6 +120,7 @@ fn no_checker_is_without_a_mutant() {
     let all = Checkers::of_calm()
         .and_of_setup(Promises::default(), pace)
         .and_of_orders(Promises::default())
+        .and_of_sandboxes(Promises::default())
         .and_of_wire(None)
         .and_of_time(Promises::default(), pace);
     let names = all.counts().map(|(property, _)| property.name).chain(["forgets-nothing", "keeps-nothing"]);
@@ -147,7 +148,6 @@ fn what_one_checker_alone_catches_is_caught_by_no_other() {
         ("said-as-meant", Mutant::SpecLostOnWire),
         ("keeps-nothing", Mutant::RemembersTheGone),
         ("no-churn", Mutant::NoRoomIsStuck),
-        ("no-churn", Mutant::AgeCounts),
         ("refill-paced", Mutant::RefillsAtOnce),
         ("refill-paced", Mutant::RefillUncounted),
     ];

@@ -1,7 +1,7 @@
 //! Written by `agent-sandbox-sim run --write-test`: how `pools-full` breaks.
 //!
 //! - 0.000000s controller A starts
-//! - 0.000000s users create template template, pool pool of 1
+//! - 0.000000s users create template template that lets claims have variables and volumes, pool pool of 1
 //! - 0.100000s controller A leads and lists everything
 //! - 0.103000s controller A sets the status of pool pool (change 4)
 

@@ -424,7 +424,8 @@ pub(super) fn decided_at(
         evicts_members: Some(true),
         dates_claims: false,
     };
-    let mut checkers = Checkers::of_effects().and_of_setup(promises, Pace::default());
+    let mut checkers =
+        Checkers::of_effects().and_of_setup(promises, Pace::default()).and_of_sandboxes(promises);
     let mut store = Store::default();
     let mut later = claim("b", 2, None);
     later.meta_mut().created = Wall::from_micros(1_000_000);
