@@ -140,11 +140,25 @@ pub(crate) struct Members {
     pub(crate) leaving: u32,
     /// Live members whose status says Ready.
     pub(crate) live_ready: u32,
-    /// Members whose creation is not known to have happened, nor to have failed.
-    pub(crate) creating: u32,
+    /// The names of members whose creation is not known to have happened, nor to have failed.
+    creating: BTreeSet<Text>,
 }
 
 impl Members {
+    /// Returns how many members there may be that nobody has seen.
+    pub(crate) fn creating(&self) -> u32 {
+        u32::try_from(self.creating.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes whether a member of this name may be made by a create that nobody has seen the end of.
+    pub(crate) fn note_creating(&mut self, name: &Text, may_land: bool) {
+        if may_land {
+            self.creating.insert(name.clone());
+        } else {
+            self.creating.remove(name);
+        }
+    }
+
     pub(crate) fn add(&mut self, standing: &Standing, order: Order) {
         self.count(standing, 1);
         match &standing.place {
@@ -215,7 +229,7 @@ impl Members {
 
     /// Returns whether nothing is known of this pool's members.
     pub(crate) fn is_empty(&self) -> bool {
-        self.live + self.leaving + self.creating == 0
+        self.live + self.leaving == 0 && self.creating.is_empty()
     }
 }
 

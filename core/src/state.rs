@@ -532,22 +532,17 @@ impl State {
         }
     }
 
-    /// Counts the creates that may still make a member of this pool.
+    /// Takes in whether a create may still make a member of this pool.
     ///
     /// One whose name a member holds is that member. One whose name an adopted sandbox holds may land when that sandbox
     /// is gone, so it counts.
-    fn recount_drafts(&mut self, pool: Uid) {
-        let is_member = |slot: &(Kind, Key)| {
-            let holder = self.names.get(slot.0, &slot.1).and_then(|uid| self.meta(slot.0, uid));
-            holder.is_some_and(|meta| meta.is_owned_by(pool))
-        };
-        let drafts = self.ledger.drafts.iter().filter(|(_, draft)| draft.purpose.subject == pool);
-        let may_land = drafts.filter(|(slot, draft)| {
-            let is_under_way = draft.stage != Stage::Ghost || draft.ghost_until.is_some();
-            is_under_way && !is_member(slot)
-        });
-        let creating = u32::try_from(may_land.count()).unwrap_or(u32::MAX);
-        self.members.get_or_default(pool).creating = creating;
+    fn recount_draft(&mut self, pool: Uid, slot: &(Kind, Key)) {
+        let draft = self.ledger.drafts.get(slot).filter(|draft| draft.purpose.subject == pool);
+        let is_under_way =
+            draft.is_some_and(|draft| draft.stage != Stage::Ghost || draft.ghost_until.is_some());
+        let holder = self.names.get(slot.0, &slot.1).and_then(|uid| self.meta(slot.0, uid));
+        let may_land = is_under_way && !holder.is_some_and(|meta| meta.is_owned_by(pool));
+        self.members.get_or_default(pool).note_creating(&slot.1.name, may_land);
         self.drop_members(pool);
         self.touch(Kind::Pool, pool);
     }
@@ -709,7 +704,8 @@ impl State {
     }
 
     /// Touches all who wait for the end of a create: the object for which it was made, and any other that wants the name.
-    pub(crate) fn draft_changed(&mut self, (kind, key): &(Kind, Key), subject: Uid) {
+    pub(crate) fn draft_changed(&mut self, slot: &(Kind, Key), subject: Uid) {
+        let (kind, key) = slot;
         match kind {
             Kind::Sandbox => self.touch_referrers(Kind::Sandbox, key),
             Kind::Pod | Kind::Service | Kind::VolumeClaim | Kind::NetworkPolicy => {
@@ -718,7 +714,7 @@ impl State {
             Kind::Claim | Kind::Pool | Kind::Template => {}
         }
         if self.pools.contains_key(&subject) || self.members.contains_key(&subject) {
-            self.recount_drafts(subject);
+            self.recount_draft(subject, slot);
         } else if let Some(kind) = self.kind_of(subject) {
             self.touch(kind, subject);
         }

@@ -173,7 +173,8 @@ impl Machine {
         let Some(entry) = self.state.pools.get(&subject) else { return true };
         // Another leader may have filled the pool meanwhile.
         let members = self.state.members.get(&subject);
-        members.is_none_or(|members| members.live + members.leaving + members.creating <= entry.pool.replicas)
+        members
+            .is_none_or(|members| members.live + members.leaving + members.creating() <= entry.pool.replicas)
     }
 
     /// Forgets attempts that can no longer land. Whether one has landed meanwhile, unseen by a watch that lags, only the

@@ -22,7 +22,7 @@ pub(super) fn replenish(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     };
     let pool = &entry.pool;
     let count = view.members(pool.meta.uid).map_or(0, |members| {
-        let creating = if view.config.has(Mutant::CreatesUncounted) { 0 } else { members.creating };
+        let creating = if view.config.has(Mutant::CreatesUncounted) { 0 } else { members.creating() };
         let leaving = if view.config.has(Mutant::LeavingUncounted) { 0 } else { members.leaving };
         members.live + creating + leaving
     });
