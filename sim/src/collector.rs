@@ -78,9 +78,12 @@ fn owner<'a>(store: &'a Store, object: &Object) -> Option<&'a Object> {
 /// before.
 pub(crate) fn collectable_after(store: &Store, change: &Commit) -> Vec<(Kind, Uid)> {
     let changed = change.object();
-    let owned = Kind::ALL.into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
-    let owner = owner(store, changed);
     let itself = store.find(changed.kind(), changed.uid());
+    // What an object owns that stays goes only if that is deleted itself: a pool has a thousand that are not, and changes often.
+    let stays = itself.is_some_and(|object| !object.meta().terminating);
+    let owned = Kind::ALL.into_iter().flat_map(|kind| store.owned_by(kind, changed.uid()));
+    let owned = owned.filter(|object| !stays || object.meta().terminating);
+    let owner = owner(store, changed);
     let was_owned = change.old.as_ref().filter(|old| old.meta().owner != changed.meta().owner);
     let former = was_owned.and_then(|old| self::owner(store, old));
     let near = owned.chain(owner).chain(former).chain(itself);

@@ -51,6 +51,8 @@ pub(super) struct ActsSoon {
     due: BTreeSet<Uid>,
     /// Process and sandbox → what was due, and since when it is seen to know that.
     known: BTreeMap<(u8, Uid), (Due, Mono)>,
+    /// Process → when it was looked last at what it knows. Nobody is late at a moment who was not when that began.
+    looked: BTreeMap<u8, Mono>,
     /// Process and object → until when it may wait, because something about that has failed.
     waits: BTreeMap<(u8, Uid), Mono>,
     /// Process and name → until when what it makes or looks up may take, `None` while that is not answered.
@@ -98,6 +100,7 @@ impl ActsSoon {
             sent: BTreeMap::new(),
             due: BTreeSet::new(),
             known: BTreeMap::new(),
+            looked: BTreeMap::new(),
             waits: BTreeMap::new(),
             tries: BTreeMap::new(),
             freed: BTreeMap::new(),
@@ -118,20 +121,20 @@ impl ActsSoon {
 
     /// Returns what is due of a sandbox.
     fn due(&self, sandbox: &Sandbox, store: &Store) -> Option<Due> {
-        let pods: Vec<&Pod> =
-            store.owned_by(Kind::Pod, sandbox.meta.uid).filter_map(Object::as_pod).collect();
-        let is_kept = pods.iter().any(|pod| !pod.meta.terminating);
+        let mut pods = store.owned_by(Kind::Pod, sandbox.meta.uid).filter_map(Object::as_pod);
+        let is_kept = || store.owned_by(Kind::Pod, sandbox.meta.uid).any(|pod| !pod.meta().terminating);
         if let Some(shutdown) = sandbox.shutdown {
             return self.due_at_end(sandbox, shutdown, is_kept);
         }
         let ready = sandbox.status.condition(names::READY);
         let says_ready = ready.is_some_and(|ready| ready.status == Truth::True);
-        let is_ready = matches!(pods[..], [pod] if is_ready(pod));
+        let first = pods.next();
+        let is_ready = first.is_some_and(is_ready) && pods.next().is_none();
         if says_ready && !is_ready {
             return Some(Due::Bad);
         }
         if sandbox.suspended {
-            return is_kept.then_some(Due::Stop);
+            return is_kept().then_some(Due::Stop);
         }
         let has_parts = sandbox.service == Some(true) || sandbox.volume_claims.is_some();
         if is_ready && !says_ready && !has_parts {
@@ -140,10 +143,10 @@ impl ActsSoon {
         let noted = sandbox.meta.annotation(names::POD_NAME);
         let is_elsewhere = noted.is_some_and(|noted| *noted != sandbox.meta.key.name);
         let is_free = !is_elsewhere && store.get(Kind::Pod, &sandbox.meta.key).is_none();
-        (pods.is_empty() && is_free).then_some(Due::Start)
+        (first.is_none() && is_free).then_some(Due::Start)
     }
 
-    fn due_at_end(&self, sandbox: &Sandbox, shutdown: Shutdown, is_kept: bool) -> Option<Due> {
+    fn due_at_end(&self, sandbox: &Sandbox, shutdown: Shutdown, is_kept: impl Fn() -> bool) -> Option<Due> {
         let today: Wall = scene::epoch() + self.now.since(Mono::default());
         if self.is_timeless || shutdown.at + INEXACT > today {
             return None;
@@ -151,7 +154,7 @@ impl ActsSoon {
         if !sandbox.status.is_expired() {
             return Some(Due::Tell);
         }
-        if is_kept {
+        if is_kept() {
             return Some(Due::Stop);
         }
         (shutdown.policy == ShutdownPolicy::Delete).then_some(Due::End)
@@ -161,18 +164,19 @@ impl ActsSoon {
     fn is_known(&self, process: u8, sandbox: &Object, due: Due, (known, store): (&Known, &Store)) -> bool {
         let uid = sandbox.uid();
         let may_wait = |uid: Uid| self.waits.get(&(process, uid)).is_some_and(|until| self.now < *until);
-        let pods = || store.owned_by(Kind::Pod, uid);
-        let knows_pods = known.knows_children(process, uid, Kind::Pod)
-            && pods().all(|pod| known.knows(process, pod) && !may_wait(pod.uid()));
-        let freed = self.freed.get(sandbox.key());
-        let is_free = freed.is_none_or(|at| known.has_seen(process, Kind::Pod, *at));
+        let mut pods = store.owned_by(Kind::Pod, uid);
+        let freed = || self.freed.get(sandbox.key());
+        let is_free = || freed().is_none_or(|at| known.has_seen(process, Kind::Pod, *at));
         // It makes the Pod, for whatever sandbox of this name, or asks first whether the sandbox is there.
         let tries = |kind| {
             let until = self.tries.get(&(process, kind, sandbox.key().clone()));
             until.is_some_and(|until| until.is_none_or(|until| self.now < until))
         };
-        let is_started = due == Due::Start && (tries(Kind::Pod) || tries(Kind::Sandbox) || !is_free);
-        known.knows(process, sandbox) && knows_pods && !may_wait(uid) && !is_started
+        known.knows(process, sandbox)
+            && !may_wait(uid)
+            && known.knows_children(process, uid, Kind::Pod)
+            && pods.all(|pod| known.knows(process, pod) && !may_wait(pod.uid()))
+            && !(due == Due::Start && (tries(Kind::Pod) || tries(Kind::Sandbox) || !is_free()))
     }
 
     /// Returns the first sandbox of which a process has known for too long what is due.
@@ -284,6 +288,9 @@ impl Checker for ActsSoon {
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let is_full = |under_way: &BTreeSet<_>| self.most.is_some_and(|most| under_way.len() >= most);
         if self.due.is_empty() || self.sent.get(&sent.process).is_some_and(is_full) {
+            return Judgement::Silent;
+        }
+        if self.looked.insert(sent.process, self.now) == Some(self.now) {
             return Judgement::Silent;
         }
         let late = self.late(sent.process, known, store);

@@ -66,8 +66,12 @@ pub(super) struct InTime {
     seats: BTreeMap<u8, Seat>,
     /// Kind → its last change.
     last: [Version; Kind::ALL.len()],
+    /// The last change of a template, or of what is asked of a pool.
+    last_make: Version,
     /// What claims say, where that was found to be right.
     told: claims::Told,
+    /// Why claims that ask for something cannot have it.
+    refusals: claims::Refusals,
     /// The names of all sandboxes.
     taken: BTreeSet<Key>,
     /// Whether a calendar was set anew, so that nobody can tell what the time is for whom.
@@ -136,8 +140,10 @@ struct Sight<'a> {
     setup: Setup,
     known: &'a Known,
     store: &'a Store,
-    /// The last change of pools and templates.
+    /// The last change of a template, or of what is asked of a pool.
     last_make: Version,
+    /// Why claims that ask for something cannot have it.
+    refusals: &'a claims::Refusals,
     /// Up to when nothing happens.
     until: Mono,
     /// What the calendar says then, if anybody can tell.
@@ -392,9 +398,10 @@ impl InTime {
         }
         seat.looked = self.now;
         let today = (!self.is_timeless).then(|| scene::epoch() + until.since(Mono::default()));
-        let [pools, templates] = [Kind::Pool, Kind::Template].map(|kind| self.last[kind.index()]);
-        let (setup, last_make) = (self.setup, pools.max(templates));
-        let sight = Sight { process, seat, setup, known, store, last_make, until, today };
+        let (setup, last_make) = (self.setup, self.last_make);
+        self.refusals.renew(store, last_make);
+        let refusals = &self.refusals;
+        let sight = Sight { process, seat, setup, known, store, last_make, refusals, until, today };
         let mut undone = Vec::new();
         claims::undone(&sight, &mut self.told, &mut undone);
         pools::undone(&sight, &mut undone);
@@ -440,6 +447,13 @@ impl Checker for InTime {
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         let object = commit.object();
         self.last[object.kind().index()] = commit.version;
+        // What pools say of themselves changes all the time, and nothing of a claim follows from that.
+        let generation = |object: &Object| object.meta().generation;
+        let is_asked_anew = commit.old.as_ref().map(generation) != commit.new.as_ref().map(generation)
+            || object.meta().terminating;
+        if object.kind() == Kind::Template || object.kind() == Kind::Pool && is_asked_anew {
+            self.last_make = commit.version;
+        }
         // What is there is not refused any more, and a name that is free again has not been asked for.
         if object.kind() == Kind::Sandbox && (commit.old.is_none() || commit.new.is_none()) {
             let owner = object.meta().owner.as_ref().map(|owner| owner.uid);

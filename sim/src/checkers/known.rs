@@ -199,8 +199,8 @@ impl Known {
     /// Returns whether a process was shown how an object stands at this moment, whatever it does about it.
     pub(super) fn sees(&self, process: u8, object: &Object) -> bool {
         self.processes.get(&process).is_some_and(|known| {
-            let is_told = known.told.get(&object.uid()) == Some(&object.version());
-            is_told || object.version() <= known.seen[object.kind().index()]
+            object.version() <= known.seen[object.kind().index()]
+                || known.told.get(&object.uid()) == Some(&object.version())
         })
     }
 

@@ -357,6 +357,9 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
     if !wishes.env.is_empty() && template.env_policy == Policy::Disallowed {
         return Some("EnvVarsInjectionRejected");
     }
+    if wishes.env.is_empty() {
+        return None;
+    }
     let spec = template.blueprint.pod_spec.value();
     wishes.env.iter().find_map(|variable| {
         let container = container_of(&spec, variable).and_then(|place| spec.pointer(&place));

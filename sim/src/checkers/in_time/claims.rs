@@ -24,6 +24,39 @@ pub(super) fn undone(sight: &Sight<'_>, told: &mut Told, undone: &mut Vec<Undone
 /// Claim → the last change of all that its status follows from, when it was found to be right: it is not read twice.
 pub(super) type Told = BTreeMap<Uid, Version>;
 
+/// Claim that asks for something → the last change of all from which it follows whether it can have that, and why it cannot.
+/// That is not found out twice: it may take a look into the spec of a Pod.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refusals(BTreeMap<Uid, (Version, Option<&'static str>)>);
+
+impl Refusals {
+    /// Brings them in line with the store. `last_make` is the last change of what claims are measured by.
+    pub(super) fn renew(&mut self, store: &Store, last_make: Version) {
+        let claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+        let mut count = 0;
+        for claim in claims.filter(|claim| claim.wishes.is_some()) {
+            count += 1;
+            let (uid, of) = (claim.meta.uid, claim.meta.version.max(last_make));
+            if self.0.get(&uid).is_none_or(|known| known.0 != of) {
+                self.0.insert(uid, (of, claims::refusal(claim, store)));
+            }
+        }
+        if count < self.0.len() {
+            let claim = |uid| store.find(Kind::Claim, uid).and_then(Object::as_claim);
+            self.0.retain(|uid, _| claim(*uid).is_some_and(|claim| claim.wishes.is_some()));
+        }
+    }
+
+    /// Returns why a claim cannot be served, if it cannot.
+    fn of(&self, claim: &Claim, store: &Store) -> Option<&'static str> {
+        match self.0.get(&claim.meta.uid) {
+            Some((_, refusal)) => *refusal,
+            // Whether there is something for one that asks for nothing is seen at once, and changes with each member.
+            None => claims::refusal(claim, store),
+        }
+    }
+}
+
 fn of_claim(claim: &Claim, sight: &Sight<'_>, told_right: &mut Told) -> Option<Undone> {
     let mut owned = sight.store.owned_by(Kind::Sandbox, claim.meta.uid).filter_map(Object::as_sandbox);
     let owned = owned.next();
@@ -151,7 +184,7 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
     let is_taken = is_begun && !is_free(claim, &claim.meta.key.name, store);
     // What is wrong before it comes to a name is told first, all else after that.
     let early = ["InvalidMetadata", "WarmPoolNotFound", "TemplateNotFound"];
-    let refusal = claims::refusal(claim, store).filter(|reason| !is_taken || early.contains(reason));
+    let refusal = sight.refusals.of(claim, store).filter(|reason| !is_taken || early.contains(reason));
     if let Some(reason) = refusal {
         let told = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
         let undone = left(claim, "without a word of what it cannot have");
@@ -177,7 +210,7 @@ fn of_refused(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
     let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).and_then(Object::as_pool);
     let template = claims::template_of(pool.filter(|pool| !pool.meta.terminating)?, store)?;
     let is_asked = waits && !claim.meta.terminating && !is_over && claim.status.sandbox.is_none();
-    let could = is_asked && !template.meta.terminating && claims::refusal(claim, store).is_none();
+    let could = is_asked && !template.meta.terminating && sight.refusals.of(claim, store).is_none();
     let told = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
     let undone = left(claim, "without a word that the server refuses to make its sandbox");
     let detail = Some(format!("says {told}"));
@@ -201,5 +234,5 @@ pub(super) fn is_in_queue(claim: &Claim, sight: &Sight<'_>) -> bool {
         && !claim.needs_own_sandbox()
         && !sight.is_held(claim.meta.uid)
         && sight.store.owned_by(Kind::Sandbox, claim.meta.uid).next().is_none()
-        && claims::refusal(claim, sight.store).is_none()
+        && sight.refusals.of(claim, sight.store).is_none()
 }
