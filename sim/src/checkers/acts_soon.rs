@@ -197,6 +197,35 @@ impl ActsSoon {
         })
     }
 
+    /// Judges a process that decides something, the first time at each moment.
+    fn judge(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let is_full = |under_way: &BTreeSet<_>| self.most.is_some_and(|most| under_way.len() >= most);
+        if self.due.is_empty() || self.sent.get(&sent.process).is_some_and(is_full) {
+            return Judgement::Silent;
+        }
+        if self.looked.insert(sent.process, self.now) == Some(self.now) {
+            return Judgement::Silent;
+        }
+        let late = self.late(sent.process, known, store);
+        Judgement::unless_broken(late.map(|(due, key)| {
+            let (who, what, name) = (process::name(sent.process), due.what(), &key.name);
+            format!(
+                "{who} has known for more than {SOON:?} that sandbox {name} {what}, and does other things"
+            )
+        }))
+    }
+
+    /// Notes that a process does something about an object: what it leaves after that it knows anew.
+    fn touch(&mut self, sent: &Sent, store: &Store) {
+        let operation = &sent.action.operation;
+        let about = subject(operation);
+        let owner = about.and_then(|uid| store.find(Kind::Pod, uid)?.meta().owner_of_kind(Kind::Sandbox));
+        let named = tried(operation).and_then(|(_, key)| store.get(Kind::Sandbox, key)).map(Object::uid);
+        for uid in about.into_iter().chain(owner).chain(named) {
+            self.known.remove(&(sent.process, uid));
+        }
+    }
+
     fn forget(&mut self, process: u8) {
         self.known.retain(|(whose, _), _| *whose != process);
     }
@@ -286,20 +315,9 @@ impl Checker for ActsSoon {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let is_full = |under_way: &BTreeSet<_>| self.most.is_some_and(|most| under_way.len() >= most);
-        if self.due.is_empty() || self.sent.get(&sent.process).is_some_and(is_full) {
-            return Judgement::Silent;
-        }
-        if self.looked.insert(sent.process, self.now) == Some(self.now) {
-            return Judgement::Silent;
-        }
-        let late = self.late(sent.process, known, store);
-        Judgement::unless_broken(late.map(|(due, key)| {
-            let (who, what, name) = (process::name(sent.process), due.what(), &key.name);
-            format!(
-                "{who} has known for more than {SOON:?} that sandbox {name} {what}, and does other things"
-            )
-        }))
+        let judged = self.judge(sent, known, store);
+        self.touch(sent, store);
+        judged
     }
 
     fn copy(&self) -> Box<dyn Checker> {
