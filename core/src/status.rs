@@ -324,7 +324,10 @@ mod tests {
     fn a_sandbox_is_not_suspended_while_a_pod_of_it_may_come() {
         let suspending = "Suspended=False PodTerminating: Pod is terminating. Sandbox is suspending";
         let ready = "Ready=False SandboxSuspended: Sandbox is suspending";
-        check_status("sandbox s1 nopod suspended\nstarting s1", &[suspending, ready]);
+        for note in ["", " notes=another"] {
+            let world = format!("sandbox s1 nopod suspended{note}\nstarting s1");
+            check_status(&world, &[suspending, ready]);
+        }
     }
 
     /// SCND-013, SBX-032, SHAZ-005; SACC-007, SACC-099. GAP-017: the end of such a Pod touches the sandbox.

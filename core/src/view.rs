@@ -165,7 +165,7 @@ impl<'a> View<'a> {
             (Holder::Unseen, Some(noted)) => Backing::Elsewhere { noted, is_absent: false },
             (Holder::Nobody | Holder::Unseen, None) => Backing::None,
         };
-        let is_none = matches!(backing, Backing::None | Backing::Leaving);
+        let is_none = matches!(backing, Backing::None | Backing::Leaving | Backing::Elsewhere { .. });
         if is_none && self.state.ledger.drafts.contains_key(&(Kind::Pod, key.clone())) {
             return Backing::Coming { is_free: matches!(backing, Backing::None) };
         }
