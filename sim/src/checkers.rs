@@ -55,6 +55,7 @@ mod warm_first;
 mod wishes_granted;
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use agent_sandbox_core::fingerprint::Walk;
 use agent_sandbox_core::object::{Claim, Object, Pool, Sandbox};
@@ -66,6 +67,11 @@ use crate::api_server::Commit;
 use crate::controller::{Pace, Promises};
 use crate::step::{Fact, Sent};
 use crate::store::Store;
+
+/// How far the calendar of a process is off at most, and a little: dates are told in whole seconds.
+///
+/// Source: `clock-skew` is up to 5 s.
+const INEXACT: Duration = Duration::from_secs(7);
 
 /// What a checker says of one occasion.
 #[derive(Clone, Debug, PartialEq, Eq)]

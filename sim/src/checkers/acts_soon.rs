@@ -11,7 +11,7 @@ use agent_sandbox_core::object::{Object, Phase, Pod, Sandbox, Shutdown, Shutdown
 use agent_sandbox_core::time::{Mono, Wall};
 
 use super::known::Known;
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
 use crate::process;
 use crate::scene;
@@ -28,11 +28,6 @@ const SOON: Duration = Duration::from_millis(300);
 /// Source: the longest back-off is 30 s and up to a half more; ten times that for what the server holds for invalid.
 const BACKS_OFF: Duration = Duration::from_secs(60);
 const BACKS_OFF_FROM_INVALID: Duration = Duration::from_secs(600);
-
-/// How far the calendar of a process is off at most, and a little.
-///
-/// Source: `clock-skew` is up to 5 s.
-const INEXACT: Duration = Duration::from_secs(6);
 
 /// INV-12, INV-19, INV-22 and INV-23: who waits for a sandbox waits for whoever keeps it.
 ///

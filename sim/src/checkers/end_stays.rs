@@ -1,7 +1,6 @@
 //! What has ended comes back only when its user wants it to.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::event::Outcome;
@@ -12,17 +11,12 @@ use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Mono;
 
 use super::known::Known;
-use super::{Checker, Class, Judgement, Property};
+use super::{Checker, Class, INEXACT, Judgement, Property};
 use crate::api_server::{Commit, Writer};
 use crate::process;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
-
-/// How far the calendar by which a process judges a date is off at most, and a little.
-///
-/// Source: `clock-skew` is up to 5 s.
-const INEXACT: Duration = Duration::from_secs(6);
 
 /// INV-21: clocks disagree, so what one process has told stands for all of them.
 ///

@@ -11,17 +11,12 @@ use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::{Mono, Wall};
 
 use super::known::{Known, decided_on};
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::process;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
-
-/// How far the calendar of a process is off at most, and a little.
-///
-/// Source: `clock-skew` is up to 5 s.
-const INEXACT: Duration = Duration::from_secs(7);
 
 /// How long ago a change may have been decided that is stored now, and a little.
 ///

@@ -9,17 +9,12 @@ use agent_sandbox_core::object::{Object, Pod, Sandbox, Truth};
 use agent_sandbox_core::time::Mono;
 
 use super::known::{Known, deleted_member, is_stale, says_ready};
-use super::{Checker, Class, Judgement, Property, as_sandbox};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
 use crate::process;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
-
-/// How far the calendar by which a process judges a date is ahead at most, and a little.
-///
-/// Source: `clock-skew` is up to 5 s.
-const INEXACT: Duration = Duration::from_secs(6);
 
 /// INV-10, as far as the process that decides knows the member: it is not too many, is no older make, and its Pod has not
 /// ended; then it may be deleted only because it has not been ready for too long, and not for want of room.

@@ -1,7 +1,6 @@
 //! Nothing ends before its time.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Operation, Propagation};
 use agent_sandbox_core::id::{Kind, Uid};
@@ -11,7 +10,7 @@ use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes;
 
 use super::known::Known;
-use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::process;
 use crate::scene;
@@ -29,11 +28,6 @@ pub(super) struct RightEnd {
     /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
     is_timeless: bool,
 }
-
-/// How far the calendar by which a process judges a date is ahead at most, and a little.
-///
-/// Source: `clock-skew` is up to 5 s.
-const INEXACT: Duration = Duration::from_secs(6);
 
 impl RightEnd {
     /// A claim goes only when its user wants it to go, and not before.

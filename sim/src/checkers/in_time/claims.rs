@@ -219,11 +219,16 @@ fn of_refused(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
 
 /// Returns whether a process may wait before it does anything about a member that a claim has recorded.
 fn is_member_held(claim: &Claim, name: &Text, sight: &Sight<'_>) -> bool {
-    let member = sight.store.get(Kind::Sandbox, &claim.meta.key.sibling(name.clone()));
-    member.is_some_and(|member| {
+    let key = claim.meta.key.sibling(name.clone());
+    let is_held = |member: &Object| {
         let owner = member.meta().owner.as_ref();
         sight.is_held(member.uid()) || owner.is_some_and(|owner| sight.is_held(owner.uid))
-    })
+    };
+    match sight.store.get(Kind::Sandbox, &key) {
+        Some(member) => is_held(member),
+        // It has gone, and may be made again.
+        None => sight.is_unsure(&key),
+    }
 }
 
 /// Returns whether a claim only waits for its turn: a member may serve it.

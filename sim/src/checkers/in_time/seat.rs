@@ -1,0 +1,291 @@
+//! What a process waits for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Patch};
+use agent_sandbox_core::event::{Outcome, Refusal};
+use agent_sandbox_core::id::{ActionId, Key, Kind, Uid, Version};
+use agent_sandbox_core::object::{Meta, Object, OwnerKind};
+use agent_sandbox_core::time::Mono;
+
+use super::{AT_ONCE, SETTLED};
+use crate::checkers::as_claim;
+use crate::checkers::known::Known;
+use crate::store::Store;
+
+/// How long after a create without an answer nobody can tell whether it takes effect.
+///
+/// Source: a late write may take effect 15 s after it was sent, and who has failed often with the same name waits up to 45 s
+/// before it tries that again.
+const UNSURE: Duration = Duration::from_secs(60);
+
+/// How long somebody may wait who was told that it will not work.
+///
+/// Source: ten times the longest back-off, and a half more.
+const IN_VAIN: Duration = Duration::from_secs(450);
+
+/// Whom a request is about: what it changes or makes something for, what that belongs to, and so on.
+pub(super) type About = [Uid; 3];
+
+/// One process, and what it waits for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seat {
+    leads: bool,
+    /// Kinds of which it has a list, and a watch that goes on.
+    listed: [bool; Kind::ALL.len()],
+    /// Requests that are not answered.
+    open: BTreeMap<ActionId, About>,
+    /// How often something was tried in vain.
+    failures: BTreeMap<(Uid, Intent), u32>,
+    /// Object → until when its process may wait before it tries again what it is about.
+    held: BTreeMap<Uid, Mono>,
+    /// The same for writes of the object itself.
+    writes_held: BTreeMap<Uid, Mono>,
+    /// Sandbox that somebody may yet make, although nobody has answered → until when: its name is not free for another.
+    unsure: BTreeMap<Key, Mono>,
+    /// Claim or pool → since when the server refuses to create its sandbox.
+    refused: BTreeMap<Uid, Mono>,
+    /// Pools of which it has told that something is wrong, and not that this is over.
+    pub(super) warned: BTreeSet<Uid>,
+    /// Until when it may wait before it does anything: it could not read something, or nobody can tell for whose sake it tried
+    /// something in vain.
+    waits_until: Mono,
+    /// When it was looked last at what it has left.
+    pub(super) looked: Mono,
+    /// What is due, of which versions, and since when.
+    pub(super) due: BTreeMap<(Uid, &'static str), (u64, Mono)>,
+}
+
+impl Seat {
+    /// Returns whether a process leads, was shown everything, waits for no answer, and was not put off up to a moment.
+    pub(super) fn waits_for_nothing(
+        &self,
+        process: u8,
+        last: &[Version],
+        until: Mono,
+        known: &Known,
+    ) -> bool {
+        let is_shown =
+            |kind: Kind| self.listed[kind.index()] && known.has_seen(process, kind, last[kind.index()]);
+        self.leads
+            && self.open.is_empty()
+            && self.waits_until + AT_ONCE <= until
+            && Kind::ALL.into_iter().all(is_shown)
+    }
+
+    /// Returns whether a process may wait up to a moment before it does anything about an object.
+    pub(super) fn is_held(&self, uid: Uid, until: Mono) -> bool {
+        self.held.get(&uid).is_some_and(|held| *held + AT_ONCE > until)
+    }
+
+    /// Returns whether a process may wait up to a moment before it writes an object.
+    pub(super) fn is_unwritable(&self, uid: Uid, until: Mono) -> bool {
+        self.writes_held.get(&uid).is_some_and(|held| *held + AT_ONCE > until)
+    }
+
+    /// Returns whether an earlier attempt may take a name up to a moment.
+    pub(super) fn is_unsure(&self, name: &Key, until: Mono) -> bool {
+        self.unsure.get(name).is_some_and(|unsure| *unsure + AT_ONCE > until)
+    }
+
+    /// Returns whether the server has refused to create the sandbox of a claim or a pool for some time before a moment.
+    pub(super) fn is_refused(&self, uid: Uid, until: Mono) -> bool {
+        self.refused.get(&uid).is_some_and(|since| *since + SETTLED < until)
+    }
+
+    /// Begins anew with what it knows, and remembers what has failed.
+    pub(super) fn begin(&mut self, leads: bool) {
+        self.leads = leads;
+        self.listed = Default::default();
+        self.due.clear();
+    }
+
+    /// Notes whether a process has a list of a kind, and a watch that goes on.
+    pub(super) fn note_list(&mut self, kind: Kind, is_listed: bool) {
+        self.listed[kind.index()] = is_listed;
+    }
+
+    /// Notes a request.
+    pub(super) fn on_sent(&mut self, action: &Action, about: About) {
+        if let Operation::Notify(Notice { regarding, warning, .. }) = &*action.operation {
+            let uid = regarding.uid.unwrap_or_default();
+            _ = if *warning { self.warned.insert(uid) } else { self.warned.remove(&uid) };
+        }
+        self.touch(&about);
+        self.open.insert(action.id, about);
+    }
+
+    /// Notes that the sandbox of a claim or a pool has come or gone: nobody knows whether another is refused.
+    pub(super) fn forget_refusal(&mut self, owner: Uid) {
+        self.refused.remove(&owner);
+    }
+
+    /// Notes that something is done about these objects: what is due about them is due anew.
+    fn touch(&mut self, about: &About) {
+        self.due.retain(|(uid, _), _| !about.contains(uid));
+    }
+
+    /// Lets its process wait before it tries again.
+    fn hold(&mut self, about: About, operation: &Operation, until: Mono) {
+        for uid in about.into_iter().filter(|uid| *uid != Uid::default()) {
+            let held = self.held.entry(uid).or_default();
+            *held = until.max(*held);
+            if !matches!(operation, Operation::Create(_)) {
+                let held = self.writes_held.entry(uid).or_default();
+                *held = until.max(*held);
+            }
+        }
+    }
+
+    /// Notes whether the server refuses to create somebody's sandbox.
+    fn note_refusal(&mut self, owner: Uid, action: &Action, outcome: &Outcome, now: Mono) {
+        if !matches!(action.intent, Intent::CreateClaimSandbox | Intent::CreateMember) {
+            return;
+        }
+        match outcome {
+            Outcome::Refused(Refusal::Forbidden(_) | Refusal::Invalid(_)) => {
+                self.refused.entry(owner).or_insert(now);
+            }
+            Outcome::Done(_) => _ = self.refused.remove(&owner),
+            Outcome::Refused(Refusal::NamespaceEnding(_))
+            | Outcome::Accepted
+            | Outcome::Conflict
+            | Outcome::AlreadyExists
+            | Outcome::NotFound
+            | Outcome::Throttled(_)
+            | Outcome::Unknown => {}
+        }
+    }
+
+    /// Notes that it sees a sandbox: what is there is not refused any more.
+    pub(super) fn see(&mut self, object: &Object) {
+        if object.kind() == Kind::Sandbox
+            && let Some(owner) = &object.meta().owner
+        {
+            self.refused.remove(&owner.uid);
+        }
+    }
+
+    pub(super) fn on_answer(&mut self, action: &Action, outcome: &Outcome, is_missing: bool, now: Mono) {
+        let Some(about) = self.open.remove(&action.id) else { return };
+        self.touch(&about);
+        if is_missing || !matches!(outcome, Outcome::Refused(_)) {
+            self.note_refusal(about[0], action, outcome, now);
+        }
+        let slots = &about[..=usize::from(is_of_owner(action.intent))];
+        let slots = slots.iter().map(|uid| (*uid, class(action.intent)));
+        let wait = match outcome {
+            Outcome::Done(_) | Outcome::Accepted if is_of_one_kind(action.intent) => {
+                slots.for_each(|slot| _ = self.failures.remove(&slot));
+                return;
+            }
+            Outcome::Done(_)
+            | Outcome::Accepted
+            | Outcome::Conflict
+            | Outcome::AlreadyExists
+            | Outcome::NotFound => return,
+            Outcome::Refused(Refusal::Invalid(_) | Refusal::NamespaceEnding(_)) => IN_VAIN,
+            Outcome::Unknown if matches!(*action.operation, Operation::Create(_)) => UNSURE,
+            Outcome::Throttled(_) | Outcome::Unknown | Outcome::Refused(Refusal::Forbidden(_)) => {
+                let failures = slots.map(|slot| {
+                    let failures = self.failures.entry(slot).or_default();
+                    *failures += 1;
+                    *failures
+                });
+                let failures = failures.max().unwrap_or(0);
+                let asked = if let Outcome::Throttled(delay) = outcome { *delay } else { Duration::ZERO };
+                asked.max(backoff(failures))
+            }
+        };
+        match &*action.operation {
+            Operation::Get { .. } => self.waits_until = self.waits_until.max(now + wait),
+            // What cannot be told is not told.
+            Operation::Notify(_) => {}
+            operation @ (Operation::Create(_) | Operation::Patch(_) | Operation::Delete { .. }) => {
+                if matches!(action.intent, Intent::CreateClaimSandbox | Intent::CreateMember) {
+                    let unsure = self.unsure.entry(operation.key().clone()).or_default();
+                    *unsure = (now + wait).max(*unsure);
+                }
+                // A queue goes on without those on whom nothing can be recorded.
+                let is_alone = is_record(action.intent) && matches!(outcome, Outcome::Refused(_));
+                let about = if is_alone { [about[0], Uid::default(), Uid::default()] } else { about };
+                // It was gone already when this was sent, and so is what would tell whose it was.
+                if is_of_owner(action.intent) && about[1] == Uid::default() && !is_alone {
+                    self.waits_until = self.waits_until.max(now + wait);
+                }
+                self.hold(about, operation, now + wait);
+            }
+        }
+    }
+}
+
+/// Returns how long somebody waits at most who has failed so often.
+///
+/// Source: 50 ms at first and twice as long each time, half a minute at most, and up to a half more.
+fn backoff(failures: u32) -> Duration {
+    let doubled = Duration::from_millis(50) * (1 << failures.saturating_sub(1).min(10));
+    doubled.min(Duration::from_secs(30)) * 3 / 2
+}
+
+/// Returns the intent by which failures are counted: those of some are counted together.
+fn class(intent: Intent) -> Intent {
+    let together = [
+        (Intent::RecordColdStart, Intent::RecordAssignment),
+        (Intent::DeleteClaimSandbox, Intent::DeleteClaim),
+        (Intent::MarkExpired, Intent::SetClaimStatus),
+    ];
+    together.into_iter().find(|(it, _)| *it == intent).map_or(intent, |(_, class)| class)
+}
+
+/// Returns whether something may be tried for the sake of what its subject belongs to, so that failures are counted there, too.
+fn is_of_owner(intent: Intent) -> bool {
+    is_record(intent) || matches!(intent, Intent::DeleteMember | Intent::DeleteClaimSandbox)
+}
+
+/// Returns whether it is written on a claim which sandbox it gets.
+const fn is_record(intent: Intent) -> bool {
+    matches!(intent, Intent::RecordAssignment | Intent::RecordColdStart)
+}
+
+/// Returns whether there is one reason only for which this is asked, so that a success ends all failures before.
+fn is_of_one_kind(intent: Intent) -> bool {
+    let such = [
+        Intent::AdoptSandbox,
+        Intent::CreateClaimSandbox,
+        Intent::CreateMember,
+        Intent::CreatePod,
+        Intent::SetPoolStatus,
+        Intent::StampFirstReady,
+    ];
+    such.contains(&intent)
+}
+
+/// Returns whom a request is about. A claim whose record is written stands in the queue of its pool.
+pub(super) fn about(action: &Action, store: &Store) -> About {
+    let operation = &*action.operation;
+    let mut about = About::default();
+    let (mut place, mut meta) = (0, None::<&Meta>);
+    match operation {
+        Operation::Create(object) => meta = Some(object.meta()),
+        Operation::Patch(Patch { target, .. }) | Operation::Delete { target, .. } => {
+            about[0] = target.uid.unwrap_or_default();
+            meta = store.find(target.kind, about[0]).map(Object::meta);
+            place = 1;
+        }
+        Operation::Get { .. } | Operation::Notify(_) => {}
+    }
+    while let Some(owner) = meta.and_then(|meta| meta.owner.as_ref()).filter(|_| place < about.len()) {
+        about[place] = owner.uid;
+        place += 1;
+        let OwnerKind::Known(kind) = owner.kind else { break };
+        meta = store.find(kind, owner.uid).map(Object::meta);
+    }
+    if is_record(action.intent)
+        && let Some(claim) = as_claim(store.find(Kind::Claim, about[0]))
+    {
+        let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()));
+        about[1] = pool.map(Object::uid).unwrap_or_default();
+    }
+    about
+}
