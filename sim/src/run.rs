@@ -376,7 +376,8 @@ impl<C: Controller> Run<'_, C> {
             let quiet = self.timed.quiet_until(until);
             if quiet.since(at) >= LULL {
                 let judged = self.checkers.on_lull(quiet, self.timed.world().server().store());
-                judged.map_err(|violation| self.broken(violation))?;
+                // It is late by then, and nothing that happens now has brought that about.
+                judged.map_err(|violation| Broken { violation, step: self.steps, at: quiet })?;
             }
             if self.steps_at_once > STEPS_AT_ONCE_MAX {
                 return Err(Some(self.broken(spinning(STEPS_AT_ONCE_MAX))));

@@ -318,7 +318,9 @@ impl<C: Controller> Timed<C> {
     /// back or a process stands still.
     pub fn quiet_until(&self, until: Mono) -> Mono {
         let clock = self.world.clock();
-        if self.order.is_some() || self.lanes.iter().any(|lane| lane.paused_until > clock) {
+        if self.order.as_ref().is_some_and(Order::holds_any)
+            || self.lanes.iter().any(|lane| lane.paused_until > clock)
+        {
             return clock;
         }
         self.queue.peek().map_or(until, |Reverse(next)| next.at.min(until))

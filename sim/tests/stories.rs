@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use agent_sandbox_core::config::Config;
+use agent_sandbox_core::machine::Machine;
 use agent_sandbox_core::mutant::Mutant;
 use agent_sandbox_sim::choices::Choices;
+use agent_sandbox_sim::faults::Options;
 use agent_sandbox_sim::matrix::{Found, find};
+use agent_sandbox_sim::run::{Case, Judges};
 use agent_sandbox_sim::saved::Saved;
 use agent_sandbox_sim::shrink::{STEPS_MAX, shrink, way_of};
 use agent_sandbox_sim::tale::tell;
@@ -36,6 +40,22 @@ fn each_choice_of_a_story_is_needed_and_the_story_is_told() {
         let story = found.story();
         assert!(!story.is_empty() && story.len() <= 40, "{}: {} sentences", mutant.name(), story.len());
     }
+}
+
+/// INV-19: where nothing happens is judged in a tape as it is in the run from which that was taken.
+#[test]
+fn what_was_left_undone_becomes_a_story() {
+    let setup = Config { mutant: Some(Mutant::NoExpiryTimer), ..Config::default() };
+    let judges = Judges::Named(&["in-time"]);
+    let case = |options| Case::<Machine> { options, setup: setup.clone(), judges };
+    let mut cases = (0..2000).map(|seed| case(Options::of_campaign(seed)));
+    let case_found = cases.find(|case| case.play(case.options.choices(), &mut ()).broken.is_some());
+    let found = case_found.expect("the defect is found");
+    let short = shrink(&found, found.options.choices(), STEPS_MAX, None).expect("it breaks a property");
+    assert!(short.is_minimal && short.report.tape.len() < 40, "{} choices", short.report.tape.len());
+    let story = tell(&case(short.options), &short.report.tape);
+    assert!(!story.is_empty() && story.len() <= 40, "{} sentences", story.len());
+    story.iter().for_each(|it| println!("{it}"));
 }
 
 /// The test that is checked in is what `--write-test` writes of its tape, from which nothing can be taken.

@@ -1,4 +1,4 @@
-//! Written by `agent-sandbox-sim run --write-test`: how `pools-full` breaks.
+//! Written by `agent-sandbox-sim run --write-test`: how `in-time` breaks.
 //!
 //! - 0.000000s controller A starts
 //! - 0.000000s users create template template that lets claims have variables and volumes, pool pool of 1
@@ -17,9 +17,9 @@ deed template - - 0 0 0 1\n\
 ";
 
 #[test]
-fn one_too_few_breaks_pools_full() {
+fn one_too_few_breaks_in_time() {
     let saved: Saved = TAPE.parse().expect("the tape is one");
     let broken = saved.play().broken.expect("it breaks a property");
-    assert_eq!(broken.violation.property.name, "pools-full", "{}", broken.violation.what);
+    assert_eq!(broken.violation.property.name, "in-time", "{}", broken.violation.what);
     assert_eq!(saved.mended().play().broken, None, "without the defect");
 }

@@ -83,6 +83,11 @@ impl Order {
         self.waiting.pop_first().map(|(_, what)| what)
     }
 
+    /// Returns whether anything waits.
+    pub(super) fn holds_any(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Returns everything that waits, first things first.
     pub(super) fn all(self) -> impl Iterator<Item = What> {
         self.waiting.into_values()
