@@ -14,15 +14,25 @@ function load(data) {
     };
   });
   if (data.broken) {
-    const last = events.length - 1;
     events.push({
-      index: last + 1, at: data.broken.at, lane: -1, tone: "trouble", text: `${data.broken.name} broke: ${data.broken.what}`,
+      index: events.length, at: data.broken.at, lane: -1, tone: "trouble", text: `${data.broken.name} broke: ${data.broken.what}`,
       object: "", state: `promised: ${data.broken.promised}`, version: 0, kind: "", step: data.broken.step,
-      causes: last >= 0 ? [last] : [], effects: [],
+      causes: led(data.broken, events), effects: [],
     });
   }
   for (const event of events) for (const cause of event.causes) events[cause].effects.push(event.index);
   return events;
+}
+
+// What led to the violation: what happened last, if that was at the same moment; else it is about how things stand, and that
+// follows from what happened last to each object that it names.
+function led(broken, events) {
+  const last = events.length - 1;
+  const words = new Set(broken.what.split(/[ ,:;"()/]+/));
+  const latest = new Map();
+  for (const event of events) if (words.has(event.object.split(" ").at(-1))) latest.set(event.object, event.index);
+  if (last < 0 || (latest.size > 0 && events[last].at !== broken.at)) return [...latest.values()];
+  return [last];
 }
 
 // Lanes as drawn: those of caches may stand for all kinds together, or for one each.
