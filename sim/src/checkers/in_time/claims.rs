@@ -121,7 +121,8 @@ fn of_expired(claim: &Claim, owned: Option<&Sandbox>, told: i64, sight: &Sight<'
         .then(|| left(claim, "with the word that its time is over, which was given more time"))
 }
 
-fn recorded(claim: &Claim) -> Option<&Text> {
+/// Returns the name of the sandbox that a claim records.
+pub(super) fn recorded(claim: &Claim) -> Option<&Text> {
     claim.meta.annotation(names::SANDBOX_NAME).or_else(|| claim.meta.label(names::LEGACY_SANDBOX_NAME))
 }
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Patch};
 use agent_sandbox_core::event::{Outcome, Refusal};
 use agent_sandbox_core::id::{ActionId, Key, Kind, Uid, Version};
-use agent_sandbox_core::object::{Meta, Object, OwnerKind};
+use agent_sandbox_core::object::{Claim, Meta, Object, OwnerKind};
 use agent_sandbox_core::time::Mono;
 
+use super::claims::recorded;
 use super::{AT_ONCE, SETTLED};
 use crate::checkers::as_claim;
 use crate::checkers::known::Known;
@@ -286,6 +287,14 @@ pub(super) fn about(action: &Action, store: &Store) -> About {
     {
         let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()));
         about[1] = pool.map(Object::uid).unwrap_or_default();
+    }
+    if action.intent == Intent::DeleteMember {
+        // A claim that has recorded it waits for that, too.
+        let mut claims = store.list(Kind::Claim).iter().filter_map(Object::as_claim);
+        let waits = |claim: &&Claim| {
+            recorded(claim).is_some_and(|name| claim.meta.key.sibling(name.clone()) == *operation.key())
+        };
+        about[2] = claims.find(waits).map(|claim| claim.meta.uid).unwrap_or_default();
     }
     about
 }
