@@ -174,7 +174,9 @@ fn publish_expired(view: &View<'_>, claim: &Claim, now: Now) -> Verdict {
                 let message =
                     format!("Claim expired. sandbox not owned by this claim: {why}; deletion skipped.");
                 let told = (Truth::False, reason, message.into());
-                set_condition(&mut status.conditions, names::READY, told, claim.meta.generation, now.wall);
+                // What has expired is the spec of which that was said, and perhaps not the present one.
+                let observed = claim.expired().unwrap_or(claim.meta.generation);
+                set_condition(&mut status.conditions, names::READY, told, observed, now.wall);
             }
             Holder::Is(_) | Holder::Unseen => {
                 view.mark(Branch::StatusLook);

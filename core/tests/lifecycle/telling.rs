@@ -59,9 +59,38 @@ fn an_expired_claim_does_not_delete_what_is_not_its_own() {
     let mut world = World::with_pool(0);
     world.own_sandbox(|_| {});
     world.settle();
+    world.show(expired_with_the_name_of_own(Wall::default()));
+    world.settle();
+    let why = "Claim expired. sandbox not owned by this claim: sandbox \"own\" is not owned by claim \"claim\"; \
+               deletion skipped.";
+    assert_eq!(world.told("claim"), ("ClaimExpired".into(), why.into()));
+    assert_eq!(world.get_claim("claim").status.sandbox, None);
+    assert_eq!(world.sandboxes().len(), 1);
+}
+
+/// LIF-012: that of a claim that was given more time is still about the time that it had.
+#[test]
+fn a_claim_that_was_given_more_time_is_not_said_to_have_expired_again() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let later = Wall::from_micros(world.now().wall.micros() + 3_600_000_000);
+    world.show(expired_with_the_name_of_own(later));
+    let mut claim = world.get_claim("claim");
+    claim.meta.generation = 2;
+    world.show(Object::Claim(Arc::new(claim)));
+    while world.count(Intent::SetClaimStatus) == 0 {
+        world.drain_at_most(1);
+    }
+    let status = &world.get_claim("claim").status;
+    let told = status.condition(names::READY).map(|ready| (&*ready.reason, ready.observed));
+    assert_eq!((told, &status.sandbox), (Some((names::CLAIM_EXPIRED, 1)), &None));
+}
+
+/// Returns a claim that says of its first generation that it has expired, and shows a sandbox that is not its own.
+fn expired_with_the_name_of_own(shutdown: Wall) -> Object {
     let mut claim = new_claim("claim");
-    let lifecycle =
-        Lifecycle { shutdown: Some(Wall::default()), ttl: None, policy: ClaimShutdownPolicy::Retain };
+    let lifecycle = Lifecycle { shutdown: Some(shutdown), ttl: None, policy: ClaimShutdownPolicy::Retain };
     claim.wishes = Some(Arc::new(Wishes { lifecycle: Some(lifecycle), ..Wishes::default() }));
     claim.status.sandbox = Some(Bound { name: "own".into(), pod_ips: Vec::new() });
     claim.status.conditions = vec![Condition {
@@ -72,13 +101,7 @@ fn an_expired_claim_does_not_delete_what_is_not_its_own() {
         observed: 1,
         changed: Wall::default(),
     }];
-    world.show(Object::Claim(Arc::new(claim)));
-    world.settle();
-    let why = "Claim expired. sandbox not owned by this claim: sandbox \"own\" is not owned by claim \"claim\"; \
-               deletion skipped.";
-    assert_eq!(world.told("claim"), ("ClaimExpired".into(), why.into()));
-    assert_eq!(world.get_claim("claim").status.sandbox, None);
-    assert_eq!(world.sandboxes().len(), 1);
+    Object::Claim(Arc::new(claim))
 }
 
 /// LIF-003, LIF-004, CON-006: the end of a claim is the claim's, its sandbox has none of its own.
