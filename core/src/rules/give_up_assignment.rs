@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use super::{Branch, Verdict, act, delete, patch};
 use crate::action::{Intent, Operation, Part};
-use crate::id::{Kind, Uid};
+use crate::id::{Key, Kind, Uid};
 use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Claim, OwnerKind, Sandbox};
@@ -57,8 +57,9 @@ fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict 
         return clear(claim);
     }
     match view.owning_pool(sandbox) {
-        // adopt_recorded asks for the pool.
-        Holder::Unseen => Verdict::Quiet,
+        // adopt_recorded asks for the pool, while the claim may have the member.
+        Holder::Unseen => pool_of_expired(view, claim, sandbox)
+            .map_or(Verdict::Quiet, |key| act(Intent::Look, Operation::Get { kind: Kind::Pool, key })),
         // It can be had: adopt_recorded transfers it.
         Holder::Is(_) if !view.has_ended(sandbox.meta.uid) => Verdict::Quiet,
         Holder::Is(_) | Holder::Nobody if view.is_held(sandbox.meta.uid) => Verdict::Quiet,
@@ -68,6 +69,13 @@ fn give_up_member(view: &View<'_>, claim: &Claim, sandbox: &Sandbox) -> Verdict 
             delete(Intent::DeleteMember, Kind::Sandbox, &sandbox.meta)
         }
     }
+}
+
+/// Returns the pool of a member that an expired claim has recorded, if nobody asks for it.
+fn pool_of_expired(view: &View<'_>, claim: &Claim, member: &Sandbox) -> Option<Key> {
+    let owner = member.meta.owner.as_ref().filter(|_| claim.expired().is_some())?;
+    let key = member.meta.key.sibling(owner.name.clone());
+    (!view.is_looked_up(Kind::Pool, &key)).then_some(key)
 }
 
 fn clear(claim: &Claim) -> Verdict {
@@ -81,6 +89,8 @@ fn clear(claim: &Claim) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+
     use super::*;
     use crate::rules::testing::check;
 
@@ -174,6 +184,14 @@ mod tests {
         ",
             &["DeleteMember s1"],
         );
+    }
+
+    /// INV-19: nobody adopts for a claim that has expired, so nobody else asks.
+    #[test]
+    fn the_owner_of_a_member_that_an_expired_claim_has_recorded_is_looked_up() {
+        let world = |told: &str| format!("sandbox s1 pool=p ready\nclaim c1 records=s1{told}");
+        check(give_up_assignment, Kind::Claim, &world(" told=ClaimExpired@1"), &["Look p"]);
+        check(give_up_assignment, Kind::Claim, &world(""), &[]);
     }
 
     /// ADP-054.
