@@ -154,7 +154,8 @@ impl Machine {
     pub(super) fn is_wanted(&self, purpose: &Purpose) -> bool {
         let subject = purpose.subject;
         let kind = self.state.kind_of(subject);
-        if kind.and_then(|kind| self.state.meta(kind, subject)).is_none_or(|meta| meta.terminating) {
+        let meta = kind.and_then(|kind| self.state.meta(kind, subject));
+        if meta.is_none_or(|meta| meta.terminating) || self.state.ledger.is_being_deleted(subject) {
             return false;
         }
         if self.state.claims.get(&subject).is_some_and(|entry| entry.claim.is_over(self.now.wall)) {

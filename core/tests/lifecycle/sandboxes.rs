@@ -106,6 +106,23 @@ fn a_pod_that_lands_late_does_not_outlive_the_suspension() {
     assert!(is_true(&world.sandbox("own").status, names::SUSPENDED));
 }
 
+/// A create whose answer was lost is not repeated for a sandbox that is on its way out.
+#[test]
+fn nothing_is_made_again_for_a_sandbox_that_is_being_deleted() {
+    let mut world = World::with_pool(1);
+    world.kubelet = false;
+    world.lose_next = Some((Intent::CreatePod, false));
+    world.drain_at_most(8);
+    assert_eq!(world.count(Intent::CreatePod), 1);
+    world.replicas(0);
+    let sent: Vec<Intent> = std::iter::from_fn(|| world.machine.poll_action()).map(|it| it.intent).collect();
+    assert!(sent.contains(&Intent::DeleteMember) && !sent.contains(&Intent::CreatePod), "{sent:?}");
+    world.time += 1_000_000;
+    world.machine.handle_timeout(world.now());
+    let sent: Vec<Intent> = std::iter::from_fn(|| world.machine.poll_action()).map(|it| it.intent).collect();
+    assert!(!sent.contains(&Intent::CreatePod), "{sent:?}");
+}
+
 /// SACC-215.
 /// SBX-020, SBX-021, SBX-022, SBX-023, SBX-024, SBX-025, SBX-026, GAP-004, INV-21; SACC-046, SACC-048.
 #[test]
