@@ -258,6 +258,16 @@ impl Operation {
         }
     }
 
+    /// Returns whether both do the same to the same object, whatever they write there.
+    pub(crate) fn is_to_the_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Create(a), Self::Create(b)) => (a.kind(), a.key()) == (b.kind(), b.key()),
+            (Self::Patch(a), Self::Patch(b)) => (a.target.uid, a.part) == (b.target.uid, b.part),
+            (Self::Delete { target: a, .. }, Self::Delete { target: b, .. }) => a.uid == b.uid,
+            _ => false,
+        }
+    }
+
     /// Returns whether it may change a stored object of ours.
     pub const fn is_write(&self) -> bool {
         matches!(self, Self::Create(_) | Self::Patch(_) | Self::Delete { .. })

@@ -522,8 +522,9 @@ impl Machine {
             walk.uid(*uid);
             walk.deadline(cooling.until);
             walk.option(cooling.refused.is_some());
-            if let Some((refused, until)) = &cooling.refused {
-                walk.operation(refused);
+            walk.number(cooling.put_off.len() as u64);
+            for (operation, until) in cooling.refused.iter().chain(&cooling.put_off) {
+                walk.operation(operation);
                 walk.deadline(*until);
             }
         }
@@ -572,6 +573,7 @@ impl Machine {
         });
         walk.set(state.sandboxes.unordered(), |walk, (uid, entry)| {
             walk.uid(*uid);
+            walk.number(entry.told_conflict.unwrap_or_default());
             walk.version(entry.sandbox.meta.version);
             walk.deadline(entry.status_sent.unwrap_or(entry.seen.mono) + config.settle);
         });

@@ -49,7 +49,7 @@ pub struct Machine {
 }
 
 /// Why a rule waits that has failed for an object.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Cooling {
     pub(crate) failures: u32,
     /// How many of them were for good: what the server holds for invalid.
@@ -59,12 +59,22 @@ pub(crate) struct Cooling {
     /// The create that the server refused, and until when it is not asked for: one that is made from something else need
     /// not wait.
     pub(crate) refused: Option<(Arc<Operation>, Mono)>,
+    /// The writes that the server has put off, and until when: that it takes others does not mean that it wants these.
+    pub(crate) put_off: Vec<(Arc<Operation>, Mono)>,
 }
 
 impl Cooling {
     /// Returns until when something is not asked for.
     fn last(&self) -> Mono {
-        self.refused.as_ref().map_or(self.until, |(_, until)| self.until.max(*until))
+        let waiting = self.refused.iter().chain(&self.put_off);
+        waiting.map(|(_, until)| *until).fold(self.until, Mono::max)
+    }
+
+    /// Returns until when a write is not asked for.
+    fn holds_back(&self, operation: &Operation) -> Option<Mono> {
+        let refused = self.refused.iter().filter(|(refused, _)| refused.makes_the_same(operation));
+        let put_off = self.put_off.iter().filter(|(put_off, _)| put_off.is_to_the_same(operation));
+        refused.chain(put_off).map(|(_, until)| *until).max()
     }
 }
 
@@ -369,15 +379,16 @@ impl Machine {
                 Some(Cooling { until, .. }) if *until > self.now.mono => {
                     Verdict::Until(*until, TimeoutReason::Backoff)
                 }
-                Some(Cooling { refused: Some((refused, until)), .. }) => {
-                    match rule.run()(&view, uid, self.now) {
-                        Verdict::Act(_, operation) if refused.makes_the_same(&operation) => {
-                            Verdict::Until(*until, TimeoutReason::Backoff)
-                        }
-                        verdict @ (Verdict::Quiet | Verdict::Until(..) | Verdict::Act(..)) => verdict,
-                    }
-                }
-                Some(Cooling { refused: None, .. }) | None => rule.run()(&view, uid, self.now),
+                Some(cooling) => match rule.run()(&view, uid, self.now) {
+                    Verdict::Act(intent, operation) => cooling
+                        .holds_back(&operation)
+                        .filter(|until| *until > self.now.mono)
+                        .map_or(Verdict::Act(intent, operation), |until| {
+                            Verdict::Until(until, TimeoutReason::Backoff)
+                        }),
+                    verdict @ (Verdict::Quiet | Verdict::Until(..)) => verdict,
+                },
+                None => rule.run()(&view, uid, self.now),
             };
             if let Verdict::Until(at, reason) = verdict
                 && !self.is_untimed(reason)

@@ -88,6 +88,8 @@ pub(crate) struct SandboxEntry {
     pub(crate) seen: Now,
     /// When its status was last sent.
     pub(crate) status_sent: Option<Mono>,
+    /// Which conflict its users were told of last.
+    pub(crate) told_conflict: Option<u64>,
     /// What a comparison with a blueprint has told: of which generation, with which blueprint, and whether they agree.
     likeness: Option<(i64, Arc<Blueprint>, bool)>,
     standing: Option<Standing>,
@@ -627,6 +629,7 @@ impl State {
                         sandbox,
                         seen: now,
                         status_sent: None,
+                        told_conflict: None,
                         likeness: None,
                         standing: None,
                     };

@@ -2,6 +2,7 @@
 
 use alloc::borrow::ToOwned;
 use alloc::format;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{Cooling, Machine, NOTICES_MAX, TimeoutReason};
@@ -288,14 +289,23 @@ impl Machine {
         }
     }
 
-    /// The way is free again: the rule need not wait any longer.
+    /// The way is free again: the rule need not wait any longer, save with what the server itself has put off, or refused,
+    /// and that was something else.
     pub(super) fn succeeded(&mut self, purpose: &Purpose) {
         let Some(rule) = purpose.rule else { return };
-        if self.cooling.remove(&(rule, purpose.subject)).is_some() {
-            let item = Item::Rule(rule, purpose.subject);
-            let urgency = self.urgency(&item);
-            self.agenda.add(item, urgency);
+        let slot = (rule, purpose.subject);
+        let Some(cooling) = self.cooling.remove(&slot) else { return };
+        let (now, done) = (self.now.mono, &purpose.operation);
+        let refused = cooling.refused.filter(|(it, until)| *until > now && !it.makes_the_same(done));
+        let mut put_off = cooling.put_off;
+        put_off.retain(|(it, until)| *until > now && !it.is_to_the_same(done));
+        if refused.is_some() || !put_off.is_empty() {
+            let refusals = if refused.is_some() { cooling.refusals } else { 0 };
+            self.cooling.insert(slot, Cooling { refusals, refused, put_off, ..Cooling::default() });
         }
+        let item = Item::Rule(rule, purpose.subject);
+        let urgency = self.urgency(&item);
+        self.agenda.add(item, urgency);
     }
 
     /// Notes a failure and returns how long to wait.
@@ -329,7 +339,12 @@ impl Machine {
         // Another answer to the same rule does not make it come sooner.
         let until = before.map_or(Mono::default(), |cooling| cooling.until).max(self.now.mono + delay);
         let refused = before.and_then(|cooling| cooling.refused.clone());
-        self.cooling.insert(slot, Cooling { failures, refusals, until, refused });
+        let mut put_off = before.map_or_else(Vec::new, |cooling| cooling.put_off.clone());
+        put_off.retain(|(_, until)| *until > self.now.mono);
+        if let Outcome::Throttled(_) = outcome {
+            put_off.push((purpose.operation.clone(), self.now.mono + delay));
+        }
+        self.cooling.insert(slot, Cooling { failures, refusals, until, refused, put_off });
         if let Some(kind) = self.state.kind_of(purpose.subject) {
             self.state.touch(kind, purpose.subject);
         }
@@ -414,6 +429,11 @@ impl Machine {
         }
         let meta = &sandbox.meta;
         let suffix = names::mix(meta.uid.bits() as u64, ready.changed.micros() as u64, 0);
+        // Two leaders that do not see the same Pods may tell it and take it back over and over.
+        let Some(entry) = self.state.sandboxes.get_mut(&meta.uid) else { return };
+        if entry.told_conflict.replace(suffix) == Some(suffix) {
+            return;
+        }
         self.state.notices.push_back(Notice {
             name: format!("{}.{suffix:016x}", meta.key.name).into(),
             regarding: Target { kind: Kind::Sandbox, key: meta.key.clone(), uid: Some(meta.uid) },

@@ -210,23 +210,50 @@ fn a_pool_that_was_put_off_waits_although_another_create_of_its_fails() {
     assert_eq!(creates(&mut world).len(), 2);
 }
 
+/// INV-28: the server puts the create of one volume off, or refuses it, and then makes another, which was under way: that
+/// does not make it ask sooner.
+#[test]
+fn a_volume_that_was_put_off_or_refused_waits_although_another_of_its_sandbox_is_made() {
+    let put_off = Outcome::Throttled(Duration::from_secs(1));
+    for outcome in [put_off, Outcome::Refused(Refusal::Invalid("no such class".into()))] {
+        let mut world = World::with_pool(0);
+        own_sandbox_with_two_volumes(&mut world);
+        let sent = volumes_created(&mut world);
+        world.machine.handle_event(Event::ActionDone { id: sent[0].id, outcome }, world.now());
+        let made = world.answer(&sent[1]);
+        world.machine.handle_event(Event::ActionDone { id: sent[1].id, outcome: made }, world.now());
+        world.time += 900_000;
+        world.machine.handle_timeout(world.now());
+        assert_eq!(names(&volumes_created(&mut world)), [""; 0]);
+        world.time += 60_000_000;
+        world.machine.handle_timeout(world.now());
+        assert_eq!(names(&volumes_created(&mut world)), ["data-own"]);
+    }
+}
+
+fn own_sandbox_with_two_volumes(world: &mut World) {
+    world.own_sandbox(|sandbox| {
+        let claim = |name: &str| serde_json::json!({ "metadata": { "name": name }, "spec": {} });
+        sandbox.volume_claims = Some(Json::from(&serde_json::json!([claim("data"), claim("logs")])));
+    });
+}
+
+fn volumes_created(world: &mut World) -> Vec<Action> {
+    let sent = std::iter::from_fn(|| world.machine.poll_action());
+    sent.filter(|action| action.intent == Intent::CreateVolumeClaim).collect()
+}
+
+fn names(sent: &[Action]) -> Vec<String> {
+    sent.iter().map(|action| action.operation.key().name.to_string()).collect()
+}
+
 /// INV-28: the server puts the create of one volume off, and refuses that of another, which is another request: neither
 /// makes the other be asked for sooner, nor later.
 #[test]
 fn a_volume_that_was_put_off_waits_although_another_of_its_sandbox_is_refused() {
     let mut world = World::with_pool(0);
-    world.own_sandbox(|sandbox| {
-        let claim = |name: &str| serde_json::json!({ "metadata": { "name": name }, "spec": {} });
-        sandbox.volume_claims = Some(Json::from(&serde_json::json!([claim("data"), claim("logs")])));
-    });
-    let creates = |world: &mut World| {
-        let sent = std::iter::from_fn(|| world.machine.poll_action());
-        sent.filter(|action| action.intent == Intent::CreateVolumeClaim).collect::<Vec<_>>()
-    };
-    let names = |sent: &[Action]| -> Vec<String> {
-        sent.iter().map(|action| action.operation.key().name.to_string()).collect()
-    };
-    let sent = creates(&mut world);
+    own_sandbox_with_two_volumes(&mut world);
+    let sent = volumes_created(&mut world);
     assert_eq!(names(&sent), ["data-own", "logs-own"]);
     let invalid = Refusal::Invalid("no such class".into());
     for (action, outcome) in
@@ -236,8 +263,8 @@ fn a_volume_that_was_put_off_waits_although_another_of_its_sandbox_is_refused() 
     }
     world.time += 900_000;
     world.machine.handle_timeout(world.now());
-    assert_eq!(names(&creates(&mut world)), [""; 0]);
+    assert_eq!(names(&volumes_created(&mut world)), [""; 0]);
     world.time += 100_000;
     world.machine.handle_timeout(world.now());
-    assert_eq!(names(&creates(&mut world)), ["data-own"]);
+    assert_eq!(names(&volumes_created(&mut world)), ["data-own"]);
 }
