@@ -298,14 +298,14 @@ impl<C: Controller> Timed<C> {
         None
     }
 
-    /// Ends all trouble: nothing goes wrong from here on, and one process leads.
+    /// Ends all trouble: nothing goes wrong from here on, and one process leads. One that stands still wakes up when it would
+    /// have, and finds all that has waited for it.
     pub fn heal(&mut self) {
         self.rates.heal();
         self.fails_until = Mono::default();
         self.throttles_until = Mono::default();
         for lane in &mut self.lanes {
             lane.lag_until = [Mono::default(); Kind::ALL.len()];
-            lane.paused_until = Mono::default();
         }
         for what in self.order.take().into_iter().flat_map(Order::all) {
             self.plan_now(what);

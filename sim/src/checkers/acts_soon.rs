@@ -40,8 +40,8 @@ pub(super) struct ActsSoon {
     now: Mono,
     /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
     is_timeless: bool,
-    /// Process → its requests without an answer.
-    sent: BTreeMap<u8, BTreeSet<ActionId>>,
+    /// Process → its requests without an answer, and for which sandbox each is.
+    sent: BTreeMap<u8, BTreeMap<ActionId, Option<Uid>>>,
     /// Sandboxes of which something is due, or will be.
     due: BTreeSet<Uid>,
     /// Process and sandbox → what was due, and since when it is seen to know that.
@@ -194,7 +194,7 @@ impl ActsSoon {
 
     /// Judges a process that decides something, the first time at each moment.
     fn judge(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let is_full = |under_way: &BTreeSet<_>| self.most.is_some_and(|most| under_way.len() >= most);
+        let is_full = |under_way: &BTreeMap<_, _>| self.most.is_some_and(|most| under_way.len() >= most);
         if self.due.is_empty() || self.sent.get(&sent.process).is_some_and(is_full) {
             return Judgement::Silent;
         }
@@ -210,13 +210,9 @@ impl ActsSoon {
         }))
     }
 
-    /// Notes that a process does something about an object: what it leaves after that it knows anew.
+    /// Notes that a process does something about a sandbox: what it leaves after that it knows anew.
     fn touch(&mut self, sent: &Sent, store: &Store) {
-        let operation = &sent.action.operation;
-        let about = subject(operation);
-        let owner = about.and_then(|uid| store.find(Kind::Pod, uid)?.meta().owner_of_kind(Kind::Sandbox));
-        let named = tried(operation).and_then(|(_, key)| store.get(Kind::Sandbox, key)).map(Object::uid);
-        for uid in about.into_iter().chain(owner).chain(named) {
+        if let Some(uid) = keeper(&sent.action.operation, store) {
             self.known.remove(&(sent.process, uid));
         }
     }
@@ -259,12 +255,12 @@ impl Checker for ActsSoon {
         self.now = at;
     }
 
-    fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         if let Some((kind, key)) = tried(&sent.action.operation) {
             self.tries.insert((sent.process, kind, key.clone()), None);
         }
         let under_way = self.sent.entry(sent.process).or_default();
-        under_way.insert(sent.action.id);
+        under_way.insert(sent.action.id, keeper(&sent.action.operation, store));
         if self.most.is_some_and(|most| under_way.len() >= most) {
             self.forget(sent.process);
         }
@@ -274,15 +270,16 @@ impl Checker for ActsSoon {
     fn on_fact(&mut self, fact: &Fact) {
         match fact {
             Fact::Answered { process, action, outcome } => {
-                if let Some(under_way) = self.sent.get_mut(process) {
-                    under_way.remove(&action.id);
-                }
+                let under_way = self.sent.get_mut(process);
+                let keeper = under_way.and_then(|under_way| under_way.remove(&action.id)).flatten();
                 if let Some((kind, key)) = tried(&action.operation) {
                     let until = self.now + wait(outcome).unwrap_or_default();
                     self.tries.insert((*process, kind, key.clone()), Some(until));
                 }
-                if let Some((about, wait)) = subject(&action.operation).zip(wait(outcome)) {
-                    self.waits.insert((*process, about), self.now + wait);
+                if let Some(wait) = wait(outcome) {
+                    let until = self.now + wait;
+                    let about = subject(&action.operation).into_iter().chain(keeper);
+                    self.waits.extend(about.map(|about| ((*process, about), until)));
                 }
             }
             Fact::Leading { process, .. } | Fact::Deposed { process, .. } => self.forget(*process),
@@ -332,6 +329,27 @@ fn subject(operation: &Operation) -> Option<Uid> {
         Operation::Patch(patch) => patch.target.uid,
         Operation::Delete { target, .. } => target.uid,
         Operation::Get { .. } | Operation::Notify(_) => None,
+    }
+}
+
+/// Returns the sandbox for which a request is. A Pod that is gone was that of its namesake.
+fn keeper(operation: &Operation, store: &Store) -> Option<Uid> {
+    if let Operation::Create(object) = operation {
+        return object.meta().owner_of_kind(Kind::Sandbox);
+    }
+    let about = subject(operation);
+    let pod = about.and_then(|uid| store.find(Kind::Pod, uid));
+    let owner = pod.and_then(|pod| pod.meta().owner_of_kind(Kind::Sandbox));
+    let namesake = || store.get(Kind::Sandbox, operation.key()).map(Object::uid);
+    match operation.kind() {
+        Kind::Pod => owner.or_else(namesake),
+        Kind::Sandbox => about.or_else(namesake),
+        Kind::Claim
+        | Kind::Pool
+        | Kind::Template
+        | Kind::Service
+        | Kind::VolumeClaim
+        | Kind::NetworkPolicy => None,
     }
 }
 

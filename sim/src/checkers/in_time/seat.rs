@@ -45,8 +45,8 @@ pub(super) struct Seat {
     writes_held: BTreeMap<Uid, Mono>,
     /// Sandbox that somebody may yet make, although nobody has answered → until when: its name is not free for another.
     unsure: BTreeMap<Key, Mono>,
-    /// Claim or pool → since when the server refuses to create its sandbox.
-    refused: BTreeMap<Uid, Mono>,
+    /// Claim or pool → since when the server refuses to create its sandbox, and of which name.
+    refused: BTreeMap<Uid, (Mono, Key)>,
     /// Pools of which it has told that something is wrong, and not that this is over.
     pub(super) warned: BTreeSet<Uid>,
     /// Until when it may wait before it does anything: it could not read something, or nobody can tell for whose sake it tried
@@ -92,7 +92,7 @@ impl Seat {
 
     /// Returns whether the server has refused to create the sandbox of a claim or a pool for some time before a moment.
     pub(super) fn is_refused(&self, uid: Uid, until: Mono) -> bool {
-        self.refused.get(&uid).is_some_and(|since| *since + SETTLED < until)
+        self.refused.get(&uid).is_some_and(|(since, _)| *since + SETTLED < until)
     }
 
     /// Begins anew with what it knows, and remembers what has failed.
@@ -146,7 +146,8 @@ impl Seat {
         }
         match outcome {
             Outcome::Refused(Refusal::Forbidden(_) | Refusal::Invalid(_)) => {
-                self.refused.entry(owner).or_insert(now);
+                let key = action.operation.key();
+                self.refused.entry(owner).or_insert_with(|| (now, key.clone())).1 = key.clone();
             }
             Outcome::Done(_) => _ = self.refused.remove(&owner),
             Outcome::Refused(Refusal::NamespaceEnding(_))
@@ -159,12 +160,11 @@ impl Seat {
         }
     }
 
-    /// Notes that it sees a sandbox: what is there is not refused any more.
+    /// Notes that it sees a sandbox: what is there is not refused any more, and nor is a name that another has, or had.
     pub(super) fn see(&mut self, object: &Object) {
-        if object.kind() == Kind::Sandbox
-            && let Some(owner) = &object.meta().owner
-        {
-            self.refused.remove(&owner.uid);
+        if object.kind() == Kind::Sandbox && !self.refused.is_empty() {
+            let owner = object.meta().owner.as_ref().map(|owner| owner.uid);
+            self.refused.retain(|uid, (_, key)| Some(*uid) != owner && key != object.key());
         }
     }
 
