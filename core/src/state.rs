@@ -437,8 +437,9 @@ impl State {
         self.bereaved.remove(&uid);
         let Some(owner) = self.meta(kind, uid).and_then(|meta| meta.owner.as_ref()) else { return };
         let (owner, is_of_pool) = (owner.uid, owner.kind == OwnerKind::Known(Kind::Pool));
-        if !is_of_pool && self.kind_of(owner).is_some() {
+        if let Some(kind) = self.kind_of(owner).filter(|_| !is_of_pool) {
             self.bereaved.insert(owner, false);
+            self.touch(kind, owner);
         }
     }
 

@@ -430,8 +430,7 @@ impl<C: Controller> Run<'_, C> {
         for place in self.timed.world().processes() {
             let forgotten = place.controller.as_ref().map(Controller::forgotten).unwrap_or_default();
             if let Some(action) = forgotten.first() {
-                let key = action.operation.key();
-                let what = format!("looked at again, the state asks for {:?} of {}", action.intent, key.name);
+                let what = format!("looked at again, the state asks for {action}");
                 return Err(self.broken(Violation { property: FORGETS_NOTHING, what }));
             }
             self.remembered += 1;

@@ -8,7 +8,7 @@ use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, ClaimStatus, Object, Owner, Phase};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Dependent, Json, Object, Owner, Phase};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use crate::world::{World, meta, new_claim};
@@ -905,4 +905,23 @@ fn a_claim_that_cannot_be_recorded_keeps_nobody_waiting() {
         world.drain();
         assert!(world.get_claim("first").status.is_ready(), "{replicas} members");
     }
+}
+
+/// A claim whose sandbox the server refuses to make loses the policy that an older release has given it: the server is asked
+/// whether the claim is there before that is tried again, and at once.
+#[test]
+fn a_claim_that_waits_for_its_sandbox_notices_that_it_has_lost_something() {
+    let mut world = World::with_pool(0);
+    world.refuses =
+        Some(|intent, _| (intent == Intent::CreateClaimSandbox).then(|| Refusal::Forbidden("quota".into())));
+    world.claim("claim");
+    world.drain();
+    let claim = world.get_claim("claim");
+    let mut policy = meta("claim-network-policy");
+    policy.owner = Some(Owner::new(Kind::Claim, &claim.meta));
+    let spec = Json::from(&serde_json::json!({}));
+    let looks = world.count(Intent::Look);
+    world.show(Object::NetworkPolicy(Dependent { meta: policy, spec }.into()));
+    world.drain();
+    assert_eq!((world.count(Intent::DeleteNetworkPolicy), world.count(Intent::Look)), (1, looks + 1));
 }
