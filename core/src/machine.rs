@@ -49,7 +49,7 @@ pub struct Machine {
 }
 
 /// Why a rule waits that has failed for an object.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cooling {
     pub(crate) failures: u32,
     /// How many of them were for good: what the server holds for invalid.

@@ -301,7 +301,10 @@ impl Machine {
         put_off.retain(|(it, until)| *until > now && !it.is_to_the_same(done));
         if refused.is_some() || !put_off.is_empty() {
             let refusals = if refused.is_some() { cooling.refusals } else { 0 };
-            self.cooling.insert(slot, Cooling { refusals, refused, put_off, ..Cooling::default() });
+            // Which object comes next follows from which are being written, and nobody is woken when that changes.
+            let writes = put_off.iter().filter(|(it, _)| !matches!(**it, Operation::Create(_)));
+            let until = writes.map(|(_, until)| *until).max().unwrap_or_default();
+            self.cooling.insert(slot, Cooling { failures: 0, refusals, until, refused, put_off });
         }
         let item = Item::Rule(rule, purpose.subject);
         let urgency = self.urgency(&item);
