@@ -60,8 +60,8 @@ fn a_claim_that_is_deleted_although_it_was_given_more_time_is_noticed() {
     };
     assert_eq!(ends(10, &[]), Ok(()));
     assert_eq!(ends(15, &[]), Ok(()), "the calendar of a controller may be ahead");
-    assert_eq!(ends(17, &[]), Err("right-end"));
-    assert_eq!(ends(17, &[Fact::CalendarSet(0)]), Ok(()));
+    assert_eq!(ends(18, &[]), Err("right-end"));
+    assert_eq!(ends(18, &[Fact::CalendarSet(0)]), Ok(()));
 }
 
 /// A claim that is to end so many seconds after the beginning.
