@@ -222,10 +222,12 @@ impl Machine {
             }
             Outcome::NotFound if look.is_outdated => self.look_again(slot, look, Duration::ZERO),
             Outcome::NotFound => {
-                // Who held the name when the server was asked is gone, whatever a watch that lags still shows.
-                if let Some(holder) = look.holder.filter(|uid| self.state.names.get(kind, key) == Some(*uid))
-                {
-                    self.state.bury(kind, holder, None);
+                match self.state.names.get(kind, key) {
+                    // Who held the name when the server was asked is gone, whatever a watch that lags still shows.
+                    Some(holder) if look.holder == Some(holder) => self.state.bury(kind, holder, None),
+                    // The answer says nothing about who has come since, and may have waited for it.
+                    Some(holder) => self.state.touch(kind, holder),
+                    None => {}
                 }
                 self.state.note_absence(kind, key);
                 self.after_look(&slot, None);
