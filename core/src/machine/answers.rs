@@ -103,11 +103,9 @@ impl Machine {
         let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
         let subject = purpose.subject;
         let state = &self.state;
-        let is_told = state.claims.contains_key(&subject)
-            || state.pools.contains_key(&subject)
-            || state.sandboxes.contains_key(&subject);
-        // Where somebody holds the name, nothing is missing.
-        if is_told && state.names.get(slot.0, &slot.1).is_none() {
+        let is_told = state.claims.contains_key(&subject) || state.sandboxes.contains_key(&subject);
+        // Where somebody holds the name, nothing is missing; but a pool waits with all that it makes in the same way.
+        if state.pools.contains_key(&subject) || is_told && state.names.get(slot.0, &slot.1).is_none() {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(cooling) = waits.and_then(|waits| self.cooling.get_mut(&waits)) {

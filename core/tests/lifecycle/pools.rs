@@ -204,6 +204,23 @@ fn a_refusal_is_over_when_somebody_has_the_name_and_does_not_come_back_with_its_
     assert_eq!(world.notes.len(), 2, "{:?}", world.notes);
 }
 
+/// WPL-039: the server refuses to make a member again that had come after all. When that is gone, the pool waits, and says why.
+#[test]
+fn a_pool_that_waits_because_of_a_member_that_had_come_after_all_says_so() {
+    let mut world = World::with_pool(1);
+    let create = world.machine.poll_action().expect("a member");
+    let Operation::Create(member) = &*create.operation else { panic!("no create") };
+    world.show(member.clone());
+    let outcome = Outcome::Refused(Refusal::Invalid("denied by a policy".into()));
+    world.machine.handle_event(Event::ActionDone { id: create.id, outcome }, world.now());
+    world.drain();
+    world.delete(Kind::Sandbox, &member.key().name);
+    world.pass_seconds(2);
+    let why =
+        "fewer than 1 sandboxes are there, and the API server refuses to create more: denied by a policy";
+    assert_eq!((world.members(), &world.notes[..]), (0, &[why.to_owned()][..]));
+}
+
 /// INV-18: what was refused is no news when the pool is short again, for another process has made the member meanwhile.
 #[test]
 fn a_refusal_is_over_when_another_process_has_made_a_member() {

@@ -7,7 +7,7 @@ use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::event::{Event, Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object, Phase, Shutdown, ShutdownPolicy};
+use agent_sandbox_core::object::{Json, Object, Owner, Phase, Shutdown, ShutdownPolicy};
 use agent_sandbox_core::time::Wall;
 
 use crate::world::{World, is_true};
@@ -360,4 +360,31 @@ fn a_sandbox_that_is_made_again_waits_for_the_pod_of_its_predecessor() {
     world.delete(Kind::Pod, "own");
     world.settle();
     assert!(is_true(&world.sandbox("own").status, names::READY));
+}
+
+/// INV-10: whether a sandbox is still there is asked about its predecessor, which had lost its Pod, too. The answer is older than
+/// the sandbox that has come since, which asks for itself.
+#[test]
+fn a_sandbox_that_has_lost_its_pod_does_not_wait_for_what_was_asked_about_its_predecessor() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let first = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.delete(Kind::Pod, "own");
+    let look = world.machine.poll_action().unwrap();
+    assert_eq!(look.intent, Intent::Look);
+    world.delete(Kind::Sandbox, "own");
+    world.own_sandbox(|_| {});
+    let mut second = first;
+    let successor = world.sandbox("own");
+    second.meta_mut().uid = Uid::UNSET;
+    second.meta_mut().owner = Some(Owner::new(Kind::Sandbox, &successor.meta));
+    world.show(second);
+    world.delete(Kind::Pod, "own");
+    world.drain();
+    assert!(!world.objects.contains_key(&(Kind::Pod, "own".into())), "it waits for the answer");
+    let outcome = Outcome::NotFound;
+    world.machine.handle_event(Event::ActionDone { id: look.id, outcome }, world.now());
+    world.drain();
+    assert!(world.objects.contains_key(&(Kind::Pod, "own".into())));
 }
