@@ -184,6 +184,39 @@ mod tests {
         assert_eq!(right, None);
     }
 
+    /// META-020: no template gives a Pod what is the controllers' own.
+    #[test]
+    fn metadata_of_the_system_on_a_pod_makes_a_difference() {
+        let label =
+            |key: &'static str| changed(move |_, pod| _ = pod.meta.labels.insert(key.into(), "1".into()));
+        let note = |key: &'static str| {
+            changed(move |_, pod| _ = pod.meta.annotations.insert(key.into(), "1".into()))
+        };
+        assert!(tells(label("extensions.agents.x-k8s.io/mark"), "not for Pods"));
+        assert!(tells(note("extensions.agents.x-k8s.io/note"), "not for Pods"));
+        assert!(tells(note(names::POD_NAME), "not for Pods"));
+        assert_eq!(note("example.com/note"), None);
+    }
+
+    /// RES-016, DEF-019: the network of a sandbox is that of the template that it was made from.
+    #[test]
+    fn a_label_of_another_template_than_a_sandbox_was_made_from_makes_a_difference() {
+        let bears = |hash: Option<&str>| {
+            let mut store = served();
+            let sandbox =
+                store.list(Kind::Sandbox).iter().find(|it| it.meta().owner_of_kind(Kind::Claim).is_some());
+            let mut sandbox = sandbox.cloned().expect("the claim has one");
+            let labels = &mut sandbox.meta_mut().labels;
+            labels.remove(names::TEMPLATE_REF_HASH);
+            labels.extend(hash.map(|hash| (names::TEMPLATE_REF_HASH.into(), hash.into())));
+            store.put(sandbox);
+            claims::difference(&store)
+        };
+        assert_eq!(bears(Some(&names::name_hash(scene::TEMPLATE))), None);
+        assert!(tells(bears(Some(&names::name_hash(scene::OTHER_TEMPLATE))), "bears"));
+        assert!(tells(bears(None), "bears"));
+    }
+
     /// TPL-006, TPL-007: each half of a rule matters, and each rule more.
     #[test]
     fn a_secure_policy_with_other_rules_makes_a_difference() {

@@ -151,6 +151,38 @@ pub fn volume_claims() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
+/// Returns volumes of which one has a dash in its name, as the claims that are made from it have, too.
+///
+/// # Panics
+/// Never: the text is JSON.
+pub fn dashed_volume_claims() -> Json {
+    let text = concat!(
+        r#"[{"metadata":{"name":"user-data"},"spec":{"storageClassName":"slow"}},"#,
+        r#"{"metadata":{"name":"data"},"spec":{"storageClassName":"slow"}}]"#
+    );
+    Json::new(serde_json::from_str(text).expect("the text is JSON"))
+}
+
+/// Returns who else owns something, beside its controller.
+pub fn owner_beside() -> Json {
+    let beside = serde_json::json!([{
+        "apiVersion": "batch/v1", "kind": "Job", "name": "beside", "uid": "beside-the-controller"
+    }]);
+    Json::from(&beside)
+}
+
+/// What a template notes on its Pods that only controllers may note there.
+pub const RESERVED: &str =
+    r#""agents.x-k8s.io/pod-name":"another","extensions.agents.x-k8s.io/note":"another""#;
+
+/// Asks for metadata of a Pod that only controllers may give it.
+pub fn put_reserved(pod: &mut PodMetadata) {
+    let keys = ["agents.x-k8s.io/claim-uid", "extensions.agents.x-k8s.io/mark"];
+    pod.labels.extend(keys.map(|key| (key.into(), "another".into())));
+    let notes = ["agents.x-k8s.io/pod-name", "extensions.agents.x-k8s.io/note"];
+    pod.annotations.extend(notes.map(|key| (key.into(), "another".into())));
+}
+
 /// Returns a volume that a claim may ask for in place of one of the template.
 ///
 /// # Panics
@@ -160,8 +192,8 @@ pub fn other_cache() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
-/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4 and from 8 on it cannot
-/// have.
+/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4, 6 and from 8 on
+/// it cannot have.
 pub fn metadata(number: u32) -> PodMetadata {
     let mut metadata = PodMetadata::default();
     let label = match number {
@@ -180,6 +212,8 @@ pub fn metadata(number: u32) -> PodMetadata {
         0 | 1 => Some("note"),
         4 => Some("agents.x-k8s.io/pod-name"),
         6 => Some("container.apparmor.security.beta.kubernetes.io/main"),
+        11 => Some("networking.k8s.io/ingress"),
+        12 => Some("extensions.agents.x-k8s.io/note"),
         _ => None,
     };
     metadata.annotations.extend(note.map(|key| (key.into(), "x".into())));

@@ -215,9 +215,17 @@ fn spoil(object: &mut Object, number: u32) {
         }
         Object::Service(part) => {
             let mut spec = part.spec.value();
-            match spec["ports"].get_mut(0).filter(|_| number % 2 == 1) {
-                Some(port) => port["targetPort"] = 1.into(),
-                None => spec = serde_json::json!({ "selector": { "app": "mine" } }),
+            if number % 4 == 3 {
+                let mut ports = spec["ports"].as_array().cloned().unwrap_or_default();
+                let more =
+                    serde_json::json!({ "name": "more", "protocol": "TCP", "port": 1, "targetPort": 1 });
+                ports.push(more);
+                spec["ports"] = ports.into();
+            } else {
+                match spec["ports"].get_mut(0).filter(|_| number % 2 == 1) {
+                    Some(port) => port["targetPort"] = 1.into(),
+                    None => spec = serde_json::json!({ "selector": { "app": "mine" } }),
+                }
             }
             Arc::make_mut(part).spec = Json::from(&spec);
         }

@@ -13,6 +13,7 @@ use crate::faults::{Fault, Options, Rates};
 use crate::scene::{self, Act, Deed};
 use crate::tape::Site;
 
+mod details;
 mod inherited;
 mod strangers;
 
@@ -163,6 +164,13 @@ impl Workload {
             if choices.chance(500) {
                 *volumes = scene::other_cache();
             }
+            choices.about(|| Site::deed("dashed-volume").number(number));
+            if choices.chance(300) {
+                *volumes = scene::dashed_volume_claims();
+            }
+        }
+        if let Some(wishes) = &mut wishes {
+            details::draw_system_wish(wishes, number, choices);
         }
         choices.about(|| Site::deed("end").number(number));
         if wishes.is_none() && choices.chance_of(7, 8) {
@@ -172,6 +180,7 @@ impl Workload {
         if rates.has(Fault::SessionEnded) && choices.chance_of(2, 3) {
             draw_ttl(&mut wishes, choices);
         }
+        self.draw_odd_end((&key, &mut wishes), (number, at, end), rates, choices);
         choices.about(|| Site::deed("moves").number(number));
         count.moved += self.draw_moves(&key, at, rates, choices);
         self.add(at, create_claim(&key, wishes.clone()));
@@ -191,6 +200,7 @@ impl Workload {
             let often = 1 + choices.below(2) as usize;
             // Some ask for what they cannot have.
             let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8, 9, 10]);
+            let first = details::draw_system_note(first, number, choices);
             for what in [first, 5].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
                 edited = edited + choices.around(Duration::from_secs(5));
@@ -267,7 +277,10 @@ impl Workload {
             choices.about(|| site.clone().number(*number));
             let at = self.moment(choices, end);
             self.add(at, Act::Delete(Kind::Pool, pool.clone()));
-            let at = at + choices.around(Duration::from_secs(1));
+            let gap = choices.around(Duration::from_secs(1));
+            choices.about(|| Site::deed("next-pool-soon").number(*number));
+            // So soon that what the former one has left is there yet, and what was promised of it.
+            let at = at + if choices.chance(500) { gap / 50 } else { gap };
             let pool = draw_pool(options, "next-pool", *number, choices);
             self.add(at, Act::Create(pool));
         }
@@ -307,13 +320,29 @@ impl Workload {
             let container = format!(r#""image":"{image}""#);
             choices.about(|| Site::deed("template-notes").number(*number));
             let notes = if choices.chance(150) { NOTES } else { "" };
+            choices.about(|| Site::deed("template-reserved").number(*number));
+            let notes = if choices.chance(150) { scene::RESERVED } else { notes };
             let template = scene::template_noted((scene::TEMPLATE, notes), &container, ["Allowed"; 2], parts);
             self.add(at, Act::Edit(template));
+            choices.about(|| Site::deed("grows-before").number(*number));
+            if rates.has(Fault::PoolScaled) && choices.chance(250) {
+                // So some members are ready and others start when all of them become outdated.
+                let before = choices.around(Duration::from_millis(200));
+                let at = Mono::default() + at.since(Mono::default()).saturating_sub(before);
+                self.add(at, Act::Scale(scene::key(POOL), options.pool + 1 + choices.below(2)));
+            }
         }
         let site = Site::deed("pool-edit");
         let changed = self.often((Fault::PoolEdited, u32::MAX), &site, (options, rates), choices);
         for _ in choices.each(&Site::deed("other-template"), |_| u32::from(!changed.is_empty())) {
-            self.add(Mono::default(), Act::Create(scene::other_template()));
+            choices.about(|| Site::deed("same-make"));
+            let is_same = choices.chance(300);
+            let other = if is_same {
+                scene::template_of(scene::OTHER_TEMPLATE, "sandbox")
+            } else {
+                scene::other_template()
+            };
+            self.add(Mono::default(), Act::Create(other));
         }
         for number in &changed {
             choices.about(|| site.clone().number(*number));
@@ -416,14 +445,16 @@ impl Workload {
         if choices.chance(300) {
             sandbox.volume_claims = Some(scene::volume_claims());
         }
+        details::draw_odd_parts(&mut sandbox, number, choices);
         about(choices, "prepared-Pod");
         if choices.chance(rates.of(Fault::PodPrepared) * 3) {
             count.prepared += 1;
             self.prepare_pod(&mut sandbox, at, choices);
         }
-        for (kind, prefix, what) in
-            [(Kind::Service, "", "prepared-Service"), (Kind::VolumeClaim, "data-", "prepared-volume")]
-        {
+        for (kind, prefix, what) in [
+            (Kind::Service, "", "prepared-Service"),
+            (Kind::VolumeClaim, details::volume_prefix(&sandbox), "prepared-volume"),
+        ] {
             about(choices, what);
             if choices.chance(rates.of(Fault::PodPrepared)) {
                 count.prepared += 1;
@@ -439,16 +470,7 @@ impl Workload {
         if choices.chance(rates.of(Fault::SandboxSuspended) * 3) {
             sandbox.suspended = true;
         }
-        about(choices, "more-Pods");
-        if choices.chance(rates.of(Fault::PodAdded) * 3) {
-            count.added += 1;
-            let (pod, added): (Text, _) = (format!("{name}-more").into(), self.moment(choices, end));
-            self.add(added, Act::AddPod(sandbox.meta.key.clone(), pod.clone()));
-            if choices.chance(500) {
-                let gone = added + choices.around(Duration::from_secs(3));
-                self.add(gone.min(end), Act::Delete(Kind::Pod, scene::key(pod)));
-            }
-        }
+        count.added += self.draw_more_pods(&sandbox, (number, end), rates, choices);
         let site = Site::deed("toggle").named(Some(name.clone()));
         let toggles = if rates.has(Fault::SandboxSuspended) {
             choices.each(&site, |choices| choices.below(4))
@@ -517,7 +539,9 @@ impl Workload {
             _ => (Some(foreign), vec![adoptable]),
         };
         let before = Mono::from_micros(at.micros().saturating_sub(choices.below(20_000).into()));
-        self.add(before, Act::Create(scene::part(kind, name, owner, &labels)));
+        let mut part = scene::part(kind, name, owner, &labels);
+        details::draw_beside(&mut part, choices);
+        self.add(before, Act::Create(part));
         if choices.chance(300) {
             let gone = at + choices.around(Duration::from_secs(5));
             self.add(gone, Act::Delete(kind, scene::key(name)));

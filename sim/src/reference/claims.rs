@@ -121,6 +121,9 @@ pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Optio
     if let Some(lie) = wrong_mark(claim, sandbox).filter(|_| !is_taken) {
         return Some(format!("has {name}, {lie}"));
     }
+    if let Some(lie) = wrong_origin(sandbox, store).filter(|_| !is_taken) {
+        return Some(format!("has {name}, {lie}"));
+    }
     let wishes =
         claim.wishes.as_ref().is_some_and(|it| it.pod.annotations.get(names::SAFE_TO_EVICT).is_some());
     if !wishes && sandbox.pod.annotations.get(names::SAFE_TO_EVICT).is_some_and(|it| **it == *"true") {
@@ -197,6 +200,16 @@ fn wrong_mark(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
         let has = sandbox.meta.label(key).map(|value| &**value);
         (has != wanted).then(|| format!("whose label {key} is {has:?} instead of {wanted:?}"))
     })
+}
+
+/// Returns whether a claim's sandbox bears the label of another template than the one that it was made from, whichever its pool
+/// has by then: it is in that one's network (RES-016, DEF-019).
+fn wrong_origin(sandbox: &Sandbox, store: &Store) -> Option<String> {
+    let name = sandbox.meta.annotation(names::TEMPLATE_REF)?;
+    store.get(Kind::Template, &sandbox.meta.key.sibling(name.clone()))?;
+    let has = sandbox.meta.label(names::TEMPLATE_REF_HASH);
+    (has != Some(&names::name_hash(name)))
+        .then(|| format!("which was made from template {name} and bears {has:?} as that one's label"))
 }
 
 /// Returns whether a message is one that goes with a reason why a claim is not ready (CND-014 to CND-021): people act by it.

@@ -203,8 +203,10 @@ fn names_of_volumes(sandbox: &Sandbox) -> Vec<String> {
     sandbox.volume_claims.as_ref().map(parts::names_of).unwrap_or_default()
 }
 
+/// Returns which of a sandbox's volumes is not there. What comes after one that it cannot have is not made (SBX-043).
 fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
-    let missing = names_of_volumes(sandbox).into_iter().find(|name| {
+    let is_had = |name: &String| !is_taken(Kind::VolumeClaim, sandbox, &format!("{name}-"), store);
+    let missing = names_of_volumes(sandbox).into_iter().take_while(is_had).find(|name| {
         let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
         store.get(Kind::VolumeClaim, &key).is_none()
     });
@@ -259,14 +261,14 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
         .as_ref()
         .is_some_and(|owner| matches!(owner.kind, OwnerKind::Known(Kind::Claim | Kind::Pool)));
     let template = sandbox.meta.label(names::TEMPLATE_REF_HASH).filter(|_| is_of_ours);
-    let own = sandbox.pod.labels.iter().filter(|(key, _)| !names::is_reserved(key));
+    let own = sandbox.pod.labels.iter().filter(|(key, _)| !is_of_system(key));
     let own = own.map(|(key, value)| (&**key, value));
     let wanted = [(names::SANDBOX_NAME_HASH, &hash)].into_iter();
     let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
     if let Some((key, value)) = missing.next() {
         return Some(format!("has a Pod without {key}={value}"));
     }
-    let mut notes = sandbox.pod.annotations.iter().filter(|(key, _)| !names::is_reserved(key));
+    let mut notes = sandbox.pod.annotations.iter().filter(|(key, _)| !is_of_system(key));
     if let Some((key, _)) = notes.find(|(key, value)| pod.meta.annotations.get(key) != Some(*value)) {
         return Some(format!("has a Pod without annotation {key}"));
     }
@@ -275,7 +277,7 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
         (names::PROPAGATED_ANNOTATIONS, &sandbox.pod.annotations),
     ];
     for (record, given) in recorded {
-        let keys: Vec<&str> = given.keys().map(|key| &**key).filter(|key| !names::is_reserved(key)).collect();
+        let keys: Vec<&str> = given.keys().map(|key| &**key).filter(|key| !is_of_system(key)).collect();
         let has = pod.meta.annotation(record).map_or("", |keys| &**keys);
         if has != keys.join(",") {
             return Some(format!("has a Pod that notes {has:?} as given to it, and {keys:?} are"));
@@ -305,8 +307,18 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
         names::CREATED_BY,
         names::ADOPTABLE,
     ];
-    let reserved = pod.meta.labels.keys().find(|key| names::is_reserved(key) && !ours.contains(&&***key));
+    let reserved = pod.meta.labels.keys().find(|key| is_of_system(key) && !ours.contains(&&***key));
     let stray =
         reserved.filter(|_| !is_taken).map(|key| format!("has a Pod with {key}, which is not for Pods"));
-    wrong.or(stray)
+    let noted = [names::PROPAGATED_LABELS, names::PROPAGATED_ANNOTATIONS];
+    let mut notes = pod.meta.annotations.keys().filter(|key| is_of_system(key));
+    let odd = notes.find(|key| !noted.contains(&&***key));
+    let odd = odd.map(|key| format!("has a Pod with annotation {key}, which is not for Pods"));
+    wrong.or(stray).or(odd)
+}
+
+/// Returns whether a label or an annotation is the controllers' own, so that no template gives it to a Pod (META-020).
+fn is_of_system(key: &str) -> bool {
+    let domain = key.split_once('/').map_or("", |(domain, _)| domain);
+    ["agents.x-k8s.io", "extensions.agents.x-k8s.io"].contains(&domain) || key == names::TRACE_CONTEXT
 }

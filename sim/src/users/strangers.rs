@@ -1,8 +1,7 @@
 //! What people do to the metadata of objects that others keep.
 
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Json, Object};
-use serde_json::json;
+use agent_sandbox_core::object::Object;
 
 use crate::scene;
 use crate::workload::POOL;
@@ -13,8 +12,7 @@ pub(super) fn relabel(object: &mut Object, number: u32) {
     let meta = object.meta_mut();
     if number % 3 == 2 {
         meta.annotations.insert(scene::TAKEN.into(), "true".into());
-        let beside = json!([{ "apiVersion": "batch/v1", "kind": "Job", "name": "beside", "uid": "beside-the-controller" }]);
-        meta.co_owners.get_or_insert_with(|| Json::from(&beside));
+        meta.co_owners.get_or_insert_with(scene::owner_beside);
     }
     let labels = &mut meta.labels;
     match number % 3 {

@@ -1,0 +1,136 @@
+//! What few users ask for, and what makes a difference all the same.
+
+use std::time::Duration;
+
+use agent_sandbox_core::id::{Key, Kind, Text};
+use agent_sandbox_core::object::{Json, Object, Sandbox};
+use agent_sandbox_core::time::{Mono, Wall};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
+
+use super::{Workload, wall};
+use crate::choices::Choices;
+use crate::faults::{Fault, Rates};
+use crate::scene::{self, Act};
+use crate::tape::Site;
+
+/// A time that has passed for everybody when it is written down, as in a manifest that somebody has copied.
+const LONG_AGO: Wall = Wall::from_micros(scene::epoch().micros() - 60_000_000);
+
+impl Workload {
+    /// Draws what is unusual about the end of a claim: it is over when it comes or just after that, or it ends by itself and
+    /// some time after its sandbox, too.
+    pub(super) fn draw_odd_end(
+        &mut self,
+        (key, wishes): (&Key, &mut Option<Wishes>),
+        (number, at, end): (u32, Mono, Mono),
+        rates: &Rates,
+        choices: &mut Choices,
+    ) {
+        choices.about(|| Site::deed("both-ends").number(number));
+        let ends = wishes.as_mut().and_then(|wishes| wishes.lifecycle.as_mut());
+        if let Some(lifecycle) = ends.filter(|it| it.ttl.is_some() != it.shutdown.is_some())
+            && rates.has(Fault::SessionEnded)
+            && choices.chance(500)
+        {
+            let later = wall((at + choices.around(Duration::from_secs(30))).min(end));
+            lifecycle.shutdown.get_or_insert(later);
+            lifecycle.ttl.get_or_insert(Duration::from_secs(u64::from(choices.below(30))));
+        }
+        choices.about(|| Site::deed("past-end").number(number));
+        if choices.chance(30) {
+            let policy = *choices.pick(&[ClaimShutdownPolicy::Retain, ClaimShutdownPolicy::Delete]);
+            let over = Lifecycle { shutdown: Some(LONG_AGO), ttl: None, policy };
+            wishes.get_or_insert_default().lifecycle = Some(over);
+        }
+        choices.about(|| Site::deed("cut-short").number(number));
+        let ends = wishes.as_ref().is_some_and(|wishes| wishes.lifecycle.is_some());
+        if ends && choices.chance(150) {
+            let ended = at + choices.around(Duration::from_millis(10));
+            self.add(ended, Act::Extend(key.clone(), Some(LONG_AGO)));
+        }
+    }
+
+    /// Draws whether somebody gives a sandbox one more Pod, for a while or for good, and whether both are to stop then. Returns
+    /// how many were added.
+    pub(super) fn draw_more_pods(
+        &mut self,
+        sandbox: &Sandbox,
+        (number, end): (u32, Mono),
+        rates: &Rates,
+        choices: &mut Choices,
+    ) -> u32 {
+        choices.about(|| Site::deed("more-Pods").number(number));
+        if !choices.chance(rates.of(Fault::PodAdded) * 3) {
+            return 0;
+        }
+        let key = &sandbox.meta.key;
+        let (pod, added): (Text, _) = (format!("{}-more", key.name).into(), self.moment(choices, end));
+        self.add(added, Act::AddPod(key.clone(), pod.clone()));
+        if choices.chance(500) {
+            let gone = added + choices.around(Duration::from_secs(3));
+            self.add(gone.min(end), Act::Delete(Kind::Pod, scene::key(pod)));
+        }
+        choices.about(|| Site::deed("suspends-both").number(number));
+        if rates.has(Fault::SandboxSuspended) && choices.chance(500) {
+            let suspended = added + choices.around(Duration::from_secs(1));
+            self.add(suspended.min(end), Act::Suspend(key.clone(), true));
+        }
+        1
+    }
+}
+
+/// Draws of which system's domain the annotation is that a claim asks for and cannot have.
+pub(super) fn draw_system_note(number: u32, claim: u32, choices: &mut Choices) -> u32 {
+    choices.about(|| Site::deed("system-note").number(claim));
+    if [4, 6].contains(&number) { [number, 11, 12][choices.below(3) as usize] } else { number }
+}
+
+/// Draws the same for a claim that asks for it from the beginning.
+pub(super) fn draw_system_wish(wishes: &mut Wishes, claim: u32, choices: &mut Choices) {
+    let first = [4, 6].into_iter().find(|number| wishes.pod == scene::metadata(*number));
+    if let Some(first) = first {
+        wishes.pod = scene::metadata(draw_system_note(first, claim, choices));
+    }
+}
+
+/// Draws what few ask of a sandbox of their own: volumes whose names have dashes, containers that listen at nothing, and
+/// metadata for its Pod that is not theirs to give.
+pub(super) fn draw_odd_parts(sandbox: &mut Sandbox, number: u32, choices: &mut Choices) {
+    choices.about(|| Site::deed("volume-name").number(number));
+    if sandbox.volume_claims.is_some() && choices.chance(400) {
+        sandbox.volume_claims = Some(scene::dashed_volume_claims());
+    }
+    choices.about(|| Site::deed("no-ports").number(number));
+    if choices.chance(150) {
+        sandbox.pod_spec = without_ports(&sandbox.pod_spec);
+    }
+    choices.about(|| Site::deed("reserved").number(number));
+    if choices.chance(150) {
+        scene::put_reserved(&mut sandbox.pod);
+    }
+}
+
+/// Returns what the name of a sandbox's first volume claim begins with.
+pub(super) fn volume_prefix(sandbox: &Sandbox) -> &'static str {
+    let is_dashed = sandbox.volume_claims.as_ref() == Some(&scene::dashed_volume_claims());
+    if is_dashed { "user-data-" } else { "data-" }
+}
+
+/// Draws whether something that was prepared has an owner beside the controller that it has not: then it belongs to nobody
+/// yet, and will go with that owner.
+pub(super) fn draw_beside(part: &mut Object, choices: &mut Choices) {
+    choices.about(|| Site::deed("beside").named(Some(part.key().name.clone())));
+    if part.meta().owner.is_none() && choices.chance(300) {
+        part.meta_mut().co_owners = Some(scene::owner_beside());
+    }
+}
+
+/// Returns a Pod spec whose containers listen at nothing.
+fn without_ports(spec: &Json) -> Json {
+    let mut spec = spec.value();
+    for list in ["containers", "initContainers"] {
+        let containers = spec[list].as_array_mut().into_iter().flatten();
+        containers.filter_map(|container| container.as_object_mut()).for_each(|it| _ = it.remove("ports"));
+    }
+    Json::from(&spec)
+}
