@@ -45,6 +45,7 @@ mod right_make;
 mod rollout_paced;
 mod said_as_meant;
 mod sandboxes_settled;
+mod settles_first;
 mod silence;
 mod templates_isolated;
 mod told_in_events;
@@ -295,6 +296,7 @@ impl Checkers {
         let waiting = self
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
             .and(Box::new(no_churn::NoChurn::new(promises.patience)))
+            .and(Box::new(settles_first::SettlesFirst::new(promises.settle)))
             .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting

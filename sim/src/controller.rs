@@ -91,6 +91,8 @@ pub struct Promises {
     pub patience: Duration,
     /// How long a member is left alone whose Pod has ended.
     pub ended_patience: Duration,
+    /// For how long bad news about what has just begun is held back.
+    pub settle: Duration,
     /// How many requests are unanswered at most.
     pub in_flight_max: Option<usize>,
     /// Whether the Pods of new members say that an autoscaler may move them.
@@ -164,6 +166,7 @@ impl Controller for Machine {
             grace: setup.adopt_grace,
             patience: setup.readiness_grace,
             ended_patience: setup.ended_grace,
+            settle: setup.settle,
             in_flight_max: Some(setup.in_flight_max),
             evicts_members: Some(setup.evict_members),
             dates_claims: setup.claim_annotations,

@@ -225,10 +225,17 @@ fn a_rollout_that_takes_the_ready_ones_at_once_is_noticed() {
     let with = |other: Object| {
         [member("s", 3, true), pod("s", 4, 3), other, pod("t", 6, 5), follow.clone(), edited.clone()]
     };
+    let new = || {
+        let (Object::Template(edited), Object::Sandbox(mut new)) = (&edited, member("t", 5, false)) else {
+            unreachable!("they are a template and a member")
+        };
+        Arc::make_mut(&mut new).pod_spec = edited.blueprint.pod_spec.clone();
+        Object::Sandbox(new)
+    };
     let delete = [deletion(1, true, Some(Version(5)))];
     assert_eq!(decided(&with(member("t", 5, true)), 11, &delete), Ok(()));
-    assert_eq!(decided(&with(member("t", 5, false)), 11, &delete), Err("rollout-paced"));
-    assert_eq!(decided(&with(member("t", 5, false)), 9, &delete), Ok(()), "it does not know");
+    assert_eq!(decided(&with(new()), 11, &delete), Err("rollout-paced"));
+    assert_eq!(decided(&with(new()), 9, &delete), Ok(()), "it does not know");
     let both = [deletion_of("t", 5, Some(Version(7))), delete[0].clone()];
     assert_eq!(decided(&with(member("t", 5, true)), 11, &both), Err("rollout-paced"));
 }
@@ -420,6 +427,7 @@ pub(super) fn decided_at(
         grace,
         patience,
         ended_patience: patience,
+        settle: Duration::ZERO,
         in_flight_max: Some(2),
         evicts_members: Some(true),
         dates_claims: false,
