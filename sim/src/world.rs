@@ -339,7 +339,9 @@ impl<C: Controller> World<C> {
         if self.requests[place].abandoned {
             return false;
         }
-        self.requests[place].answer = Some(Outcome::Throttled(RETRY_AFTER));
+        // Not the same to everybody, so that of two answers the later one may ask for less.
+        let delay = RETRY_AFTER * (1 + id.0 % 3);
+        self.requests[place].answer = Some(Outcome::Throttled(delay));
         facts.push(Fact::Handled(id));
         true
     }

@@ -1,6 +1,6 @@
 //! Whoever fails waits before trying again.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Intent, Operation};
@@ -50,6 +50,10 @@ pub(super) struct BacksOff {
     failed: BTreeMap<Slot, VecDeque<Mono>>,
     /// What the server has put off → until when.
     put_off: BTreeMap<Slot, Mono>,
+    /// Process and pool → until when the server does not want to be asked for another member of it.
+    members_put_off: BTreeMap<(u8, Uid), Mono>,
+    /// Process and name → members that it has asked for: to ask for one again is to repeat what may be there.
+    members: BTreeSet<(u8, Key)>,
     /// What the server holds for invalid, or has no place for any more → until when it is not to be asked again.
     refused: BTreeMap<Slot, (Mono, Action)>,
     /// Which process has asked for something last.
@@ -70,6 +74,19 @@ impl BacksOff {
         let (who, what) = (process::name(sent.process), sent.action.intent);
         let (name, left) = (&sent.action.operation.key().name, until.since(self.now));
         Some(format!("{who} asks for {what:?} of {name} again, {left:?} before the server wants to be asked"))
+    }
+
+    /// Returns what is wrong with a request for another member of a pool, if the server has put off one of them: whatever it has
+    /// answered since to others that were under way.
+    fn impatient(&mut self, sent: &Sent) -> Option<String> {
+        let Operation::Create(member) = &*sent.action.operation else { return None };
+        let pool = subject(&sent.action.operation).filter(|_| sent.action.intent == Intent::CreateMember)?;
+        let is_new = self.members.insert((sent.process, member.key().clone()));
+        let until = self.members_put_off.get(&(sent.process, pool)).filter(|until| self.now < **until)?;
+        let (who, name, left) = (process::name(sent.process), &member.key().name, until.since(self.now));
+        let wrong =
+            format!("{who} asks for member {name}, {left:?} before the server wants to be asked for another");
+        is_new.then_some(wrong)
     }
 
     /// Notes that a process asks for something, and returns what is wrong if it does that over and over. Two that lead at once
@@ -133,6 +150,7 @@ impl BacksOff {
     /// Forgets what a process was asked to wait for: the next does not know.
     fn forget(&mut self, process: u8) {
         self.put_off.retain(|(whose, ..), _| *whose != process);
+        self.members_put_off.retain(|(whose, _), _| *whose != process);
         self.in_vain.retain(|(whose, ..), _| *whose != process);
         self.asks = None;
         self.asked.clear();
@@ -160,6 +178,7 @@ impl Checker for BacksOff {
     fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
         let slot = slot(sent.process, &sent.action);
         let hasty = self.hasty(&slot, sent).or_else(|| self.stubborn(&slot, sent));
+        let hasty = hasty.or_else(|| self.impatient(sent));
         if let Some(wrong) = hasty.or_else(|| self.restless(sent)) {
             return Judgement::Broken(wrong);
         }
@@ -185,6 +204,12 @@ impl Checker for BacksOff {
         }
         let Fact::Answered { process, action, outcome } = fact else { return };
         let slot = slot(*process, action);
+        if let (Outcome::Throttled(delay), Intent::CreateMember) = (outcome, action.intent)
+            && let Some(pool) = subject(&action.operation)
+        {
+            let until = self.members_put_off.entry((*process, pool)).or_default();
+            *until = (*until).max(self.now + *delay);
+        }
         if let Outcome::Throttled(delay) = outcome
             && is_of_one_kind(action.intent)
         {
@@ -192,6 +217,9 @@ impl Checker for BacksOff {
         } else if matches!(outcome, Outcome::Done(_) | Outcome::Accepted) {
             // The server has time again for objects of this kind, whichever it is about.
             let kind = action.operation.kind();
+            if kind == Kind::Sandbox {
+                self.members_put_off.retain(|(whose, _), _| whose != process);
+            }
             self.put_off.retain(|(whose, _, about, ..), _| (*whose, *about) != (*process, kind));
             let key = action.operation.key();
             self.refused

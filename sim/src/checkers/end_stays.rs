@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
@@ -10,6 +10,7 @@ use agent_sandbox_core::object::{Object, OwnerKind, Sandbox};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Mono;
 
+use super::in_time::end_of;
 use super::known::Known;
 use super::{Checker, Class, INEXACT, Judgement, Property};
 use crate::api_server::{Commit, Writer};
@@ -54,6 +55,15 @@ impl EndStays {
         let is_over = sandbox.shutdown.is_some_and(|shutdown| shutdown.at + INEXACT <= today);
         (is_over && !self.is_timeless).then_some("knows to be over")
     }
+
+    /// Returns whether the time of a claim is over for everybody, told or not, as a process knows that would serve it.
+    fn is_over(&self, sent: &Sent, object: &Object, known: &Known) -> bool {
+        let Object::Claim(claim) = object else { return false };
+        let is_lost = self.lost.contains(&(sent.process, Kind::Sandbox, sent.action.operation.key().clone()));
+        let today = scene::epoch() + self.now.since(Mono::default());
+        let has_passed = end_of(claim).is_some_and(|end| end + INEXACT < today) && !self.is_timeless;
+        !is_lost && known.sees(sent.process, object) && (has_passed || has_ended(object))
+    }
 }
 
 impl Checker for EndStays {
@@ -82,6 +92,13 @@ impl Checker for EndStays {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        if let Some(claim) = served(sent, store) {
+            let wrong = self.is_over(sent, claim, known).then(|| {
+                let (who, name) = (process::name(sent.process), &claim.key().name);
+                format!("{who} serves claim {name} by {:?}, which it knows to be over", sent.action.intent)
+            });
+            return Judgement::unless_broken(wrong);
+        }
         let Some((kind, object)) = given(sent, store) else { return Judgement::Silent };
         let why = self.objection((sent, kind), object, known);
         Judgement::unless_broken(why.map(|why| {
@@ -137,6 +154,31 @@ fn has_ended(object: &Object) -> bool {
 fn expired(sandbox: &Sandbox) -> Option<i64> {
     let ready = sandbox.status.condition(names::READY).filter(|_| sandbox.status.is_expired())?;
     Some(ready.observed)
+}
+
+/// Returns the claim to which a request promises, makes or gives a sandbox. Whose record is taken over from an older release
+/// has been served before.
+fn served<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Object> {
+    let operation = &*sent.action.operation;
+    let uid = match operation {
+        Operation::Create(Object::Sandbox(made)) => made.meta.owner_of_kind(Kind::Claim),
+        Operation::Patch(patch)
+            if [Intent::RecordAssignment, Intent::RecordColdStart].contains(&sent.action.intent) =>
+        {
+            patch.target.uid
+        }
+        Operation::Patch(patch) => patch.changes.iter().find_map(|change| {
+            let Change::Owner(owner) = change else { return None };
+            (owner.kind == OwnerKind::Known(Kind::Claim)).then_some(owner.uid)
+        }),
+        Operation::Create(_) | Operation::Delete { .. } | Operation::Get { .. } | Operation::Notify(_) => {
+            None
+        }
+    };
+    let object = store.find(Kind::Claim, uid?)?;
+    let Object::Claim(claim) = object else { return None };
+    let had = claim.meta.label(names::LEGACY_SANDBOX_NAME).is_some() || claim.status.sandbox.is_some();
+    (!had).then_some(object)
 }
 
 /// Returns what a request makes or takes for a sandbox, and that sandbox.

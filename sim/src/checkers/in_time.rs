@@ -24,8 +24,10 @@ use crate::store::Store;
 
 mod claims;
 mod pools;
+mod sandboxes;
 mod seat;
 
+pub(super) use self::claims::end_of;
 use self::seat::{Seat, about};
 
 /// How often it is looked at what nothing is left undone of, at most: more would only cost time.
@@ -125,6 +127,11 @@ impl Sight<'_> {
         self.seat.is_refused(uid, self.until)
     }
 
+    /// Returns whether the server has refused to create the sandbox of a claim or a pool, just now or for a while.
+    fn is_asked_in_vain(&self, uid: Uid) -> bool {
+        self.seat.was_refused(uid)
+    }
+
     /// Returns whether a date has passed, whoever is asked.
     fn has_passed(&self, date: Wall) -> bool {
         self.today.is_some_and(|today| date + INEXACT < today)
@@ -175,6 +182,7 @@ impl InTime {
         let mut undone = Vec::new();
         claims::undone(&sight, &mut self.told, &mut undone);
         pools::undone(&sight, &mut undone);
+        sandboxes::undone(&sight, &mut undone);
         self.note(process, until, &undone)
     }
 

@@ -17,7 +17,7 @@ impl Checker for LeastFirst {
     fn property(&self) -> Property {
         Property {
             name: "least-first",
-            about: "a pool lets go of a ready member only when it has no older make, none unready and none younger",
+            about: "a pool lets go of a ready member only when it has no older make, none unready and none younger; of an older make the unready go first",
             class: Class::Safety,
         }
     }
@@ -45,10 +45,8 @@ fn judge(process: u8, object: &Object, known: &Known, store: &Store) -> Judgemen
     let is_known = known.knows(process, object_of_pool)
         && (pool.update == Update::OnReplenish
             || known.settled_pool(process, object_of_pool, store).is_some());
-    let Some(member) = as_sandbox(Some(object)).filter(|member| is_known && !is_stale(member, pool, store))
-    else {
-        return Judgement::Silent;
-    };
+    let Some(member) = as_sandbox(Some(object)).filter(|_| is_known) else { return Judgement::Silent };
+    let goes_anyway = is_stale(member, pool, store);
     if known.stand(process, object, store) != Some(Stand::Ready) {
         return Judgement::Silent;
     }
@@ -58,7 +56,12 @@ fn judge(process: u8, object: &Object, known: &Known, store: &Store) -> Judgemen
         let is_there = !sandbox.meta.terminating
             && known.knows(process, other)
             && known.is_free(process, &sandbox.meta.key.name);
-        let why = fault(sandbox, member).or(is_stale(sandbox, pool, store).then_some("is of an older make"));
+        let is_old = is_stale(sandbox, pool, store);
+        let why = if goes_anyway {
+            (is_old && !says_ready(sandbox)).then_some("is of an older make, too, and is not")
+        } else {
+            fault(sandbox, member).or(is_old.then_some("is of an older make"))
+        };
         Some((sandbox, why.filter(|_| is_there)?))
     });
     Judgement::unless_broken(worse.next().map(|(other, why)| {

@@ -87,7 +87,16 @@ impl Checker for MadeToOrder {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let Operation::Create(made) = &*sent.action.operation else { return Judgement::Silent };
+        let made = if let Operation::Create(made) = &*sent.action.operation { Some(made) } else { None };
+        let is_again =
+            made.is_some_and(|it| self.made.contains(&(sent.process, it.kind(), it.key().clone())));
+        if let Some(sandbox) = of_many(sent, known, store).filter(|_| !is_again) {
+            let (who, name) = (process::name(sent.process), &sandbox.meta.key.name);
+            return Judgement::Broken(format!(
+                "{who} touches the Service of sandbox {name}, of which it knows several Pods"
+            ));
+        }
+        let Some(made) = made else { return Judgement::Silent };
         if !self.made.insert((sent.process, made.kind(), made.key().clone())) {
             return Judgement::Silent;
         }
@@ -122,6 +131,16 @@ impl Checker for MadeToOrder {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns the sandbox whose Service a request makes, changes or deletes although its process sees that it has several Pods,
+/// and it is not to end: which of them counts is not clear (SBX-053).
+fn of_many<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Sandbox> {
+    let operation = &*sent.action.operation;
+    let object = store.get(Kind::Sandbox, operation.key()).filter(|_| operation.kind() == Kind::Service)?;
+    let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.shutdown.is_none())?;
+    let pods = store.owned_by(Kind::Pod, sandbox.meta.uid).filter(|pod| known.sees(sent.process, pod));
+    (known.sees(sent.process, object) && pods.count() > 1).then_some(sandbox)
 }
 
 /// Returns which label or annotation of its sandbox a Pod lacks that is made by a process which sees the sandbox as it is.

@@ -131,7 +131,7 @@ fn needed<'a>(
     (pods.next().is_none() && known.knows(process, first)).then_some((member, Some(pod)))
 }
 
-fn has_no_room(pod: &Pod) -> bool {
+pub(super) fn has_no_room(pod: &Pod) -> bool {
     pod.scheduled
         .as_ref()
         .is_some_and(|(status, reason, _)| *status == Truth::False && &**reason == names::UNSCHEDULABLE)

@@ -46,6 +46,7 @@ impl Checker for RightMake {
         let flaws = [
             old_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent, given, known, store)),
+            given(sent, store).and_then(|given| of_namesake(sent, given, known, store)),
             made_for_the_going(sent, known, store),
             served_by_the_going(sent, known, store),
             impossible(sent, store),
@@ -111,6 +112,23 @@ fn unsound(sent: &Sent, (claim, member): (&Claim, &Object), known: &Known, store
     let ended = pods.find(|pod| has_ended(pod) && known.knows(process, pod))?;
     let pod = &ended.key().name;
     Some(format!("gives {name} to claim {claim}, whose Pod {pod} it knows to have ended"))
+}
+
+/// What a pool that is gone has left serves nobody, even if another has the pool's name since (DEF-025, INV-15).
+fn of_namesake(
+    sent: &Sent,
+    (claim, member): (&Claim, &Object),
+    known: &Known,
+    store: &Store,
+) -> Option<String> {
+    let owner = member.meta().owner.as_ref()?;
+    let former = member.meta().owner_of_kind(Kind::Pool)?;
+    let pool = store.get(Kind::Pool, &member.key().sibling(owner.name.clone()))?;
+    let is_known = known.sees(sent.process, pool) && known.sees(sent.process, member);
+    (is_known && pool.uid() != former).then(|| {
+        let (claim, name, pool) = (&claim.meta.key.name, &member.key().name, &owner.name);
+        format!("gives {name} to claim {claim}, which a pool has left whose name another {pool} has")
+    })
 }
 
 /// Returns why a member is of no use as it is, as far as a process knows it whole. What was promised before is kept.

@@ -5,6 +5,7 @@ mod ends;
 mod keeping;
 mod orders;
 mod sending;
+mod settling;
 mod times;
 mod timing;
 mod wholeness;

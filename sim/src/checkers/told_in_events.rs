@@ -9,7 +9,8 @@ use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Sandbox};
 use agent_sandbox_core::time::Wall;
 
-use super::known::decided_on;
+use super::known::{Known, decided_on};
+use super::no_churn::has_no_room;
 use super::{Checker, Class, Judgement, Property, as_pool};
 use crate::api_server::Commit;
 use crate::process;
@@ -151,6 +152,17 @@ impl Checker for ToldInEvents {
         told_before(sent, store).map_or(Judgement::Silent, Judgement::Broken)
     }
 
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let Operation::Notify(notice) = &*sent.action.operation else { return Judgement::Silent };
+        let wrong = miscounted(sent.process, notice, known, store);
+        let who = process::name(sent.process);
+        wrong.map_or(Judgement::Silent, |wrong| Judgement::Broken(format!("{who} writes {wrong}")))
+    }
+
     fn on_fact(&mut self, fact: &Fact) {
         if let Fact::Answered { process, action, outcome: Outcome::Done(Object::Sandbox(sandbox)) } = fact
             && let Some(since) = has_several(sandbox).filter(|_| action.intent == Intent::SetSandboxStatus)
@@ -287,6 +299,29 @@ fn words(action: &Action) -> Option<String> {
         return Some(format!("Deleting Claim (ShutdownPolicy={policy})"));
     }
     words.into_iter().find(|(intent, _)| *intent == action.intent).map(|(_, words)| words)
+}
+
+/// Returns what is wrong with a warning that no node has room for so many of so many members, as far as its process knows the
+/// pool and all that is in it.
+fn miscounted(process: u8, notice: &Notice, known: &Known, store: &Store) -> Option<String> {
+    let (due, wanted) = notice.note.split_once(" sandboxes are unschedulable")?.0.split_once('/')?;
+    let object = store.find(Kind::Pool, notice.regarding.uid?)?;
+    let pool = as_pool(Some(object)).filter(|_| known.sees(process, object))?;
+    let name = &pool.meta.key.name;
+    if wanted != pool.replicas.to_string() {
+        return Some(format!("that pool {name} wants {wanted} members, which wants {}", pool.replicas));
+    }
+    let members = || store.owned_by(Kind::Sandbox, pool.meta.uid);
+    let is_known = known.knows_children(process, pool.meta.uid, Kind::Sandbox)
+        && members().all(|member| known.knows_whole(process, member, store));
+    let waits = |member: &&Object| {
+        let mut pods = store.owned_by(Kind::Pod, member.uid()).filter_map(Object::as_pod);
+        !member.meta().terminating && pods.next().is_some_and(has_no_room) && pods.next().is_none()
+    };
+    let most = members().filter(waits).count();
+    let is_right = due.parse().is_ok_and(|due: usize| (1..=most).contains(&due));
+    (is_known && !is_right)
+        .then(|| format!("that no node has room for {due} members of pool {name}: it knows of {most}"))
 }
 
 /// Returns whether a note says why a pool makes no progress: there is no room for its members, or the server's reason.

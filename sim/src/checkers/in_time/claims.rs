@@ -12,6 +12,15 @@ use super::{AT_ONCE, SETTLED, Sight, Undone};
 use crate::reference::claims;
 use crate::store::Store;
 
+/// Reasons why a claim is not ready that clients do not wait for to pass.
+const FINAL: [&str; 5] = [
+    "InvalidMetadata",
+    "WarmPoolNotFound",
+    "TemplateNotFound",
+    "EnvVarsInjectionRejected",
+    "VolumeClaimTemplatesError",
+];
+
 /// Adds what is due to each claim that its process may not wait about. What is due to those that stand in a queue is told of
 /// their pool.
 pub(super) fn undone(sight: &Sight<'_>, told: &mut Told, undone: &mut Vec<Undone>) {
@@ -87,7 +96,7 @@ fn left(claim: &Claim, how: &'static str) -> Undone {
 }
 
 /// LIF-001 and LIF-002: a claim ends at its time, or some time after its sandbox, whichever is earlier.
-fn end_of(claim: &Claim) -> Option<Wall> {
+pub(in crate::checkers) fn end_of(claim: &Claim) -> Option<Wall> {
     let lifecycle = claim.wishes.as_ref()?.lifecycle.as_ref()?;
     let finished = claim.status.condition(names::FINISHED).filter(|it| it.status == Truth::True);
     let after = finished.and_then(|finished| Some(finished.changed + lifecycle.ttl?));
@@ -193,11 +202,24 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
         let of = undone.of.max(pool.map_or(0, |pool| pool.meta.version.0));
         return (told != reason).then_some(Undone { detail, of, within: SETTLED, ..undone });
     }
+    if let Some(undone) = of_pardoned(claim, sight) {
+        return Some(undone);
+    }
     if is_begun {
         return (!is_taken && !sight.is_unsure(&claim.meta.key))
             .then(|| left(claim, "without the sandbox of its own that it has recorded"));
     }
     claim.needs_own_sandbox().then(|| left(claim, "without a record, which needs a sandbox of its own"))
+}
+
+/// CON-018: what a claim was told that it cannot have is taken back when it can, since clients take it for final. Whether the
+/// server refuses its sandbox instead is told after a while.
+fn of_pardoned(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
+    let told = claim.status.condition(names::READY).filter(|told| FINAL.contains(&&*told.reason))?;
+    let undone = left(claim, "with a word of what it cannot have, which it can");
+    let within = if sight.is_asked_in_vain(claim.meta.uid) { SETTLED } else { AT_ONCE };
+    let of = undone.of.max(sight.last_make.0);
+    Some(Undone { detail: Some(format!("says {}", told.reason)), of, within, ..undone })
 }
 
 /// CND-018: that the server refuses to make its sandbox is told while that lasts.

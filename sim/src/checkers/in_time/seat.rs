@@ -95,6 +95,11 @@ impl Seat {
         self.refused.get(&uid).is_some_and(|(since, _)| *since + SETTLED < until)
     }
 
+    /// Returns whether the server has refused to create the sandbox of a claim or a pool, however lately.
+    pub(super) fn was_refused(&self, uid: Uid) -> bool {
+        self.refused.contains_key(&uid)
+    }
+
     /// Begins anew with what it knows, and remembers what has failed.
     pub(super) fn begin(&mut self, leads: bool) {
         self.leads = leads;

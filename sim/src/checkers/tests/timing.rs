@@ -127,6 +127,38 @@ fn whoever_has_to_wait_is_left_in_peace() {
     assert_eq!(judge(&[Fact::Deposed { process: 0, term: 1 }], second(0), second(60)), Ok(()));
 }
 
+/// CON-018: clients take it for final.
+#[test]
+fn a_claim_that_was_told_what_is_not_so_any_more_is_noticed() {
+    let told = |reason: &str| {
+        changed(claim("a", 1, Some("a")), |claim| {
+            claim.status.conditions.push(condition(Truth::False, reason, 0));
+        })
+    };
+    let lists = |claim| left(&[told_pool(), claim], SECOND);
+    assert_eq!(lists(told("TemplateNotFound")), Err("in-time"));
+    let soon = Mono::default() + SECOND / 5;
+    let judged = lull(&[told_pool(), told("TemplateNotFound")], &[], (Mono::default(), soon));
+    assert_eq!(judged, Ok(()), "it has only just changed");
+}
+
+/// INV-22: whichever of them goes first.
+#[test]
+fn a_pod_that_runs_on_beside_one_that_stops_is_noticed() {
+    let with = |suspended, terminating: bool| {
+        let mut sandbox = scene::sandbox("s");
+        (sandbox.meta.uid, sandbox.suspended) = (Uid::from_bits(3), suspended);
+        let mut pods = [pod("s", 4, 3), pod("more", 5, 3)];
+        pods[0].meta_mut().terminating = true;
+        pods[1].meta_mut().terminating = terminating;
+        let [first, second] = pods;
+        left(&[Object::Sandbox(sandbox.into()), first, second], SECOND)
+    };
+    assert_eq!(with(true, false), Err("in-time"));
+    assert_eq!(with(true, true), Ok(()));
+    assert_eq!(with(false, false), Ok(()));
+}
+
 /// WPL-039.
 #[test]
 fn a_pool_that_does_not_say_that_it_is_refused_its_members_is_noticed() {
@@ -202,6 +234,11 @@ fn told(wanted: u32, replicas: usize, ready: u32) -> Object {
         Arc::make_mut(pool).status = PoolStatus { replicas, ready, selector: "".into(), observed: 0 };
     }
     pool
+}
+
+/// A pool that wants nothing, and says so.
+fn told_pool() -> Object {
+    told(0, 0, 0)
 }
 
 /// A member without a Pod.
