@@ -407,7 +407,13 @@ impl<C: Controller> Timed<C> {
     fn on_deposed(&mut self, process: u8) {
         self.choices.about(|| Site::new(Topic::Process, "exits").of(process));
         let exit = self.choices.around(ms(500));
-        self.plan_step(exit, Step::Crash(process));
+        self.choices.about(|| Site::new(Topic::Process, "leads-again").of(process));
+        if self.choices.chance(300) {
+            // It has not exited, and leads again if nobody else does.
+            self.plan_in(exit, What::TakeOver(process));
+        } else {
+            self.plan_step(exit, Step::Crash(process));
+        }
         self.plan_in(ms(5000), What::Elect);
     }
 
