@@ -237,6 +237,8 @@ mutants! {
         "a Pod whose labels were changed keeps them (BUG-73)";
     ForeignLabelsDropped = "foreign-labels-dropped",
         "labels that others put on a Pod are taken off again (BUG-75)";
+    TellsEachStep = "tells-each-step",
+        "each step of a start is told at once, though the next one follows it (BUG-113)";
     TimesMove = "times-move",
         "each change of a sandbox's status moves the time of all that it says (BUG-129)";
     SandboxStatusOnce = "sandbox-status-once",

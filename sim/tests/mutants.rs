@@ -40,7 +40,7 @@ const RIVALS: Faults =
     Faults::of(&[Fault::TwoLeaders, Fault::WatchLag, Fault::SlowServer, Fault::LostAnswer, Fault::Inherited]);
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 43] = [
+const CAUGHT: [(&str, Mutant, Faults); 44] = [
     ("adopted-once", Mutant::AdoptWithoutLock, RIVALS),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),
@@ -68,6 +68,7 @@ const CAUGHT: [(&str, Mutant, Faults); 43] = [
     ("made-to-order", Mutant::VolumesNotMounted, Faults::ALL),
     ("true-status", Mutant::GoingIsReady, Faults::ALL),
     ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
+    ("settles-first", Mutant::TellsEachStep, Faults::ALL),
     ("bounded-flight", Mutant::OneMoreInFlight, Faults::ALL),
     ("told-in-events", Mutant::TellsNoEvent, Faults::ALL),
     ("said-as-meant", Mutant::SpecLostOnWire, Faults::ALL),

@@ -38,7 +38,7 @@ pub(super) fn publish_sandbox_status(view: &View<'_>, sandbox: Uid, now: Now) ->
     }
     let is_news = is_ready(&status) || is_ready(&sandbox.status) || status.is_expired();
     let settled = entry.status_sent.unwrap_or(entry.seen.mono) + view.config.settle;
-    if !is_news && now.mono < settled {
+    if !is_news && now.mono < settled && !view.config.has(Mutant::TellsEachStep) {
         return match over_at {
             Some(at) if at < settled => Verdict::Until(at, TimeoutReason::Expiry),
             Some(_) | None => Verdict::Until(settled, TimeoutReason::Settle),
