@@ -247,6 +247,10 @@ impl State {
         self.relink(kind, uid, former.as_ref());
         if let Object::Claim(claim) = object {
             self.release_condemned(claim);
+        } else if kind == Kind::Sandbox && !self.condemned.is_empty() {
+            let claims = self.condemned.keys().filter(|(_, sandbox)| *sandbox == uid);
+            let claims = claims.filter_map(|(claim, _)| Some(self.claims.get(claim)?.claim.clone()));
+            claims.collect::<Vec<_>>().iter().for_each(|claim| self.release_condemned(claim));
         }
         self.settle_hold(kind, uid, version);
         self.settle_draft(&slot);
@@ -467,11 +471,16 @@ impl State {
         }
     }
 
-    /// Returns the sandboxes that a claim has or has recorded.
+    /// Returns the sandbox that a claim has, and the member of a pool that it has recorded: whoever else has that name has
+    /// nothing to do with the claim's end.
     fn had_by(&self, claim: &Claim) -> impl Iterator<Item = Uid> + use<> {
         let recorded = assignment(claim).map(|name| claim.meta.key.sibling(name.clone()));
         let recorded = recorded.and_then(|key| self.names.get(Kind::Sandbox, &key));
-        self.child(claim.meta.uid).into_iter().chain(recorded)
+        let member = recorded.filter(|uid| {
+            let entry = self.sandboxes.get(uid);
+            entry.is_some_and(|entry| entry.sandbox.meta.owner_of_kind(Kind::Pool).is_some())
+        });
+        self.child(claim.meta.uid).into_iter().chain(member)
     }
 
     /// Forgets the sandboxes that a claim does not have any more.

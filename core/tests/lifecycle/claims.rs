@@ -133,6 +133,36 @@ fn an_expired_claim_does_not_remember_the_member_that_it_recorded() {
     assert_eq!(world.machine.drift(list), None);
 }
 
+/// INV-27: nor of a sandbox that somebody else makes under its name, which has nothing to do with its end.
+#[test]
+fn an_expired_claim_does_not_remember_a_sandbox_that_somebody_makes_under_its_name() {
+    let mut world = World::with_pool(0);
+    world.claim_until("own", 60, ClaimShutdownPolicy::Retain);
+    world.settle();
+    world.time += Duration::from_secs(60).as_micros() as u64;
+    world.machine.handle_timeout(world.now());
+    while let Some(action) = world.machine.poll_action() {
+        world.sent.push(action.intent);
+        let outcome = world.answer(&action);
+        if action.intent == Intent::DeleteClaimSandbox {
+            world.own_sandbox(|_| {});
+            // Somebody edits the claim, so that it is looked up when it says that its sandbox is gone.
+            let claim = world.get_claim("own");
+            world.put(Object::Claim(claim.into()));
+        }
+        world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+    }
+    assert_eq!(world.count(Intent::DeleteClaimSandbox), 1);
+    world.show(Object::Claim(world.get_claim("own").into()));
+    world.settle();
+    for kind in Kind::ALL {
+        let at = Version(world.revision);
+        world.machine.handle_event(Event::Progress { kind, at }, world.now());
+    }
+    let list = |kind| world.objects.values().filter(|object| object.kind() == kind).cloned().collect();
+    assert_eq!(world.machine.drift(list), None);
+}
+
 /// INV-28: a look that the server has put off is not asked for again any sooner, whoever wants to know.
 #[test]
 fn a_look_that_was_put_off_waits_in_the_next_term_too() {
