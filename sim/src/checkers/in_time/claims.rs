@@ -202,7 +202,8 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
         let of = undone.of.max(pool.map_or(0, |pool| pool.meta.version.0));
         return (told != reason).then_some(Undone { detail, of, within: SETTLED, ..undone });
     }
-    if let Some(undone) = of_pardoned(claim, sight) {
+    // Without a template, whether a member is left for it is a matter of who comes first.
+    if let Some(undone) = of_pardoned(claim, sight).filter(|_| template.is_some()) {
         return Some(undone);
     }
     if is_begun {
