@@ -9,6 +9,7 @@ mod moves;
 mod scope;
 mod shortcut;
 mod state;
+mod symmetry;
 mod together;
 #[cfg(test)]
 mod twins;

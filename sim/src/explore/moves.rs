@@ -45,6 +45,7 @@ impl<C: Searchable> State<C> {
         let answered = self.world.requests().iter().filter(|request| request.answer.is_some()).count();
         for request in self.world.requests() {
             match request.answer {
+                None if self.waits_for_its_like(request) => {}
                 None if request.abandoned => late.push(request.id),
                 None => {
                     list.push(Move::Handle(request.id));
@@ -122,10 +123,13 @@ impl<C: Searchable> State<C> {
             let is_choice = kind != Kind::Pod || !in_one_step;
             return (is_choice && !self.is_missed(orphan)).then_some(step);
         }
-        if let Step::Pod(uid, PodStep::Schedule) = step
-            && in_one_step
-        {
-            return Some(Step::Pod(uid, PodStep::Start));
+        if let Step::Pod(uid, PodStep::Schedule) = step {
+            if self.rules.in_order && self.comes_after_its_like(uid) {
+                return None;
+            }
+            if in_one_step {
+                return Some(Step::Pod(uid, PodStep::Start));
+            }
         }
         Some(step)
     }
@@ -150,11 +154,13 @@ impl<C: Searchable> State<C> {
     fn moves_of_faults(&self, list: &mut Vec<Move>) {
         if self.left.lost_answers > 0 {
             list.extend(self.world.requests().iter().filter_map(|request| match request.answer {
-                None if request.abandoned => None,
+                None if request.abandoned || self.waits_for_its_like(request) => None,
                 None => Some(Move::Step(Step::Abandon(request.id))),
                 Some(_) => Some(Move::LoseAnswer(request.id)),
             }));
-            let unhandled = |request: &&Request| request.answer.is_none() && !request.abandoned;
+            let unhandled = |request: &&Request| {
+                request.answer.is_none() && !request.abandoned && !self.waits_for_its_like(request)
+            };
             list.extend(
                 self.world.requests().iter().filter(unhandled).map(|request| Move::LoseAnswer(request.id)),
             );

@@ -15,7 +15,7 @@ pub enum Shortcut {
     PodInOneStep,
     /// Watches that lag behind those who are not controllers.
     ShownAtOnce,
-    /// Claims that differ in nothing but their names.
+    /// Claims and members that differ in nothing but their names.
     InOrder,
     /// Answers that nothing overtakes.
     OvertakenAnswers,
@@ -78,7 +78,7 @@ impl Shortcut {
                 "the only process sees new claims, Pods and the pool's spec as soon as they change".to_owned()
             }
             Self::InOrder => {
-                "claims that differ in nothing but their names are created in the order of these: any other order is this one with other names".to_owned()
+                "claims that differ in nothing but their names are created in the order of these, and so are Pods of such members started: any other order is this one with other names".to_owned()
             }
             Self::OvertakenAnswers => {
                 let count = scope.late_answers;
@@ -114,7 +114,7 @@ impl Shortcut {
         match self {
             Self::AtOnce | Self::PodInOneStep => !scope.no_shortcuts,
             Self::ShownAtOnce => !scope.no_shortcuts && scope.leaders == 1,
-            Self::InOrder => !scope.no_shortcuts && !scope.any_order && scope.claims > 1,
+            Self::InOrder => !scope.no_shortcuts && !scope.any_order,
             Self::OvertakenAnswers
             | Self::ListsTogether
             | Self::PatientCollector

@@ -65,6 +65,7 @@ pub(super) struct Rules {
     pub(super) at_once: bool,
     pub(super) pod_in_one_step: bool,
     pub(super) shown_at_once: bool,
+    pub(super) in_order: bool,
 }
 
 /// What judges a search, and lets somebody watch.
@@ -121,6 +122,7 @@ impl<C: Searchable> State<C> {
                 at_once: Shortcut::AtOnce.is_taken(scope),
                 pod_in_one_step: Shortcut::PodInOneStep.is_taken(scope),
                 shown_at_once: Shortcut::ShownAtOnce.is_taken(scope),
+                in_order: Shortcut::InOrder.is_taken(scope),
             },
         };
         for line in 0..SETTING {
