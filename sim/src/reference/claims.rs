@@ -246,8 +246,12 @@ pub(crate) fn has_template(claim: &Claim, sandbox: &Sandbox, store: &Store) -> b
     template_of_sandbox(claim, sandbox, store).is_some()
 }
 
-/// Returns the template that a claim's sandbox was made from.
+/// Returns the template that a claim's sandbox was made from: the one that it names, whatever somebody has made of its labels.
 fn template_of_sandbox<'a>(claim: &Claim, sandbox: &Sandbox, store: &'a Store) -> Option<&'a Template> {
+    if let Some(name) = sandbox.meta.annotation(names::TEMPLATE_REF) {
+        let object = store.get(Kind::Template, &sandbox.meta.key.sibling(name.clone()))?;
+        return if let Object::Template(template) = object { Some(template) } else { None };
+    }
     let Some(hash) = sandbox.meta.label(names::TEMPLATE_REF_HASH) else {
         let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()))?.as_pool()?;
         return template_of(pool, store);
