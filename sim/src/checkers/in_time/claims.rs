@@ -194,8 +194,8 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
     let is_taken = is_begun && !is_free(claim, &claim.meta.key.name, store);
     // What is wrong before it comes to a name is told first, all else after that.
     let early = ["InvalidMetadata", "WarmPoolNotFound", "TemplateNotFound"];
-    let refusal = sight.refusals.of(claim, store).filter(|reason| !is_taken || early.contains(reason));
-    if let Some(reason) = refusal {
+    let refusal = sight.refusals.of(claim, store);
+    if let Some(reason) = refusal.filter(|reason| !is_taken || early.contains(reason)) {
         let told = claim.status.condition(names::READY).map_or("nothing", |ready| &*ready.reason);
         let undone = left(claim, "without a word of what it cannot have");
         let detail = Some(format!("says {told} instead of {reason}"));
@@ -203,7 +203,7 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
         return (told != reason).then_some(Undone { detail, of, within: SETTLED, ..undone });
     }
     // Without a template, whether a member is left for it is a matter of who comes first.
-    if let Some(undone) = of_pardoned(claim, sight).filter(|_| template.is_some()) {
+    if let Some(undone) = of_pardoned(claim, sight).filter(|_| refusal.is_none() && template.is_some()) {
         return Some(undone);
     }
     if is_begun {
