@@ -265,7 +265,7 @@ struct ExploreArgs {
     /// Lets everything take its time, even where that should make no difference: the space grows much.
     #[arg(long)]
     no_shortcuts: bool,
-    /// Lets users create claims that differ in nothing but their names in any order: up to twice the space with two claims.
+    /// Tries claims and members that differ in nothing but their names in any order: up to twice the space with two of them.
     #[arg(long)]
     any_order: bool,
     /// One defect to build in; without other flags the search is one that finds it.

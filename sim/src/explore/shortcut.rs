@@ -78,7 +78,7 @@ impl Shortcut {
                 "the only process sees new claims, Pods and the pool's spec as soon as they change".to_owned()
             }
             Self::InOrder => {
-                "claims that differ in nothing but their names are created in the order of these, and so are Pods of such members started: any other order is this one with other names".to_owned()
+                "claims and members that differ in nothing but their names are created in the order of these, and Pods of such members start in it: any other order is this one with other names".to_owned()
             }
             Self::OvertakenAnswers => {
                 let count = scope.late_answers;
