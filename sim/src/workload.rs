@@ -575,6 +575,16 @@ impl Workload {
         moment.min(end)
     }
 
+    /// Draws a moment just before many claims come.
+    pub(crate) fn eve(&self, choices: &mut Choices, end: Mono) -> Mono {
+        let eve = choices.moment(|choices| {
+            let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
+            let early = choices.around(Duration::from_millis(200));
+            Mono::default() + burst.since(Mono::default()).saturating_sub(early)
+        });
+        eve.min(end)
+    }
+
     /// Draws such a moment, but for the first of several: that is the beginning.
     fn moment_after_first(&self, number: u32, choices: &mut Choices, end: Mono) -> Mono {
         if choices.is_played() || number > 0 {

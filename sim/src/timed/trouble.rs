@@ -66,6 +66,14 @@ impl<C: Controller> Timed<C> {
                 self.plan(at, what);
             }
         }
+        if self.rates.has(Fault::TwoLeaders) {
+            let site = Site::new(Topic::Trouble, "rivals before claims come");
+            for number in self.choices.each(&site, |choices| choices.below(4)) {
+                self.choices.about(|| site.clone().number(number));
+                let at = workload.eve(&mut self.choices, self.heals_at);
+                self.plan(at, What::Rival);
+            }
+        }
     }
 
     fn draw_trouble(&mut self, fault: Fault) -> What {
@@ -208,7 +216,22 @@ impl<C: Controller> Timed<C> {
         self.plan_in(ms(1) + length, What::EndRivalry);
         self.plan_step(Duration::ZERO, Step::Start(other));
         self.plan_in(ms(1), What::RivalLeads(other));
+        self.set_apart();
         None
+    }
+
+    /// Lets one of two rivals read from an API server that lags, now and again: what both see both decide alike.
+    fn set_apart(&mut self) {
+        if !self.rates.has(Fault::LaggingServer) {
+            return;
+        }
+        let site = Site::new(Topic::Process, "sees less than its rival");
+        for number in self.choices.each(&site, |choices| choices.below(5)) {
+            self.choices.about(|| site.clone().number(number));
+            let after = self.choices.around(ms(300));
+            let what = What::Outage(Fault::LaggingServer, self.choices.below(u32::from(PLACES)));
+            self.plan_in(ms(1) + after, what);
+        }
     }
 
     fn end_rivalry(&mut self) -> Option<Step> {
