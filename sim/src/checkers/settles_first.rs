@@ -27,23 +27,23 @@ pub(super) struct SettlesFirst {
     /// For how long bad news is held back.
     settle: Duration,
     now: Mono,
-    /// Sandbox → when it was made.
-    made: BTreeMap<Uid, Mono>,
-    /// Process and sandbox → when it has sent its status last.
-    told: BTreeMap<(u8, Uid), Mono>,
+    sandboxes: BTreeMap<Uid, Told>,
     /// Process and claim or pool → when the server has refused to make its sandbox first, and why.
     refused: BTreeMap<(u8, Uid), (Mono, Text)>,
 }
 
+/// What was said of a sandbox.
+#[derive(Clone, Debug)]
+struct Told {
+    /// When it was made.
+    made: Mono,
+    /// Process → when it has sent its status last.
+    last: BTreeMap<u8, Mono>,
+}
+
 impl SettlesFirst {
     pub(super) const fn new(settle: Duration) -> Self {
-        Self {
-            settle,
-            now: Mono::from_micros(0),
-            made: BTreeMap::new(),
-            told: BTreeMap::new(),
-            refused: BTreeMap::new(),
-        }
+        Self { settle, now: Mono::from_micros(0), sandboxes: BTreeMap::new(), refused: BTreeMap::new() }
     }
 
     /// Returns how long ago something was, if that is not long enough.
@@ -59,9 +59,9 @@ impl SettlesFirst {
         if is_ready(told) || is_ready(&sandbox.status) || told.is_expired() {
             return None;
         }
-        let uid = sandbox.meta.uid;
-        let last = self.told.get(&(process, uid)).copied();
-        let since = self.made.get(&uid).copied().max(last);
+        let known = self.sandboxes.get(&sandbox.meta.uid)?;
+        let last = known.last.get(&process).copied();
+        let since = Some(known.made).max(last);
         let ago = self.lately(since)?;
         let what = if last.is_some() && last == since { "told of it last" } else { "was made" };
         Some(format!("says what sandbox {} lacks {ago:?} after it {what}", sandbox.meta.key.name))
@@ -89,8 +89,8 @@ impl SettlesFirst {
         };
         // What it tells of may be a predecessor of the one that has the name.
         let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
-        let since = self.made.get(&sandbox.uid()).filter(|_| known.sees(process, sandbox));
-        let ago = self.lately(since.copied())?;
+        let since = self.sandboxes.get(&sandbox.uid()).filter(|_| known.sees(process, sandbox));
+        let ago = self.lately(since.map(|told| told.made))?;
         Some(format!("says {reason} of claim {name} {ago:?} after its sandbox was made"))
     }
 
@@ -122,6 +122,10 @@ impl SettlesFirst {
     }
 }
 
+fn is_status(change: &Change) -> bool {
+    matches!(change, Change::SandboxStatus(_) | Change::ClaimStatus(_))
+}
+
 impl Checker for SettlesFirst {
     fn property(&self) -> Property {
         Property {
@@ -142,10 +146,9 @@ impl Checker for SettlesFirst {
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let uid = commit.object().uid();
         if commit.new.is_some() {
-            self.made.insert(uid, self.now);
+            self.sandboxes.insert(uid, Told { made: self.now, last: BTreeMap::new() });
         } else {
-            self.made.remove(&uid);
-            self.told.retain(|(_, sandbox), _| *sandbox != uid);
+            self.sandboxes.remove(&uid);
         }
         Judgement::Silent
     }
@@ -158,23 +161,29 @@ impl Checker for SettlesFirst {
         let wrong = match &*sent.action.operation {
             Operation::Notify(notice) => self.of_pool(sent.process, notice),
             Operation::Patch(patch) => {
-                let sight = (known, store);
-                let mut changes = patch.changes.iter();
-                let wrong = changes.find_map(|change| self.of_change(sent.process, patch, change, sight));
-                if let (Intent::SetSandboxStatus, Some(uid)) = (sent.action.intent, patch.target.uid) {
-                    self.told.insert((sent.process, uid), self.now);
+                let mut told = patch.changes.iter().filter(|change| is_status(change)).peekable();
+                if told.peek().is_none() {
+                    return Judgement::Silent;
+                }
+                let wrong =
+                    told.find_map(|change| self.of_change(sent.process, patch, change, (known, store)));
+                if let (Intent::SetSandboxStatus, Some(uid)) = (sent.action.intent, patch.target.uid)
+                    && let Some(told) = self.sandboxes.get_mut(&uid)
+                {
+                    told.last.insert(sent.process, self.now);
                 }
                 wrong
             }
-            Operation::Create(_) | Operation::Delete { .. } | Operation::Get { .. } => None,
+            Operation::Create(_) | Operation::Delete { .. } | Operation::Get { .. } => {
+                return Judgement::Silent;
+            }
         };
-        let wrong = wrong.map(|wrong| format!("{} {wrong}", process::name(sent.process)));
-        wrong.map_or(Judgement::Silent, Judgement::Broken)
+        Judgement::unless_broken(wrong.map(|wrong| format!("{} {wrong}", process::name(sent.process))))
     }
 
     fn on_fact(&mut self, fact: &Fact) {
         if let Fact::Crashed { process, .. } = fact {
-            self.told.retain(|(whose, _), _| whose != process);
+            self.sandboxes.values_mut().for_each(|told| _ = told.last.remove(process));
             self.refused.retain(|(whose, _), _| whose != process);
         }
         let Fact::Answered { process, action, outcome: Outcome::Refused(refusal) } = fact else { return };
