@@ -362,6 +362,23 @@ mod tests {
         assert_eq!(taken(&mut agenda), [Turn::Rules(A, trim), Turn::Other(Item::RepeatWrite(B)), again]);
     }
 
+    /// INV-32, BUG-133.
+    #[test]
+    fn what_nobody_waits_for_comes_after_eight_turns_of_others() {
+        let mut agenda = Agenda::default();
+        let claim = |number| Item::Unbar(Uid::from_bits(number));
+        agenda.add(Item::Notice, Urgency::Background);
+        (1..=20).for_each(|number| agenda.add(claim(number), Urgency::Claim));
+        let mut take = || {
+            let (turn, urgency) = agenda.next()?;
+            agenda.took(urgency);
+            Some(turn)
+        };
+        let order: Vec<Turn> = core::iter::from_fn(&mut take).collect();
+        let expected = (1..=8).map(claim).chain([Item::Notice]).chain((9..=20).map(claim));
+        assert_eq!(order, expected.map(Turn::Other).collect::<Vec<_>>());
+    }
+
     #[test]
     fn what_becomes_more_urgent_comes_earlier_and_once() {
         let rule = Turn::Rules(A, RuleSet::of(RuleId::StartPod));

@@ -152,7 +152,9 @@ impl Machine {
         while self.is_active() && self.state.ledger.sent.len() < most {
             let (turn, urgency) = self.agenda.next()?;
             if let Some(action) = self.consider(turn, urgency) {
-                self.agenda.took(urgency);
+                if !self.has(Mutant::BackgroundStarves) {
+                    self.agenda.took(urgency);
+                }
                 return Some(action);
             }
         }

@@ -265,6 +265,8 @@ mutants! {
         "a template's sandboxes cannot be found by its label (BUG-74)";
 
     // ----- Cost -----
+    BackgroundStarves = "background-starves",
+        "what nobody waits for is done when there is nothing else, and a busy controller never does it (BUG-133)";
     StampsAgain = "stamps-again",
         "a claim is stamped again and again with when it was first ready (BUG-100)";
 }

@@ -46,6 +46,7 @@ mod rollout_paced;
 mod said_as_meant;
 mod sandboxes_settled;
 mod settles_first;
+mod shares_turns;
 mod silence;
 mod templates_isolated;
 mod told_in_events;
@@ -234,6 +235,7 @@ impl Checkers {
             Box::new(true_status::TrueStatus),
             Box::<backs_off::BacksOff>::default(),
             Box::<told_in_events::ToldInEvents>::default(),
+            Box::<shares_turns::SharesTurns>::default(),
             Box::new(claims_served::ClaimsServed),
             Box::new(pools_full::PoolsFull),
             Box::new(sandboxes_settled::SandboxesSettled),

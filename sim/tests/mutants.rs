@@ -70,6 +70,7 @@ const CAUGHT: [(&str, Mutant, Faults); 44] = [
     ("backs-off", Mutant::NeverBacksOff, Faults::ALL),
     ("settles-first", Mutant::TellsEachStep, Faults::ALL),
     ("bounded-flight", Mutant::OneMoreInFlight, Faults::ALL),
+    ("shares-turns", Mutant::BackgroundStarves, Faults::ALL),
     ("told-in-events", Mutant::TellsNoEvent, Faults::ALL),
     ("said-as-meant", Mutant::SpecLostOnWire, Faults::ALL),
     ("in-time", Mutant::NoExpiryTimer, Faults::ALL),

@@ -353,7 +353,7 @@ pub(super) fn decided_on<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Claim>
 }
 
 /// Returns which object a request changes or deletes, and on which version that was decided.
-fn subject(operation: &Operation) -> Option<(Uid, Option<Version>)> {
+pub(super) fn subject(operation: &Operation) -> Option<(Uid, Option<Version>)> {
     let (target, version) = match operation {
         Operation::Patch(patch) => (&patch.target, patch.version),
         Operation::Delete { target, version, .. } => (target, *version),

@@ -26,6 +26,34 @@ fn a_request_more_than_may_be_under_way_is_noticed() {
     assert_eq!(judge(&[send(0, 1), send(0, 2), dies, send(0, 3)]), Ok(()));
 }
 
+/// INV-32, BUG-133: from when it knows that a claim is ready which has no note of that.
+#[test]
+fn a_process_that_never_does_what_nobody_waits_for_is_noticed() {
+    let judge = |urgent: u64, others: u64, stamped: bool| {
+        let (mut store, mut claim) = (Store::default(), ready(claim("a", 1, Some("s")), "s", "10.0.0.1"));
+        if stamped {
+            claim.meta_mut().annotations.insert(names::FIRST_READY_AT.into(), "then".into());
+        }
+        store.put(claim.clone());
+        let mut checkers = Checkers::of_effects().only(&["shares-turns"]);
+        let made = Commit { version: claim.version(), old: None, new: Some(claim), by: None };
+        let listed =
+            Fact::Relisted { process: 0, term: 1, kind: Kind::Claim, at: Version(100), objects: [].into() };
+        let pod = Operation::Get { kind: Kind::Pod, key: scene::key("a") };
+        let send = |id, intent| Fact::Sent(sent(0, action(id, intent, pod.clone())));
+        let mut facts = vec![Fact::Committed(made), listed];
+        for round in 0..2 {
+            facts.extend((0..urgent).map(|id| send(100 * round + id, Intent::CreatePod)));
+            facts.extend((0..others).map(|id| send(100 * round + 50 + id, Intent::LabelPod)));
+        }
+        let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(judge(8, 1, false), Ok(()));
+    assert_eq!(judge(8, 0, false), Err("shares-turns"));
+    assert_eq!(judge(8, 0, true), Ok(()));
+}
+
 /// LIF-010, BUG-84: what a claim has goes first where its user says so, and else after it.
 #[test]
 fn a_claim_that_is_deleted_in_another_order_than_its_policy_is_noticed() {
