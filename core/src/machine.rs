@@ -224,6 +224,10 @@ impl Machine {
             let at = self.state.feeds[kind.index()].at;
             fresh.handle_event(Event::Relisted { kind, objects: list(kind), at }, self.now);
         }
+        let failures = self.cooling.keys().filter(|(_, uid)| self.state.kind_of(*uid).is_none()).count();
+        if failures > 0 {
+            return Some(("failures of what is gone", failures, 0));
+        }
         let tables = self.state.sizes().into_iter().zip(fresh.state.sizes());
         tables.map(|((name, here), (_, there))| (name, here, there)).find(|(_, here, there)| here != there)
     }
@@ -266,6 +270,8 @@ impl Machine {
         self.term = Some(term);
         self.names_given = 0;
         self.state.feeds = Default::default();
+        // What went at the end of the last term no rule has looked at since.
+        self.cooling.retain(|(_, uid), _| self.state.kind_of(*uid).is_some());
         self.state.touch_everything();
         self.resume_duties();
     }

@@ -339,6 +339,8 @@ impl Machine {
             | Outcome::AlreadyExists
             | Outcome::NotFound => self.backoff(failures),
         };
+        // No rule looks at what is gone, so nothing would take its failures away.
+        let Some(kind) = self.state.kind_of(purpose.subject) else { return delay };
         // Another answer to the same rule does not make it come sooner.
         let until = before.map_or(Mono::default(), |cooling| cooling.until).max(self.now.mono + delay);
         let refused = before.and_then(|cooling| cooling.refused.clone());
@@ -348,9 +350,7 @@ impl Machine {
             put_off.push((purpose.operation.clone(), self.now.mono + delay));
         }
         self.cooling.insert(slot, Cooling { failures, refusals, until, refused, put_off });
-        if let Some(kind) = self.state.kind_of(purpose.subject) {
-            self.state.touch(kind, purpose.subject);
-        }
+        self.state.touch(kind, purpose.subject);
         delay
     }
 
@@ -361,9 +361,12 @@ impl Machine {
             Refusal::Forbidden(_) => self.backoff(failures),
             Refusal::Invalid(_) | Refusal::NamespaceEnding(_) => self.config.backoff_max,
         };
-        let until = self.now.mono + delay;
-        self.state.ledger.barred.insert(claim, Bar { failures, until: Some(until) });
-        self.agenda.arm(Item::Unbar(claim), until, TimeoutReason::Backoff);
+        // One that has gone meanwhile stands in no queue.
+        if self.state.claims.contains_key(&claim) {
+            let until = self.now.mono + delay;
+            self.state.ledger.barred.insert(claim, Bar { failures, until: Some(until) });
+            self.agenda.arm(Item::Unbar(claim), until, TimeoutReason::Backoff);
+        }
         delay
     }
 

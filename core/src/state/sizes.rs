@@ -1,13 +1,14 @@
 //! How many entries each table has.
 
 use super::State;
+use crate::id::{Kind, Uid};
 
 impl State {
     /// Returns the number of entries of each table that follows from the objects and from writes under way, with its name.
     ///
-    /// What the server itself has answered is left out: who has a name is kept as long as somebody refers to it, and what was
-    /// refused as long as that for which it was to be made is there.
-    pub(crate) fn sizes(&self) -> [(&'static str, usize); 14] {
+    /// What the server itself has answered counts only where nobody needs it: who has a name is kept as long as somebody
+    /// refers to it, and what was refused as long as that for which it was to be made is there.
+    pub(crate) fn sizes(&self) -> [(&'static str, usize); 18] {
         let ledger = &self.ledger;
         let objects = [
             self.claims.len(),
@@ -32,6 +33,24 @@ impl State {
             ("noted Pods", self.noted.len()),
             ("templates of sandboxes", self.made_from.len()),
             ("Events", self.notices.len()),
+            ("reads", ledger.looks.values().filter(|look| !look.is_sent).count()),
+            ("refusals to what is gone", self.refusals_to_the_gone()),
+            ("losses of what is gone", self.bereaved.keys().filter(|uid| self.is_gone(**uid)).count()),
+            ("names that nobody refers to", self.names_without_use()),
         ]
+    }
+
+    fn is_gone(&self, uid: Uid) -> bool {
+        self.kind_of(uid).is_none()
+    }
+
+    fn refusals_to_the_gone(&self) -> usize {
+        let refused = self.ledger.refused.keys().map(|(subject, _)| subject);
+        refused.chain(self.ledger.barred.keys()).filter(|uid| self.is_gone(**uid)).count()
+    }
+
+    fn names_without_use(&self) -> usize {
+        let absent = self.absent.iter().filter(|(kind, key)| !self.is_referred_to(*kind, key)).count();
+        absent + self.confirmed.keys().filter(|key| !self.is_referred_to(Kind::Sandbox, key)).count()
     }
 }
