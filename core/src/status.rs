@@ -103,13 +103,16 @@ fn suspended(sandbox: &Sandbox, backing: &Backing<'_>, expired: bool) -> Option<
     }
     let (status, reason, message) = match backing {
         _ if !sandbox.suspended => (Truth::False, "NotSuspended", "Sandbox is not suspended"),
-        Backing::Own(_) | Backing::Many(_) | Backing::Coming { .. } => {
+        Backing::Own(_) | Backing::Many(_) | Backing::Coming { is_own: true, .. } => {
             (Truth::False, "PodTerminating", "Pod is terminating. Sandbox is suspending")
         }
         Backing::Other(..) => {
             (Truth::False, "PodNotOwned", "Refused to delete pod because it is not owned by this sandbox")
         }
-        Backing::None | Backing::Leaving | Backing::Elsewhere { .. } => {
+        Backing::None
+        | Backing::Leaving
+        | Backing::Elsewhere { .. }
+        | Backing::Coming { is_own: false, .. } => {
             (Truth::True, "PodTerminated", "Pod has been terminated. Sandbox is suspended")
         }
     };
@@ -176,7 +179,7 @@ fn readiness(sandbox: &Sandbox, parts: &Parts<'_>, expired: bool) -> Told<'stati
         return (Truth::False, "ReconcilerError".into(), message.into());
     }
     if sandbox.suspended {
-        let is_going = is_seen(backing) || matches!(backing, Backing::Coming { .. });
+        let is_going = is_seen(backing) || matches!(backing, Backing::Coming { is_own: true, .. });
         let message = if is_going { "Sandbox is suspending" } else { "Sandbox is suspended" };
         return (Truth::False, "SandboxSuspended".into(), message.into());
     }
@@ -328,6 +331,14 @@ mod tests {
             let world = format!("sandbox s1 nopod suspended{note}\nstarting s1");
             check_status(&world, &[suspending, ready]);
         }
+    }
+
+    /// SCND-012: the Pod of a former sandbox of its name, which may still land, is nothing to it.
+    #[test]
+    fn a_suspended_sandbox_does_not_wait_for_the_pod_of_its_predecessor() {
+        let suspended = "Suspended=True PodTerminated: Pod has been terminated. Sandbox is suspended";
+        let ready = "Ready=False SandboxSuspended: Sandbox is suspended";
+        check_status("sandbox s1 nopod suspended\nstarting s1 former\nlost s1", &[suspended, ready]);
     }
 
     /// SCND-013, SBX-032, SHAZ-005; SACC-007, SACC-099. GAP-017: the end of such a Pod touches the sandbox.

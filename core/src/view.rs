@@ -38,6 +38,8 @@ pub(crate) enum Backing<'a> {
     Coming {
         /// Whether it could land now: nothing of the name is there that will soon be gone.
         is_free: bool,
+        /// Whether it is made for this sandbox, and not for a former one of the name.
+        is_own: bool,
     },
     /// A Pod of this name that will soon be gone, and was never the sandbox's own.
     Leaving,
@@ -166,10 +168,13 @@ impl<'a> View<'a> {
             (Holder::Nobody | Holder::Unseen, None) => Backing::None,
         };
         let is_none = matches!(backing, Backing::None | Backing::Leaving | Backing::Elsewhere { .. });
-        if is_none && self.state.ledger.drafts.contains_key(&(Kind::Pod, key.clone())) {
-            return Backing::Coming { is_free: matches!(backing, Backing::None) };
+        match self.state.ledger.drafts.get(&(Kind::Pod, key.clone())).filter(|_| is_none) {
+            Some(draft) => Backing::Coming {
+                is_free: matches!(backing, Backing::None),
+                is_own: draft.purpose.subject == sandbox.meta.uid,
+            },
+            None => backing,
         }
-        backing
     }
 
     /// Returns the status that a sandbox should show. `expired` says whether its time is over.

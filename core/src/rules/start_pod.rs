@@ -26,7 +26,7 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let is_missing = match view.backing(sandbox) {
         Backing::None => true,
         // What may still land has the same name, so it does no harm.
-        Backing::Coming { is_free } => is_free && !view.is_drafted(Kind::Pod, &sandbox.meta.key),
+        Backing::Coming { is_free, .. } => is_free && !view.is_drafted(Kind::Pod, &sandbox.meta.key),
         Backing::Own(pod) => view.config.has(Mutant::SecondPod) && pod.meta.terminating,
         Backing::Leaving | Backing::Elsewhere { .. } | Backing::Many(_) | Backing::Other(..) => false,
     };

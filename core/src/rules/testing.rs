@@ -22,7 +22,8 @@
 //! edited c1     pool=q                  (the same claim, as it is by then)
 //! asked c1                              (the server itself shows it as it is)
 //! held s1                               (a write to it is not answered)
-//! starting s1                           (the creation of its Pod is not answered)
+//! starting s1                           (the creation of its Pod is not answered; or: starting s1 former, that of the Pod of a
+//!                                        sandbox that had the name before)
 //! lost s1                               (that one may still land, and is not waited for)
 //! leaving s1                            (its deletion is not answered)
 //! refused c1    sandbox c1 age=1s why   (the server refuses to make it)
@@ -182,7 +183,7 @@ impl World {
                 let sandbox = &self.state.sandboxes[&self.uid(name)].sandbox;
                 let operation = Operation::Create(Object::Pod(make::pod(sandbox).into())).into();
                 let (intent, urgency) = (Intent::CreatePod, Urgency::Claim);
-                let subject = sandbox.meta.uid;
+                let subject = if words.contains(&"former") { Uid::from_bits(999) } else { sandbox.meta.uid };
                 self.state.ledger.send(Purpose { rule: None, subject, intent, operation, urgency }, 0);
                 self.state.draft_changed(&(Kind::Pod, key(name)), subject);
             }
