@@ -10,7 +10,8 @@
 //! |---|---|
 //! | what has a claim got: a sandbox, an end, or a reason | [`claims`] |
 //! | how many members has a pool, and of which make | [`pools`] |
-//! | which parts has a sandbox, and what does it say of them | [`sandboxes`] |
+//! | which parts has a sandbox | [`sandboxes`] |
+//! | what does a sandbox say | [`words`] |
 //! | what is in its Pod, its Service and its volume claims | [`parts`] |
 //! | which network policies are there | [`templates`] |
 //! | what may be there at all | [`leftovers`] |
@@ -23,6 +24,7 @@ pub mod parts;
 pub mod pools;
 pub mod sandboxes;
 pub mod templates;
+pub mod words;
 
 use crate::store::Store;
 
@@ -140,16 +142,21 @@ mod tests {
         let mut several = |message: &str| {
             let sandbox = store.list(Kind::Sandbox)[0].as_sandbox().expect("it is one");
             let mut sandbox = Sandbox::clone(sandbox);
-            for condition in &mut sandbox.status.conditions {
-                if &*condition.kind == names::READY {
-                    (condition.reason, condition.message) = (names::MULTIPLE_PODS.into(), message.into());
-                }
+            let unknown = "Pod state is unknown. Pod scheduling cannot be determined";
+            for told in &mut sandbox.status.conditions {
+                (told.status, told.reason, told.message) = match &*told.kind {
+                    names::READY => (Truth::False, names::MULTIPLE_PODS.into(), message.into()),
+                    names::POD_SCHEDULED => (Truth::Unknown, "PodSchedulingUnknown".into(), unknown.into()),
+                    _ => continue,
+                };
             }
             store.put(Object::Sandbox(sandbox.into()));
             sandboxes::difference(&store)
         };
-        assert!(tells(several("multiple Pods (1)"), "and not that there are 2"));
-        assert_eq!(several("multiple Pods (2)"), None);
+        let message = "are controlled by this Sandbox; refusing to choose or create a Pod";
+        let mut says = |count: u32| several(&format!("multiple Pods ({count}) {message}"));
+        assert!(tells(says(1), "instead of False MultiplePods: \"multiple Pods (2) are"));
+        assert!(!tells(says(2), "MultiplePods"));
     }
 
     /// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words.

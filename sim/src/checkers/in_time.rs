@@ -60,6 +60,8 @@ pub(super) struct InTime {
     told: claims::Told,
     /// Why claims that ask for something cannot have it.
     refusals: claims::Refusals,
+    /// Sandboxes of which it is not known that they say how they are.
+    unsaid: sandboxes::Unsaid,
     /// The names of all sandboxes.
     taken: BTreeSet<Key>,
     /// Whether a calendar was set anew, so that nobody can tell what the time is for whom.
@@ -183,6 +185,7 @@ impl InTime {
         claims::undone(&sight, &mut self.told, &mut undone);
         pools::undone(&sight, &mut undone);
         sandboxes::undone(&sight, &mut undone);
+        self.unsaid.undone(&sight, &mut undone);
         self.note(process, until, &undone)
     }
 
@@ -225,6 +228,7 @@ impl Checker for InTime {
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         let object = commit.object();
         self.last[object.kind().index()] = commit.version;
+        self.unsaid.on_commit(commit, store);
         // What pools say of themselves changes all the time, and nothing of a claim follows from that.
         let generation = |object: &Object| object.meta().generation;
         let is_asked_anew = commit.old.as_ref().map(generation) != commit.new.as_ref().map(generation)

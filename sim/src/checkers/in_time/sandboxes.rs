@@ -1,9 +1,69 @@
-//! What is due to sandboxes that are to have no Pod.
+//! What is due to sandboxes: that those which are to have no Pod have none, and that all say how they are.
 
-use agent_sandbox_core::id::Kind;
+use std::collections::BTreeSet;
+
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::object::{Object, Pod, Sandbox};
 
-use super::{AT_ONCE, Sight, Undone};
+use super::{AT_ONCE, SETTLED, Sight, Undone};
+use crate::api_server::Commit;
+use crate::checkers::as_sandbox;
+use crate::reference::words;
+use crate::store::Store;
+
+/// Sandboxes of which it is not known that they say how they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unsaid(BTreeSet<Uid>);
+
+impl Unsaid {
+    /// Notes what a change is about.
+    pub(super) fn on_commit(&mut self, commit: &Commit, store: &Store) {
+        let object = commit.object();
+        match object.kind() {
+            Kind::Sandbox if commit.new.is_none() => _ = self.0.remove(&object.uid()),
+            Kind::Sandbox => _ = self.0.insert(object.uid()),
+            Kind::Pod | Kind::Service | Kind::VolumeClaim => {
+                let owner = |object: &Object| object.meta().owner_of_kind(Kind::Sandbox);
+                let owners = [commit.old.as_ref().and_then(owner), commit.new.as_ref().and_then(owner)];
+                let namesake = store.get(Kind::Sandbox, object.key()).map(Object::uid);
+                self.0.extend(owners.into_iter().chain([namesake]).flatten());
+            }
+            Kind::Claim | Kind::Pool | Kind::Template | Kind::NetworkPolicy => {}
+        }
+    }
+
+    /// Adds each sandbox that does not say how it is.
+    pub(super) fn undone(&mut self, sight: &Sight<'_>, undone: &mut Vec<Undone>) {
+        self.0.retain(|uid| {
+            let Some(sandbox) = as_sandbox(sight.store.find(Kind::Sandbox, *uid)) else { return false };
+            let is_over = match sandbox.shutdown {
+                None => false,
+                Some(shutdown) if sight.has_passed(shutdown.at) => true,
+                Some(shutdown) if sight.is_ahead(shutdown.at) => false,
+                Some(_) => return true,
+            };
+            if sandbox.meta.terminating || sight.is_held(*uid) {
+                return true;
+            }
+            let wrong = words::difference(sandbox, sight.store, is_over);
+            let is_right = wrong.is_none();
+            undone.extend(wrong.map(|wrong| unsaid(sandbox, wrong, sight.store)));
+            // What is right at one time is wrong when another has come.
+            !is_right || sandbox.shutdown.is_some()
+        });
+    }
+}
+
+/// Returns what is left of a sandbox that does not say how it is.
+fn unsaid(sandbox: &Sandbox, wrong: String, store: &Store) -> Undone {
+    let parts = [Kind::Pod, Kind::Service, Kind::VolumeClaim];
+    let own = parts.into_iter().flat_map(|kind| store.owned_by(kind, sandbox.meta.uid));
+    let named = parts.into_iter().filter_map(|kind| store.get(kind, &sandbox.meta.key));
+    let versions = own.chain(named).map(|object| object.version().0);
+    let of = versions.fold(sandbox.meta.version.0, u64::max);
+    let (about, name) = (sandbox.meta.uid, sandbox.meta.key.name.clone());
+    Undone { about, name, how: "without the word how it is", detail: Some(wrong), of, within: SETTLED }
+}
 
 /// Adds each Pod that is to go and does not: all of a sandbox's Pods stop together, whoever of them goes first (INV-22).
 pub(super) fn undone(sight: &Sight<'_>, undone: &mut Vec<Undone>) {

@@ -8,6 +8,7 @@ use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
 use super::decisions::{condition, member, pool};
 use super::*;
+use crate::reference::words;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -201,6 +202,10 @@ fn lull(objects: &[Object], facts: &[Fact], (from, until): (Mono, Mono)) -> Resu
         let commit = Commit { version, old: store.put(new.clone()), new: Some(new), by: None };
         checkers.on_fact(&Fact::Committed(commit), &store).expect("an object breaks nothing");
     }
+    for object in store.list(Kind::Sandbox).to_vec() {
+        let said = saying(object, &store);
+        store.put(said);
+    }
     let leads = [Fact::Leading { process: 0, term: 1 }].into_iter();
     let lists = Kind::ALL.map(|kind| {
         let (at, objects) = (Version(99), [].into());
@@ -211,6 +216,31 @@ fn lull(objects: &[Object], facts: &[Fact], (from, until): (Mono, Mono)) -> Resu
         checkers.on_fact(&fact, &store).expect("only what is left is judged");
     }
     checkers.on_lull(until, &store).map_err(|violation| violation.property.name)
+}
+
+/// Returns a sandbox that says how it is.
+fn saying(mut object: Object, store: &Store) -> Object {
+    let Object::Sandbox(sandbox) = &mut object else { unreachable!("it is a sandbox") };
+    let sandbox = Arc::make_mut(sandbox);
+    let words = words::conditions(sandbox, store, false);
+    let changed = sandbox.status.condition(names::READY).map_or_else(scene::epoch, |ready| ready.changed);
+    sandbox.status.conditions.clear();
+    for (kind, word) in words {
+        let Some((status, reason, message)) = word else { continue };
+        let said = Condition {
+            kind: kind.into(),
+            message: message.into(),
+            changed,
+            ..condition(status, &reason, sandbox.meta.generation)
+        };
+        sandbox.status.conditions.push(said);
+    }
+    if let Some(pod) = store.owned_by(Kind::Pod, sandbox.meta.uid).next().and_then(Object::as_pod) {
+        (sandbox.status.pod_ips, sandbox.status.node) = (pod.ips.clone(), pod.node.clone());
+        let hash = names::name_hash(&sandbox.meta.key.name);
+        sandbox.status.selector = format!("{}={hash}", names::SANDBOX_NAME_HASH).into();
+    }
+    object
 }
 
 fn request(action: Action, request: RequestId) -> Fact {
