@@ -56,6 +56,26 @@ impl EndStays {
         (is_over && !self.is_timeless).then_some("knows to be over")
     }
 
+    /// Returns what a request changes, or makes something for, that is going as its process knows (CLM-004, SBX-002, TPL-003).
+    fn going<'a>(&self, sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Object> {
+        let (kind, uid) = match &*sent.action.operation {
+            Operation::Patch(patch) => (patch.target.kind, patch.target.uid?),
+            Operation::Create(made) => {
+                let slot = (sent.process, made.kind(), made.key().clone());
+                let owner = made.meta().owner.as_ref().filter(|_| !self.lost.contains(&slot))?;
+                let OwnerKind::Known(kind) = owner.kind else { return None };
+                (kind, owner.uid)
+            }
+            Operation::Delete { .. } | Operation::Get { .. } | Operation::Notify(_) => return None,
+        };
+        let about = store.find(kind, uid)?;
+        let served = served(sent, store);
+        [Some(about), served]
+            .into_iter()
+            .flatten()
+            .find(|it| it.meta().terminating && known.sees(sent.process, it))
+    }
+
     /// Returns whether the time of a claim is over for everybody, told or not, as a process knows that would serve it.
     fn is_over(&self, sent: &Sent, object: &Object, known: &Known) -> bool {
         let Object::Claim(claim) = object else { return false };
@@ -92,6 +112,13 @@ impl Checker for EndStays {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        if let Some(object) = self.going(sent, known, store) {
+            let (who, kind, name) = (process::name(sent.process), object.kind(), &object.key().name);
+            let what = sent.action.intent;
+            return Judgement::Broken(format!(
+                "{who} asks for {what:?} of {kind} {name}, which it knows to be going"
+            ));
+        }
         if let Some(claim) = served(sent, store) {
             let wrong = self.is_over(sent, claim, known).then(|| {
                 let (who, name) = (process::name(sent.process), &claim.key().name);

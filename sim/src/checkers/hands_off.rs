@@ -39,6 +39,14 @@ impl Checker for HandsOff {
                 "{intent:?} took an owner off {kind} {name}, whom others had put there"
             ));
         }
+        if let (Some(old), Some(new)) = (&commit.old, &commit.new)
+            && let Some(key) = dropped(old, new)
+        {
+            let (kind, name) = (old.kind(), &old.key().name);
+            return Judgement::Broken(format!(
+                "{intent:?} took {key} off {kind} {name}, which others had put there"
+            ));
+        }
         let is_part = |old: &&Object| matches!(old.kind(), Kind::Pod | Kind::Service | Kind::VolumeClaim);
         let Some(old) = commit.old.as_ref().filter(is_part) else {
             return Judgement::Silent;
@@ -50,12 +58,6 @@ impl Checker for HandsOff {
             }
             None => owner.is_some_and(|now| is_sandbox(now) && is_marked(old, now)),
         };
-        if let Some(key) = commit.new.as_ref().and_then(|new| dropped(old, new)) {
-            let name = &old.key().name;
-            return Judgement::Broken(format!(
-                "{intent:?} took {key} off Pod {name}, which others had put there"
-            ));
-        }
         Judgement::unless_broken((!is_right).then(|| {
             let owner = old.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
             format!("{intent:?} touched {} {}, which belongs to {owner}", old.kind(), old.key().name)
@@ -120,13 +122,16 @@ fn parted(commit: &Commit) -> Option<Kind> {
     (!is_kept).then(|| new.kind())
 }
 
-/// Returns a label of a Pod that is gone and was neither the system's nor noted as given by a sandbox.
+/// Returns a label or an annotation that is gone and was neither the system's nor noted as given by a sandbox; nor does the
+/// system take off by which mark it may take something (META-021).
 fn dropped<'a>(old: &'a Object, new: &Object) -> Option<&'a str> {
-    if old.kind() != Kind::Pod {
-        return None;
-    }
-    let given = old.meta().annotation(names::PROPAGATED_LABELS).map_or("", |keys| &**keys);
-    let mut kept = old.meta().labels.keys().filter(|key| !names::is_reserved(key));
-    kept.find(|key| new.meta().label(key).is_none() && !given.split(',').any(|given| given == &***key))
-        .map(|key| &**key)
+    let (old, new) = (old.meta(), new.meta());
+    let given = |record: &str| old.annotation(record).map_or("", |keys| &**keys);
+    let given = [given(names::PROPAGATED_LABELS), given(names::PROPAGATED_ANNOTATIONS)];
+    let is_given = |key: &str, record: usize| given[record].split(',').any(|given| given == key);
+    let is_ours = |key: &str| names::is_reserved(key) && key != names::ADOPTABLE;
+    let mut labels = old.labels.keys().filter(|key| new.label(key).is_none() && !is_given(key, 0));
+    let mut notes = old.annotations.keys().filter(|key| new.annotation(key).is_none() && !is_given(key, 1));
+    let lost = labels.find(|key| !is_ours(key)).or_else(|| notes.find(|key| !is_ours(key)));
+    lost.map(|key| &**key)
 }

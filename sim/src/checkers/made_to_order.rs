@@ -6,6 +6,7 @@ use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Labels, Meta, Object, Sandbox, Template};
+use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
@@ -90,6 +91,12 @@ impl Checker for MadeToOrder {
         let made = if let Operation::Create(made) = &*sent.action.operation { Some(made) } else { None };
         let is_again =
             made.is_some_and(|it| self.made.contains(&(sent.process, it.kind(), it.key().clone())));
+        if let Some(sandbox) = unasked_ports(sent, known, store) {
+            let (who, name) = (process::name(sent.process), &sandbox.meta.key.name);
+            return Judgement::Broken(format!(
+                "{who} changes the ports of the Service of sandbox {name}, which has not asked for one"
+            ));
+        }
         if let Some(sandbox) = of_many(sent, known, store).filter(|_| !is_again) {
             let (who, name) = (process::name(sent.process), &sandbox.meta.key.name);
             return Judgement::Broken(format!(
@@ -143,6 +150,19 @@ fn of_many<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Sandb
     (known.sees(sent.process, object) && pods.count() > 1).then_some(sandbox)
 }
 
+/// Returns the sandbox of whose Service a request changes the ports, although it is not to have one: then they are those of
+/// whoever has put them there (SBX-085).
+fn unasked_ports<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Sandbox> {
+    let Operation::Patch(patch) = &*sent.action.operation else { return None };
+    let object =
+        store.get(Kind::Sandbox, &patch.target.key).filter(|_| patch.target.kind == Kind::Service)?;
+    let sandbox =
+        as_sandbox(Some(object)).filter(|it| it.service != Some(true) && known.sees(sent.process, object))?;
+    let is_of_ports =
+        |change: &Change| matches!(change, Change::Spec(spec) if spec.value().get("ports").is_some());
+    patch.changes.iter().any(is_of_ports).then_some(sandbox)
+}
+
 /// Returns which label or annotation of its sandbox a Pod lacks that is made by a process which sees the sandbox as it is.
 fn bare_pod(sent: &Sent, known: &Known, store: &Store) -> Option<(Text, Text)> {
     let Operation::Create(Object::Pod(pod)) = &*sent.action.operation else { return None };
@@ -176,6 +196,8 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
     let hash: Text = names::name_hash(name);
     let right = [
         ("another Pod spec", is_spec_right),
+        // TPL-030: no template of the simulation wants it otherwise.
+        ("a token of the API server", made.pod_spec.value()["automountServiceAccountToken"] == false),
         (
             "other volume claims",
             match added {

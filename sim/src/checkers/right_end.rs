@@ -82,12 +82,13 @@ impl RightEnd {
         let (goes, why) = match part.kind() {
             Kind::Pod => (&self.stopped, "was to run"),
             Kind::Service => (&self.unserved, "was to keep it"),
-            Kind::Claim
-            | Kind::Pool
-            | Kind::Template
-            | Kind::Sandbox
-            | Kind::VolumeClaim
-            | Kind::NetworkPolicy => return Judgement::Silent,
+            // What a user has stored is never thrown away (SBX-023, SBX-044).
+            Kind::VolumeClaim => {
+                return Judgement::Broken(format!("volume claim {} was deleted", part.key().name));
+            }
+            Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => {
+                return Judgement::Silent;
+            }
         };
         let owner = part.meta().owner_of_kind(Kind::Sandbox).unwrap_or_default();
         let what = || format!("{} {} was deleted, whose sandbox {why}", part.kind(), part.key().name);

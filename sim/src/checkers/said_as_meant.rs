@@ -240,6 +240,14 @@ fn not_created(meant: &Object, mut body: Value) -> Option<String> {
             return Some(format!("spec{what}"));
         }
     }
+    if let Some(owner) = &meant.meta().owner {
+        // What is made for somebody keeps it there when it is deleted in the foreground (META-050).
+        let owners = body["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
+        let own = owners.iter().find(|it| it["uid"] == *owner.uid.to_string());
+        if own.is_none_or(|own| own["controller"] != true || own["blockOwnerDeletion"] != true) {
+            return Some(format!("its owner is {}", body["metadata"]["ownerReferences"]));
+        }
+    }
     // What the server gives.
     body["metadata"]["uid"] = meant.uid().to_string().into();
     body["metadata"]["resourceVersion"] = meant.version().to_string().into();
@@ -290,6 +298,14 @@ fn is_locked(preconditions: &Value, uid: Option<Uid>, version: Option<Version>) 
         && says("resourceVersion", version.map(|version| version.to_string()))
 }
 
+/// Returns whether a time is written as the API server wants it of an Event: to the microsecond.
+///
+/// Source: `MicroTime` in k8s.io/apimachinery, which reads no other form.
+fn is_precise(time: &str) -> bool {
+    let fraction = time.strip_suffix('Z').and_then(|time| time.split_once('.')).map(|(_, fraction)| fraction);
+    fraction.is_some_and(|fraction| fraction.len() == 6)
+}
+
 /// Returns whether a Kubernetes Event says what was meant.
 fn is_told(notice: &Notice, body: &Value) -> bool {
     let about = &notice.regarding;
@@ -300,6 +316,8 @@ fn is_told(notice: &Notice, body: &Value) -> bool {
         && body["action"] == *notice.action
         && body["note"] == *notice.note
         && body["reportingController"] == *notice.reporter
+        && body["reportingInstance"].as_str().is_some_and(|instance| !instance.is_empty())
+        && body["eventTime"].as_str().is_some_and(is_precise)
         && body["regarding"]["name"] == *about.key.name
         && body["regarding"]["namespace"] == *about.key.namespace
         && body["regarding"]["uid"].as_str() == about.uid.map(|uid| uid.to_string()).as_deref()

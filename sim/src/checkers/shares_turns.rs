@@ -66,6 +66,14 @@ impl Checker for SharesTurns {
         Judgement::Silent
     }
 
+    fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+        // What is repeated is no new decision, and still has its turn.
+        if !is_urgent(sent.action.intent) {
+            self.urgent.remove(&sent.process);
+        }
+        Judgement::Silent
+    }
+
     fn judges_decisions(&self) -> bool {
         true
     }
