@@ -170,6 +170,7 @@ impl Workload {
             }
         }
         if let Some(wishes) = &mut wishes {
+            details::draw_second_variable(wishes, number, choices);
             details::draw_system_wish(wishes, number, choices);
         }
         choices.about(|| Site::deed("end").number(number));

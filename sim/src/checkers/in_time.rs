@@ -236,6 +236,9 @@ impl Checker for InTime {
         if object.kind() == Kind::Template || object.kind() == Kind::Pool && is_asked_anew {
             self.last_make = commit.version;
         }
+        if commit.old.is_none() || commit.new.is_none() {
+            self.seats.values_mut().for_each(|seat| seat.forget_part(object.kind(), object.key()));
+        }
         // What is there is not refused any more, and a name that is free again has not been asked for.
         if object.kind() == Kind::Sandbox && (commit.old.is_none() || commit.new.is_none()) {
             let owner = object.meta().owner.as_ref().map(|owner| owner.uid);

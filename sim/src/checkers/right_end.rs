@@ -95,6 +95,28 @@ impl RightEnd {
         Judgement::unless_broken((!goes.contains(&owner)).then(what))
     }
 
+    /// Returns whether a Pod or a Service belongs to a sandbox that is to have it, as a process sees: what it said before it was
+    /// given more time counts no more.
+    fn is_kept(&self, process: u8, part: &Object, known: &Known, store: &Store) -> bool {
+        let owner = part.meta().owner_of_kind(Kind::Sandbox);
+        let owner = owner.and_then(|uid| store.find(Kind::Sandbox, uid));
+        let owner = owner.filter(|owner| known.sees(process, owner));
+        let Some(sandbox) = as_sandbox(owner).filter(|it| !it.meta.terminating) else { return false };
+        let is_told = told_expired(sandbox) == Some(sandbox.meta.generation);
+        let has_ended = sandbox.shutdown.is_some_and(|shutdown| is_told || self.has_come(shutdown.at));
+        let is_wanted = match part.kind() {
+            Kind::Pod => !sandbox.suspended,
+            Kind::Service => sandbox.service != Some(false),
+            Kind::Claim
+            | Kind::Pool
+            | Kind::Template
+            | Kind::Sandbox
+            | Kind::VolumeClaim
+            | Kind::NetworkPolicy => false,
+        };
+        is_wanted && !has_ended
+    }
+
     /// A sandbox goes only when its user wants it to go, and not before. A pool lets go of its members for reasons of its own.
     fn judge_end(&self, before: &Sandbox, intent: Intent) -> Judgement {
         let name = &before.meta.key.name;
@@ -198,6 +220,8 @@ impl Checker for RightEnd {
             Some("which is going already")
         } else if sent.action.intent == Intent::DeleteSandbox {
             runs()
+        } else if self.is_kept(sent.process, object, known, store) {
+            Some("which its sandbox is to keep")
         } else {
             None
         };

@@ -1,6 +1,6 @@
 //! What a sandbox says where nothing of it is on its way, word for word (SCND-001 to SCND-060).
 
-use agent_sandbox_core::id::Kind;
+use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Condition, Meta, Object, OwnerKind, Phase, Pod, Sandbox, Truth};
 
@@ -117,6 +117,22 @@ fn has_service(sandbox: &Sandbox, store: &Store) -> bool {
 /// Returns whether a Pod that a sandbox cannot have is where its own should be.
 pub(super) fn is_blocked(sandbox: &Sandbox, store: &Store) -> bool {
     matches!(place(sandbox, store), Place::Foreign(_))
+}
+
+/// Returns whether a part is wanted by a sandbox that lacks it, and nothing else stands in its way.
+pub fn is_missing(sandbox: &Sandbox, (kind, key): (Kind, &Key), store: &Store) -> bool {
+    let has_pods = store.owned_by(Kind::Pod, sandbox.meta.uid).next().is_some();
+    let is_wanted = match kind {
+        Kind::Pod => !sandbox.suspended && !has_pods && matches!(place(sandbox, store), Place::Nothing),
+        Kind::Service => sandbox.service == Some(true) && trouble_of_service(sandbox, store).is_none(),
+        Kind::VolumeClaim => {
+            let names = sandbox.volume_claims.as_ref().map(parts::names_of).unwrap_or_default();
+            let is_of = |name: &String| *key.name == *format!("{name}-{}", sandbox.meta.key.name);
+            names.iter().any(is_of) && trouble_of_volumes(sandbox, store).is_none()
+        }
+        Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => false,
+    };
+    is_wanted && store.get(kind, key).is_none() && !matches!(place(sandbox, store), Place::Many(_))
 }
 
 fn text(word: Option<Word>) -> String {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::object::{Json, Object, Sandbox};
 use agent_sandbox_core::time::{Mono, Wall};
-use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
+use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Variable, Wishes};
 
 use super::{Workload, wall};
 use crate::choices::Choices;
@@ -83,6 +83,16 @@ impl Workload {
 pub(super) fn draw_system_note(number: u32, claim: u32, choices: &mut Choices) -> u32 {
     choices.about(|| Site::deed("system-note").number(claim));
     if [4, 6].contains(&number) { [number, 11, 12][choices.below(3) as usize] } else { number }
+}
+
+/// Lets a claim that asks for a variable ask for another, in the same container.
+pub(super) fn draw_second_variable(wishes: &mut Wishes, number: u32, choices: &mut Choices) {
+    choices.about(|| Site::deed("second-variable").number(number));
+    if let Some(first) = wishes.env.first().cloned()
+        && choices.chance(500)
+    {
+        wishes.env.push(Variable { name: "B".into(), ..first });
+    }
 }
 
 /// Draws the same for a claim that asks for it from the beginning.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Pod, Sandbox};
 
 use super::{AT_ONCE, SETTLED, Sight, Undone};
@@ -42,7 +43,11 @@ impl Unsaid {
                 Some(shutdown) if sight.is_ahead(shutdown.at) => false,
                 Some(_) => return true,
             };
-            if sandbox.meta.terminating || sight.is_held(*uid) {
+            if sandbox.meta.terminating || sight.is_unwritable(*uid) {
+                return true;
+            }
+            undone.extend(silenced(sandbox, sight).filter(|_| !is_over));
+            if sight.is_held(*uid) {
                 return true;
             }
             let wrong = words::difference(sandbox, sight.store, is_over);
@@ -52,6 +57,27 @@ impl Unsaid {
             !is_right || sandbox.shutdown.is_some()
         });
     }
+}
+
+/// Returns what is left of a sandbox that does not say what of it the server refuses (SCND-041).
+fn silenced(sandbox: &Sandbox, sight: &Sight<'_>) -> Option<Undone> {
+    let store = sight.store;
+    let ready = sandbox.status.condition(names::READY);
+    let told = ready.filter(|it| &*it.reason == "ReconcilerError").map_or("", |it| &*it.message);
+    let mut refused = sight.seat.refused_parts(sandbox.meta.uid, sight.until);
+    let (kind, _) = refused.find(|(kind, part)| {
+        words::is_missing(sandbox, (*kind, &part.key), store)
+            && !without_digits(told).contains(&without_digits(&part.why))
+    })?;
+    let (about, name) = (sandbox.meta.uid, sandbox.meta.key.name.clone());
+    let detail = Some(format!("does not say why the server refuses it a {kind}, but {told:?}"));
+    let of = sandbox.meta.generation.unsigned_abs();
+    Some(Undone { about, name, how: "without the word what it is refused", detail, of, within: SETTLED })
+}
+
+/// A reason that differs in its numbers only, as those of quotas do with each attempt, is the same reason (DEF-032).
+fn without_digits(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
 /// Returns what is left of a sandbox that does not say how it is.

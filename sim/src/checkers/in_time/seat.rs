@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Patch};
 use agent_sandbox_core::event::{Outcome, Refusal};
-use agent_sandbox_core::id::{ActionId, Key, Kind, Uid, Version};
+use agent_sandbox_core::id::{ActionId, Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{Claim, Meta, Object, OwnerKind};
 use agent_sandbox_core::time::Mono;
 
@@ -29,6 +29,14 @@ const IN_VAIN: Duration = Duration::from_secs(450);
 /// Whom a request is about: what it changes or makes something for, what that belongs to, and so on.
 pub(super) type About = [Uid; 3];
 
+/// A part of a sandbox that the server refuses to create.
+#[derive(Clone, Debug)]
+pub(super) struct RefusedPart {
+    since: Mono,
+    pub(super) key: Key,
+    pub(super) why: Text,
+}
+
 /// One process, and what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seat {
@@ -47,6 +55,8 @@ pub(super) struct Seat {
     unsure: BTreeMap<Key, Mono>,
     /// Claim or pool → since when the server refuses to create its sandbox, and of which name.
     refused: BTreeMap<Uid, (Mono, Key)>,
+    /// Sandbox, and the kind of a part that the server refuses to create for it.
+    refused_parts: BTreeMap<(Uid, Kind), RefusedPart>,
     /// Pools of which it has told that something is wrong, and not that this is over.
     pub(super) warned: BTreeSet<Uid>,
     /// Until when it may wait before it does anything: it could not read something, or nobody can tell for whose sake it tried
@@ -98,6 +108,40 @@ impl Seat {
     /// Returns whether the server has refused to create the sandbox of a claim or a pool, however lately.
     pub(super) fn was_refused(&self, uid: Uid) -> bool {
         self.refused.contains_key(&uid)
+    }
+
+    /// Returns the parts of a sandbox that the server has refused for some time before a moment, the latest of each kind.
+    pub(super) fn refused_parts(
+        &self,
+        sandbox: Uid,
+        until: Mono,
+    ) -> impl Iterator<Item = (Kind, &RefusedPart)> {
+        let kinds = [Kind::VolumeClaim, Kind::Pod, Kind::Service].into_iter();
+        let refused = kinds.filter_map(move |kind| Some((kind, self.refused_parts.get(&(sandbox, kind))?)));
+        refused.filter(move |(_, refused)| refused.since + SETTLED < until)
+    }
+
+    /// Notes that something has come or gone: nobody can tell whether what is to have its name is refused.
+    pub(super) fn forget_part(&mut self, kind: Kind, key: &Key) {
+        self.refused_parts.retain(|(_, of), refused| *of != kind || refused.key != *key);
+    }
+
+    /// Notes whether the server refuses to create a part of a sandbox.
+    fn note_part(&mut self, sandbox: Uid, action: &Action, outcome: &Outcome, now: Mono) {
+        let Operation::Create(part) = &*action.operation else { return };
+        let slot = (sandbox, part.kind());
+        if part.meta().owner_of_kind(Kind::Sandbox) != Some(sandbox) {
+            return;
+        }
+        if let Outcome::Refused(Refusal::Forbidden(why) | Refusal::Invalid(why)) = outcome {
+            let (key, why) = (part.key().clone(), why.clone());
+            let refused = self.refused_parts.entry(slot);
+            let refused =
+                refused.or_insert_with(|| RefusedPart { since: now, key: key.clone(), why: why.clone() });
+            (refused.key, refused.why) = (key, why);
+        } else {
+            self.refused_parts.remove(&slot);
+        }
     }
 
     /// Begins anew with what it knows, and remembers what has failed.
@@ -167,6 +211,10 @@ impl Seat {
 
     /// Notes that it sees a sandbox: what is there is not refused any more, and nor is a name that another has, or had.
     pub(super) fn see(&mut self, object: &Object) {
+        if !self.refused_parts.is_empty() {
+            // Were it one that has gone since, its process would not know that.
+            self.forget_part(object.kind(), object.key());
+        }
         if object.kind() == Kind::Sandbox && !self.refused.is_empty() {
             let owner = object.meta().owner.as_ref().map(|owner| owner.uid);
             self.refused.retain(|uid, (_, key)| Some(*uid) != owner && key != object.key());
@@ -179,6 +227,7 @@ impl Seat {
         if is_missing || !matches!(outcome, Outcome::Refused(_)) {
             self.note_refusal(about[0], action, outcome, now);
         }
+        self.note_part(about[0], action, outcome, now);
         let slots = &about[..=usize::from(is_of_owner(action.intent))];
         let slots = slots.iter().map(|uid| (*uid, class(action.intent)));
         let wait = match outcome {

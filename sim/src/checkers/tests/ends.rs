@@ -103,6 +103,36 @@ fn a_service_that_is_deleted_although_nobody_asked_for_that_is_noticed() {
     assert_eq!(stops(None, said_expired), Ok(()));
 }
 
+/// SBX-023, SBX-044: whatever its sandbox has come to.
+#[test]
+fn a_volume_that_is_thrown_away_is_noticed() {
+    let mut sandbox = expiring(10, ShutdownPolicy::Delete);
+    said_expired(&mut sandbox);
+    let owner = Some(Owner::new(Kind::Sandbox, &sandbox.meta));
+    let part = scene::part(Kind::VolumeClaim, "data-s", owner, &[]);
+    assert_eq!(judged(&[shown(sandbox), deleted(part, Intent::DeleteService)]), Err("right-end"));
+}
+
+/// INV-05, META-021: of whatever others have put on an object nothing goes, and nor does the mark by which it may be taken.
+#[test]
+fn what_is_dropped_that_others_had_put_there_is_noticed() {
+    let drops = |change: fn(&mut Meta)| {
+        let mut old = owned("s", 3, 'p', 9);
+        let meta = old.meta_mut();
+        meta.labels.extend([("app".into(), "db".into()), (names::ADOPTABLE.into(), "true".into())]);
+        meta.labels.insert(names::WARM_POOL.into(), "p".into());
+        meta.annotations.insert("example.com/backup".into(), "daily".into());
+        let mut new = old.clone();
+        change(new.meta_mut());
+        let by = by(Intent::LabelSandbox);
+        judged(&[Fact::Committed(Commit { version: Version(9), old: Some(old), new: Some(new), by })])
+    };
+    assert_eq!(drops(|meta| _ = meta.labels.remove(names::WARM_POOL)), Ok(()));
+    assert_eq!(drops(|meta| _ = meta.labels.remove("app")), Err("hands-off"));
+    assert_eq!(drops(|meta| _ = meta.labels.remove(names::ADOPTABLE)), Err("hands-off"));
+    assert_eq!(drops(|meta| meta.annotations.clear()), Err("hands-off"));
+}
+
 /// INV-05, TPL-003, DEF-034: a policy is its template's, or, from an older release, its claim's.
 #[test]
 fn a_network_policy_of_another_that_is_touched_is_noticed() {

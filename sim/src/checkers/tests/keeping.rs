@@ -68,6 +68,8 @@ fn what_is_given_to_a_sandbox_that_is_to_have_none_is_noticed() {
     assert_eq!(gives(Kind::Pod, 9, |it| it.suspended = true), Err("end-stays"));
     assert_eq!(gives(Kind::Pod, 4, |it| it.suspended = true), Ok(()));
     assert_eq!(gives(Kind::Service, 9, |_| {}), Err("end-stays"));
+    assert_eq!(gives(Kind::Pod, 9, |it| it.meta.terminating = true), Err("end-stays"), "SBX-002");
+    assert_eq!(gives(Kind::Pod, 4, |it| it.meta.terminating = true), Ok(()));
     let over: fn(&mut Sandbox) = |it| {
         let at = Wall::from_micros(1);
         it.shutdown = Some(Shutdown { at, policy: ShutdownPolicy::Retain });
@@ -85,6 +87,20 @@ fn what_is_given_to_a_sandbox_that_is_to_have_none_is_noticed() {
     assert_eq!(ends(&[goes.clone(), made(Kind::Pod)]), Err("end-stays"));
     let lost = answered(&made(Kind::Pod), Outcome::Unknown);
     assert_eq!(ends(&[made(Kind::Pod), lost, goes, made(Kind::Pod)]), Ok(()), "it may be there");
+}
+
+/// INV-07: what a sandbox said before it was given more time counts no more.
+#[test]
+fn a_pod_that_is_stopped_although_its_sandbox_goes_on_is_noticed() {
+    let stops = |change: fn(&mut Sandbox), seen| {
+        let target = Target { kind: Kind::Pod, key: scene::key("s"), uid: Some(Uid::from_bits(4)) };
+        let (version, propagation) = (Some(Version(5)), Propagation::Background);
+        let delete = Operation::Delete { target, version, propagation };
+        decided(&[sandbox_that(change), pod("s", 4, 3)], seen, &[sends(3, Intent::DeletePod, delete)])
+    };
+    assert_eq!(stops(|_| {}, 99), Err("right-end"));
+    assert_eq!(stops(|_| {}, 4), Ok(()));
+    assert_eq!(stops(|it| it.suspended = true, 99), Ok(()));
 }
 
 /// INV-05: nothing is ended twice, and a Pod stops before its sandbox goes.

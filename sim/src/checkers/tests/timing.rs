@@ -108,6 +108,52 @@ fn a_claim_that_is_not_told_of_its_sandbox_is_noticed() {
     assert_eq!(with(ready, SECOND), Err("in-time"), "nobody has noted when");
 }
 
+/// SCND-010 to SCND-045: whatever it is that it does not say.
+#[test]
+fn a_sandbox_that_does_not_say_how_it_is_is_noticed() {
+    let says = |change: fn(&mut Sandbox), span| {
+        lull_of(&[told(1, 1, 0), starting("s", 3)], &[], (Mono::default(), Mono::default() + span), change)
+    };
+    assert_eq!(says(|_| {}, SECOND * 2), Ok(()));
+    let changes: [fn(&mut Sandbox); 5] = [
+        |it| it.status.conditions[0].message = "Fine".into(),
+        |it| it.status.conditions.truncate(1),
+        |it| it.status.service = "s".into(),
+        |it| it.status.pod_ips = vec!["10.0.0.1".into()],
+        |it| it.meta.generation += 1,
+    ];
+    for change in changes {
+        assert_eq!(says(change, SECOND), Ok(()), "bad news may wait");
+        assert_eq!(says(change, SECOND * 2), Err("in-time"));
+    }
+}
+
+/// SCND-041: however long it will take until that is tried again.
+#[test]
+fn a_sandbox_that_does_not_say_what_it_is_refused_is_noticed() {
+    let mut member = starting("s", 3);
+    if let Object::Sandbox(it) = &mut member {
+        Arc::make_mut(it).service = Some(true);
+    }
+    let owner = Owner { kind: OwnerKind::Known(Kind::Sandbox), name: "s".into(), uid: Uid::from_bits(3) };
+    let operation = Arc::new(Operation::Create(scene::part(Kind::Service, "s", Some(owner), &[])));
+    let action = Action { id: ActionId(7), intent: Intent::CreateService, operation };
+    let outcome = Outcome::Refused(Refusal::Invalid("no room for 3".into()));
+    let facts = [request(action.clone(), RequestId(7)), Fact::Answered { process: 0, action, outcome }];
+    let says = |change: fn(&mut Sandbox), seconds| {
+        let span = (Mono::default(), Mono::default() + SECOND * seconds);
+        lull_of(&[told(1, 1, 0), member.clone()], &facts, span, change)
+    };
+    assert_eq!(says(|_| {}, 1), Ok(()));
+    assert_eq!(says(|_| {}, 9), Err("in-time"));
+    let told: fn(&mut Sandbox) = |it| {
+        let ready = it.status.conditions.iter_mut().find(|told| &*told.kind == names::READY);
+        let ready = ready.expect("it says whether it is ready");
+        (ready.reason, ready.message) = ("ReconcilerError".into(), "Error seen: no room for 4".into());
+    };
+    assert_eq!(says(told, 9), Ok(()), "other numbers are no other reason");
+}
+
 /// INV-28: who was put off may wait, as long as that takes, and who waits for an answer or was not shown everything.
 #[test]
 fn whoever_has_to_wait_is_left_in_peace() {
@@ -188,7 +234,17 @@ fn left(objects: &[Object], span: Duration) -> Result<(), &'static str> {
 }
 
 /// The same when it has done this before.
-fn lull(objects: &[Object], facts: &[Fact], (from, until): (Mono, Mono)) -> Result<(), &'static str> {
+fn lull(objects: &[Object], facts: &[Fact], span: (Mono, Mono)) -> Result<(), &'static str> {
+    lull_of(objects, facts, span, |_| {})
+}
+
+/// The same where sandboxes are otherwise than they say.
+fn lull_of(
+    objects: &[Object],
+    facts: &[Fact],
+    (from, until): (Mono, Mono),
+    change: fn(&mut Sandbox),
+) -> Result<(), &'static str> {
     let promises = Promises {
         grace: SECOND * 2,
         patience: SECOND * 300,
@@ -203,7 +259,10 @@ fn lull(objects: &[Object], facts: &[Fact], (from, until): (Mono, Mono)) -> Resu
         checkers.on_fact(&Fact::Committed(commit), &store).expect("an object breaks nothing");
     }
     for object in store.list(Kind::Sandbox).to_vec() {
-        let said = saying(object, &store);
+        let mut said = saying(object, &store);
+        if let Object::Sandbox(sandbox) = &mut said {
+            change(Arc::make_mut(sandbox));
+        }
         store.put(said);
     }
     let leads = [Fact::Leading { process: 0, term: 1 }].into_iter();
