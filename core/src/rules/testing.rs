@@ -563,7 +563,7 @@ fn pod(sandbox: &Sandbox, words: &[&str]) -> Option<Arc<Pod>> {
     let mut pod = make::pod(sandbox);
     if words.contains(&"ready") || words.contains(&"reachable") {
         (pod.phase, pod.node) = (Phase::Running, "node".into());
-        pod.ips = Vec::from([Text::from(value(words, "ip").unwrap_or("10.0.0.1"))]);
+        pod.ips = value(words, "ip").unwrap_or("10.0.0.1").split(',').map(Text::from).collect();
     }
     pod.ready = words.contains(&"ready");
     if words.contains(&"ended") {
