@@ -315,6 +315,11 @@ pub(crate) fn volumes(sandbox: &Sandbox) -> Vec<Volume<'_>> {
     claims.and_then(Result::ok).unwrap_or_default()
 }
 
+/// Returns whether a sandbox wants a volume and does not say under which name.
+pub(crate) fn lacks_volume_name(sandbox: &Sandbox) -> bool {
+    volumes(sandbox).iter().any(|volume| volume.name().is_empty())
+}
+
 impl Volume<'_> {
     fn name(&self) -> &str {
         self.metadata.as_ref().and_then(|metadata| metadata.name.as_deref()).unwrap_or_default()

@@ -6,6 +6,7 @@ use crate::id::{Kind, Uid};
 use crate::make;
 use crate::mutant::Mutant;
 use crate::object::Object;
+use crate::parts::lacks_volume_name;
 use crate::time::Now;
 use crate::view::{Backing, View};
 
@@ -15,8 +16,9 @@ use crate::view::{Backing, View};
 /// Emits: [`Intent::CreatePod`], under the sandbox's name: two can never exist.
 /// Never: while a Pod of the sandbox exists, a terminating one included; while another object holds the name, or the
 /// sandbox notes another Pod; for a sandbox that is suspended or over, or whose deletion is under way, because that one's
-/// Pods are being collected; another, where one has gone, before the server has shown that the sandbox is there.
-/// Source: SBX-073, SBX-079, SBX-143; INV-04, INV-22.
+/// Pods are being collected; another, where one has gone, before the server has shown that the sandbox is there; with a volume
+/// that has no name, which no server takes.
+/// Source: SBX-073, SBX-079, SBX-143; GAP-020, INV-04, INV-22.
 pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
     let Some(sandbox) = view.sandbox(sandbox).map(|entry| &entry.sandbox) else { return Verdict::Quiet };
     let is_going = sandbox.meta.terminating || view.is_being_deleted(sandbox.meta.uid);
@@ -30,7 +32,7 @@ pub(super) fn start_pod(view: &View<'_>, sandbox: Uid, now: Now) -> Verdict {
         Backing::Own(pod) => view.config.has(Mutant::SecondPod) && pod.meta.terminating,
         Backing::Leaving | Backing::Elsewhere { .. } | Backing::Many(_) | Backing::Other(..) => false,
     };
-    if !is_missing {
+    if !is_missing || lacks_volume_name(sandbox) {
         return Verdict::Quiet;
     }
     let mut pod = make::pod(sandbox);
@@ -64,6 +66,13 @@ mod tests {
     #[test]
     fn a_sandbox_whose_deletion_is_under_way_gets_none() {
         check(start_pod, Kind::Sandbox, "sandbox s1 nopod\nleaving s1", &[]);
+    }
+
+    /// GAP-020: volume claims cannot be changed, so the server would refuse it for ever.
+    #[test]
+    fn a_sandbox_with_a_volume_that_has_no_name_gets_none() {
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod volumes=", &[]);
+        check(start_pod, Kind::Sandbox, "sandbox s1 nopod volumes=a", &["CreatePod s1"]);
     }
 
     /// SBX-073, SBX-078, INV-04.
