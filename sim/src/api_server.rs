@@ -8,6 +8,7 @@
 //! `tests/tests/apicheck.rs` asks it and a real server the same; docs/api-server-model.md says where they differ.
 
 mod body;
+mod defaults;
 mod delete;
 mod json_patch;
 pub(crate) mod kept;
@@ -28,6 +29,7 @@ use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
 
 pub use self::body::body;
+pub(crate) use self::defaults::policy as policy_defaults;
 pub use self::delete::{Deletion, Dependents};
 pub use self::kept::Kept;
 pub use self::list::{Continue, Moment, Page};
@@ -240,11 +242,16 @@ impl ApiServer {
     }
 
     fn create(&mut self, draft: &Object, by: Writer, now: Wall) -> (Outcome, Option<Commit>) {
+        if let Some(field) = validate::flaw(draft) {
+            let why = format!("{} {:?} is invalid: {field}", draft.kind(), draft.key().name);
+            return (Outcome::Refused(Refusal::Invalid(why.into())), None);
+        }
         if self.store.get(draft.kind(), draft.key()).is_some() {
             return (Outcome::AlreadyExists, None);
         }
         let mut object = draft.clone();
         reset_status(&mut object);
+        defaults::fill(&mut object);
         let uid = self.numbers.identity(draft);
         let meta = object.meta_mut();
         meta.uid = uid;
@@ -295,13 +302,13 @@ impl ApiServer {
                 .iter()
                 .filter(|change| change.is_spec())
                 .for_each(|change| change.apply(&mut object));
+            defaults::fill(&mut object);
             if object != before && counts_generations(object.kind()) {
                 object.meta_mut().generation += 1;
             }
         }
         kept::age(&mut object);
-        // The ports of a Service may say what they would be anyway.
-        if object == old || object.kind() == Kind::Service && body(&object) == body(&old) {
+        if object == old {
             return (Outcome::Done(old), None);
         }
         let commit = self.write(Some(old), object, by);
@@ -329,6 +336,7 @@ impl ApiServer {
         let old = self.store.get(kind, key)?.clone();
         let mut object = old.clone();
         change(&mut object);
+        defaults::fill(&mut object);
         kept::age(&mut object);
         if delete::ends(&old, &object) {
             return self.erase(kind, key, by);

@@ -72,7 +72,8 @@ pub(crate) fn is_possible(pod: &Pod, what: PodStep) -> bool {
         PodStep::Schedule | PodStep::Start => live && !placed,
         PodStep::FindNoRoom => live && !placed && pod.scheduled.is_none(),
         PodStep::Run => live && placed && pod.phase == Phase::Pending,
-        PodStep::GetReady => live && placed && !pod.ready && !pod.phase.is_terminal(),
+        PodStep::AnswerEarly => live && placed && !pod.ready && pod.phase == Phase::Pending,
+        PodStep::GetReady => live && placed && !pod.phase.is_terminal() && (!pod.ready || pod.ips.is_empty()),
         PodStep::LoseReady => live && pod.ready,
         PodStep::Fail | PodStep::Succeed => live && pod.phase == Phase::Running,
         PodStep::FinishDelete => kept::is_stopping(&pod.meta),
@@ -96,6 +97,10 @@ fn change(pod: &mut Pod, what: PodStep) {
             pod.scheduled = Some((Truth::False, names::UNSCHEDULABLE.into(), message.into()));
         }
         PodStep::Run => pod.phase = Phase::Running,
+        PodStep::AnswerEarly => {
+            pod.phase = Phase::Running;
+            pod.ready = true;
+        }
         PodStep::GetReady => {
             pod.phase = Phase::Running;
             pod.ready = true;
@@ -114,7 +119,11 @@ fn change(pod: &mut Pod, what: PodStep) {
             pod.phase = if what == PodStep::Fail { Phase::Failed } else { Phase::Succeeded };
             pod.ready = false;
         }
-        PodStep::Move => pod.ips = pod.ips.iter().map(|address| next_address(address)).collect(),
+        PodStep::Move => {
+            // Of two addresses the first may stay.
+            let kept = usize::from(pod.ips.len() > 1 && pod.meta.uid.bits() % 8 == 3);
+            pod.ips.iter_mut().skip(kept).for_each(|address| *address = next_address(address));
+        }
         PodStep::FinishDelete | PodStep::Evict | PodStep::Vanish => {}
     }
 }

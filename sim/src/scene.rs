@@ -86,6 +86,8 @@ pub enum Act {
     Refer(Key, Text),
     /// Change the n-th of all objects of a kind, as somebody does who thinks that it is his.
     Spoil(Kind, u32),
+    /// Change the Service of this name likewise.
+    SpoilService(Key, u32),
     /// Clear the status of the n-th of all objects of a kind.
     ClearStatus(Kind, u32),
     /// Edit the labels of the n-th of all objects of a kind.

@@ -78,6 +78,8 @@ pub enum PodStep {
     FindNoRoom,
     /// It runs, but is not ready and has no address.
     Run,
+    /// It runs and is ready, and has no address yet.
+    AnswerEarly,
     /// It runs, is ready and has an address.
     GetReady,
     /// It gets a node, runs, is ready and has an address, all at once.
@@ -105,6 +107,7 @@ impl PodStep {
             Self::Schedule => "schedule",
             Self::FindNoRoom => "find-no-room",
             Self::Run => "run",
+            Self::AnswerEarly => "answer-early",
             Self::GetReady => "get-ready",
             Self::Start => "start",
             Self::LoseReady => "lose-ready",

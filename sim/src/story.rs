@@ -121,6 +121,7 @@ const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Schedule => "gets a node",
         PodStep::FindNoRoom => "finds no node that has room",
         PodStep::Run => "runs, without an address",
+        PodStep::AnswerEarly => "is ready, without an address",
         PodStep::GetReady => "is ready",
         PodStep::Start => "starts and is ready",
         PodStep::LoseReady => "is not ready any more",

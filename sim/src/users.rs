@@ -141,6 +141,9 @@ fn commit<C: Controller>(world: &mut World<C>, act: &Act) -> Option<Commit> {
             None
         }
         Act::Spoil(kind, number) => edit_any(world, *kind, *number, |object| spoil(object, *number)),
+        Act::SpoilService(key, number) => {
+            world.server.update(Kind::Service, key, Writer::User, |object| spoil(object, *number))
+        }
         Act::ClearStatus(kind, number) => edit_any(world, *kind, *number, reset_status),
         Act::Relabel(kind, number) => {
             edit_any(world, *kind, *number, |object| strangers::relabel(object, *number))
@@ -215,18 +218,7 @@ fn spoil(object: &mut Object, number: u32) {
         }
         Object::Service(part) => {
             let mut spec = part.spec.value();
-            if number % 4 == 3 {
-                let mut ports = spec["ports"].as_array().cloned().unwrap_or_default();
-                let more =
-                    serde_json::json!({ "name": "more", "protocol": "TCP", "port": 1, "targetPort": 1 });
-                ports.push(more);
-                spec["ports"] = ports.into();
-            } else {
-                match spec["ports"].get_mut(0).filter(|_| number % 2 == 1) {
-                    Some(port) => port["targetPort"] = 1.into(),
-                    None => spec = serde_json::json!({ "selector": { "app": "mine" } }),
-                }
-            }
+            strangers::spoil_service(&mut spec, number);
             Arc::make_mut(part).spec = Json::from(&spec);
         }
         Object::NetworkPolicy(part) => {

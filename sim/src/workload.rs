@@ -370,8 +370,11 @@ impl Workload {
             let plain = r#""image":"sandbox""#;
             let named = r#""image":"sandbox","env":[{"name":"A","value":"0"},{"name":"B","value":"0"}]"#;
             let container = *choices.pick(&[plain, named]);
-            let custom = r#""networkPolicy":{"egress":[{"ports":[{"port":443}]}]},"#;
-            let network = *choices.pick(&["", custom, r#""networkPolicyManagement":"Unmanaged","#]);
+            let network = match choices.below(3) {
+                0 => String::new(),
+                1 => details::draw_rules(*number, choices),
+                _ => r#""networkPolicyManagement":"Unmanaged","#.to_owned(),
+            };
             choices.about(|| Site::deed("policy-volumes").number(*number));
             let cached = if choices.chance(250) { scene::CACHED } else { "" };
             let parts = format!("{network}{cached}");
@@ -429,7 +432,7 @@ impl Workload {
         count: &mut Meddling,
         choices: &mut Choices,
     ) {
-        let name: Text = format!("own-{number}").into();
+        let name = details::draw_name(number, choices);
         let mut sandbox = scene::sandbox(name.clone());
         let about = |choices: &mut Choices, what| {
             choices.about(|| Site::deed(what).number(number));
@@ -448,20 +451,12 @@ impl Workload {
         }
         details::draw_odd_parts(&mut sandbox, number, choices);
         about(choices, "prepared-Pod");
-        if choices.chance(rates.of(Fault::PodPrepared) * 3) {
+        let prepared = choices.chance(rates.of(Fault::PodPrepared) * 3).then(|| {
             count.prepared += 1;
-            self.prepare_pod(&mut sandbox, at, choices);
-        }
-        for (kind, prefix, what) in [
-            (Kind::Service, "", "prepared-Service"),
-            (Kind::VolumeClaim, details::volume_prefix(&sandbox), "prepared-volume"),
-        ] {
-            about(choices, what);
-            if choices.chance(rates.of(Fault::PodPrepared)) {
-                count.prepared += 1;
-                self.prepare_part((kind, &format!("{prefix}{name}")), &name, at, choices);
-            }
-        }
+            self.prepare_pod(&mut sandbox, at, choices)
+        });
+        count.prepared += self.prepare_parts(&mut sandbox, (number, at), rates, choices);
+        self.draw_spoiled_service(&sandbox, (number, at, end), rates, choices);
         about(choices, "expiry");
         if choices.chance(rates.of(Fault::SandboxExpired) * 3) {
             count.expired += 1;
@@ -470,6 +465,9 @@ impl Workload {
         about(choices, "born-suspended");
         if choices.chance(rates.of(Fault::SandboxSuspended) * 3) {
             sandbox.suspended = true;
+            if let Some(pod) = prepared {
+                self.draw_late_resume((&sandbox.meta.key, pod), (number, at), choices);
+            }
         }
         count.added += self.draw_more_pods(&sandbox, (number, end), rates, choices);
         let site = Site::deed("toggle").named(Some(name.clone()));
@@ -512,8 +510,8 @@ impl Workload {
         }
     }
 
-    /// A Pod of the sandbox's name or noted by it, which may be its, or not.
-    fn prepare_pod(&mut self, sandbox: &mut Sandbox, at: Mono, choices: &mut Choices) {
+    /// A Pod of the sandbox's name or noted by it, which may be its, or not. Returns its name.
+    fn prepare_pod(&mut self, sandbox: &mut Sandbox, at: Mono, choices: &mut Choices) -> Text {
         let name = sandbox.meta.key.name.clone();
         let noted: Text = match choices.below(3) {
             0 => name.clone(),
@@ -522,6 +520,36 @@ impl Workload {
         let pod = if choices.chance(200) { format!("{noted}-not") } else { noted.to_string() };
         self.prepare_part((Kind::Pod, &pod), &name, at, choices);
         sandbox.meta.annotations.insert(names::POD_NAME.into(), noted);
+        pod.into()
+    }
+
+    /// A Service and a volume claim under the names of a sandbox's own. Returns how many there are.
+    fn prepare_parts(
+        &mut self,
+        sandbox: &mut Sandbox,
+        (number, at): (u32, Mono),
+        rates: &Rates,
+        choices: &mut Choices,
+    ) -> u32 {
+        let (name, mut count) = (sandbox.meta.key.name.clone(), 0);
+        let volume = details::volume_prefix(sandbox);
+        for (kind, prefix, what, wanted) in [
+            (Kind::Service, "", "prepared-Service", "wanted-Service"),
+            (Kind::VolumeClaim, volume, "prepared-volume", "wanted-volume"),
+        ] {
+            choices.about(|| Site::deed(what).number(number));
+            if !choices.chance(rates.of(Fault::PodPrepared)) {
+                continue;
+            }
+            count += 1;
+            self.prepare_part((kind, &format!("{prefix}{name}")), &name, at, choices);
+            choices.about(|| Site::deed(wanted).number(number));
+            if choices.chance(500) {
+                // Only who wants such a thing looks whose it is.
+                details::want(sandbox, kind);
+            }
+        }
+        count
     }
 
     /// Something that a sandbox may take for its own, or not, and that may go again.
@@ -544,6 +572,7 @@ impl Workload {
         part.meta_mut().labels.insert("app".into(), "db".into());
         part.meta_mut().annotations.insert("example.com/backup".into(), "daily".into());
         details::draw_beside(&mut part, choices);
+        details::draw_likeness(&mut part, sandbox, choices);
         self.add(before, Act::Create(part));
         if choices.chance(300) {
             let gone = at + choices.around(Duration::from_secs(5));

@@ -40,7 +40,7 @@ const RIVALS: Faults =
     Faults::of(&[Fault::TwoLeaders, Fault::WatchLag, Fault::SlowServer, Fault::LostAnswer, Fault::Inherited]);
 
 /// Which defect each checker catches by itself.
-const CAUGHT: [(&str, Mutant, Faults); 44] = [
+const CAUGHT: [(&str, Mutant, Faults); 45] = [
     ("adopted-once", Mutant::AdoptWithoutLock, RIVALS),
     ("one-sandbox", Mutant::ThrottledIsGone, Faults::ALL),
     ("in-use-kept", Mutant::DeleteWithoutPreconditions, Faults::ALL),

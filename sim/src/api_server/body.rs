@@ -63,11 +63,6 @@ fn service(spec: &mut Value) {
         default(spec, field, value.into());
     }
     default(spec, "ipFamilies", json!(["IPv4"]));
-    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        default(port, "protocol", "TCP".into());
-        let target = port["port"].clone();
-        default(port, "targetPort", target);
-    }
     if let Some(spec) = spec.as_object_mut() {
         spec.retain(|field, value| field != "selector" || *value != json!({}));
     }
@@ -82,7 +77,7 @@ fn pod(status: &mut Value) {
     }
 }
 
-fn default(fields: &mut Value, field: &str, value: Value) {
+pub(super) fn default(fields: &mut Value, field: &str, value: Value) {
     if let Some(fields) = fields.as_object_mut() {
         fields.entry(field).or_insert(value);
     }

@@ -224,6 +224,7 @@ impl ApiServer {
         validate::spec(kind, &wanted["spec"])?;
         validate::change_of_spec(kind, &shown["spec"], &wanted["spec"])?;
         let mut object = read(kind, key, &wanted, Some(&old))?;
+        super::defaults::fill(&mut object);
         validate::meta(kind, object.meta())?;
         validate::change(old.meta(), object.meta())?;
         if body(&object) == shown && !Kept::of(old.meta()).is_new {

@@ -4,7 +4,7 @@
 //! as far as anybody here gets them wrong.
 
 use agent_sandbox_core::id::Kind;
-use agent_sandbox_core::object::Meta;
+use agent_sandbox_core::object::{Meta, Object};
 use serde_json::Value;
 
 use super::Refused;
@@ -81,6 +81,19 @@ pub(super) fn change_of_spec(kind: Kind, old: &Value, new: &Value) -> Result<(),
 /// Returns whether names may begin like this: a dash at its end will not be at theirs.
 pub(super) fn begins_name(kind: Kind, base: &str) -> bool {
     base.strip_suffix('-').map_or_else(|| is_name(kind, base), |rest| is_name(kind, &format!("{rest}a")))
+}
+
+/// Returns which field of an object that is to be created is wrong, of those that controllers could get wrong.
+pub(super) fn flaw(draft: &Object) -> Option<&'static str> {
+    if !is_name(draft.kind(), &draft.key().name) {
+        return Some("metadata.name");
+    }
+    let spec = draft.as_pod()?.spec.as_ref()?;
+    // Few have such a text anywhere, and to read a whole spec takes its time.
+    let may_lack = spec.text().contains(r#""name":"""#);
+    let volumes = may_lack.then(|| spec.value()["volumes"].take())?;
+    let lacks = volumes.as_array()?.iter().any(|volume| volume["name"] == "");
+    lacks.then_some("spec.volumes.name")
 }
 
 fn is_name(kind: Kind, name: &str) -> bool {

@@ -14,6 +14,7 @@ use super::known::Known;
 use super::{Checker, Class, INEXACT, Judgement, Property, as_sandbox};
 use crate::api_server::Commit;
 use crate::process;
+use crate::reference::parts;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
@@ -138,7 +139,7 @@ impl ActsSoon {
         let noted = sandbox.meta.annotation(names::POD_NAME);
         let is_elsewhere = noted.is_some_and(|noted| *noted != sandbox.meta.key.name);
         let is_free = !is_elsewhere && store.get(Kind::Pod, &sandbox.meta.key).is_none();
-        (first.is_none() && is_free).then_some(Due::Start)
+        (first.is_none() && is_free && !parts::lacks_volume_name(sandbox)).then_some(Due::Start)
     }
 
     fn due_at_end(&self, sandbox: &Sandbox, shutdown: Shutdown, is_kept: impl Fn() -> bool) -> Option<Due> {

@@ -4,6 +4,7 @@ use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Owner, OwnerKind};
+use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property};
@@ -56,7 +57,7 @@ impl Checker for HandsOff {
             Some(before) => {
                 is_sandbox(before) && (commit.new.is_none() || owner.is_some_and(|now| now.uid == before.uid))
             }
-            None => owner.is_some_and(|now| is_sandbox(now) && is_marked(old, now)),
+            None => owner.is_some_and(|now| is_sandbox(now) && is_marked(old, now) && !has_address(old)),
         };
         Judgement::unless_broken((!is_right).then(|| {
             let owner = old.meta().owner.as_ref().map_or("nobody", |owner| &owner.name);
@@ -69,8 +70,12 @@ impl Checker for HandsOff {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let Some(policy) = policy_of_another(sent, known, store) else { return Judgement::Silent };
         let who = process::name(sent.process);
+        if let Some(part) = taken_late(sent, known, store) {
+            let (kind, name) = (part.kind(), &part.key().name);
+            return Judgement::Broken(format!("{who} takes {kind} {name}, which it sees going"));
+        }
+        let Some(policy) = policy_of_another(sent, known, store) else { return Judgement::Silent };
         Judgement::Broken(format!(
             "{who} touches network policy {policy}, which belongs to a template that is gone"
         ))
@@ -105,6 +110,14 @@ fn policy_of_another<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option
     is_of_another.then_some(&policy.key().name)
 }
 
+/// Returns what a request takes although it is going, as its process sees: it would be lost at once.
+fn taken_late<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Object> {
+    let Operation::Patch(patch) = &*sent.action.operation else { return None };
+    let takes = patch.changes.iter().any(|change| matches!(change, Change::Owner(_)));
+    let object = store.find(patch.target.kind, patch.target.uid.filter(|_| takes)?)?;
+    (object.meta().terminating && known.sees(sent.process, object)).then_some(object)
+}
+
 fn is_sandbox(owner: &Owner) -> bool {
     owner.kind == OwnerKind::Known(Kind::Sandbox)
 }
@@ -113,6 +126,13 @@ fn is_marked(pod: &Object, sandbox: &Owner) -> bool {
     let label = |key: &str| pod.meta().label(key).map(|value| &**value);
     label(names::ADOPTABLE) == Some("true")
         || label(names::SANDBOX_NAME_HASH) == Some(&*names::name_hash(&sandbox.name))
+}
+
+/// Returns whether a Service has an address of its own: it cannot be made headless any more (ERR-003).
+fn has_address(part: &Object) -> bool {
+    let service = part.as_dependent().filter(|_| part.kind() == Kind::Service);
+    let address = service.map(|service| service.spec.value()["clusterIP"].take());
+    address.is_some_and(|address| !address.is_null() && address != "None")
 }
 
 /// Returns the kind of an object that has not the same owners any more beside the controller of its own.

@@ -69,6 +69,9 @@ impl Checker for MadeToOrder {
                 None => Some("without a spec".to_owned()),
             },
             Object::VolumeClaim(part) => parts::lack_of_volume_claim(sandbox, part),
+            Object::Service(part) if !parts::can_be_served(&part.meta.key.name) => {
+                Some("under a name that no Service can have".to_owned())
+            }
             Object::Service(part) if sandbox.service == Some(true) => parts::lack_of_service(sandbox, part),
             Object::Service(_)
             | Object::Claim(_)

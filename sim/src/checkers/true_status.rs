@@ -1,7 +1,7 @@
 //! What a claim and a sandbox say is so.
 
 use agent_sandbox_core::action::{Operation, Patch};
-use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, ClaimStatus, Condition, Phase, Pod, Sandbox, SandboxStatus, Truth};
 use agent_sandbox_core::patch::Change;
@@ -40,6 +40,7 @@ impl Checker for TrueStatus {
         let told = patch.changes.iter().find_map(|change| lie(sent.process, patch, change, known, store));
         let Some((kind, lie)) = told else { return Judgement::Silent };
         let name = &patch.target.key.name;
+        let lie = lie.or_else(|| patch.changes.iter().find_map(|it| wrong_address(&patch.target.key, it)));
         Judgement::unless_broken(
             lie.map(|lie| format!("{} says {lie} of {kind} {name}", process::name(sent.process))),
         )
@@ -68,6 +69,18 @@ fn lie(
     let claim = as_claim(store.find(Kind::Claim, uid))?;
     let is_seen = Some(claim.meta.version) == patch.version;
     is_seen.then(|| (Kind::Claim, lie_of_claim(process, claim, told, known, store)))
+}
+
+/// Returns under which name clients are told to reach the Service of a sandbox, if they cannot reach it there.
+fn wrong_address(sandbox: &Key, change: &Change) -> Option<String> {
+    let Change::SandboxStatus(told) = change else { return None };
+    let right = match &*told.service {
+        "" => String::new(),
+        service => format!("{service}.{}.svc.", sandbox.namespace),
+    };
+    let is_wrong =
+        !told.service_fqdn.starts_with(&right) || told.service.is_empty() != told.service_fqdn.is_empty();
+    is_wrong.then(|| format!("that its Service is at {:?}", told.service_fqdn))
 }
 
 /// Returns the Pods of a sandbox, if a process knows them all as they are.

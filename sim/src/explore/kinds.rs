@@ -97,7 +97,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::Crash(_) => 16,
         Step::Pod(_, PodStep::Schedule) => 17,
         Step::Pod(_, PodStep::FindNoRoom) => 37,
-        Step::Pod(_, PodStep::Run) => 18,
+        Step::Pod(_, PodStep::Run | PodStep::AnswerEarly) => 18,
         Step::Pod(_, PodStep::GetReady) => 19,
         Step::Pod(_, PodStep::Start) => 20,
         Step::Pod(_, PodStep::LoseReady) => 21,
@@ -134,6 +134,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
                 | Act::Extend(..)
                 | Act::Refer(..)
                 | Act::Spoil(..)
+                | Act::SpoilService(..)
                 | Act::ClearStatus(..)
                 | Act::Relabel(..)
                 | Act::Finalize(..)

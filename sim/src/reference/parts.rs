@@ -33,8 +33,26 @@ pub fn lack_of_service(sandbox: &Sandbox, service: &Dependent) -> Option<String>
     let given = listens.iter().find_map(|port| Some((port["name"].as_str()?, place(port, "containerPort"))));
     let is_kept =
         |(name, at): (&str, _)| served.iter().any(|port| port["name"] == name && place(port, "port") == at);
-    let is_right = names.len() == served.len() && given.is_none_or(is_kept);
+    let is_right = names.len() == served.len()
+        && given.is_none_or(is_kept)
+        && served.iter().all(|port| is_named(port, &listens));
     (!is_right).then(|| format!("has a Service whose ports are not told apart: {}", spec["ports"]))
+}
+
+/// Returns whether a port of a Service is called as a container calls it, or as it is called where none does.
+fn is_named(served: &Value, listens: &[Value]) -> bool {
+    let (number, name) = (&served["port"], served["name"].as_str().unwrap_or_default());
+    let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_owned();
+    let mut same =
+        listens.iter().filter(|it| it["containerPort"] == *number && protocol(it) == protocol(served));
+    let made = format!("p-{number}-{}", protocol(served).to_lowercase());
+    // What another port is called already gets a number.
+    same.any(|it| it["name"] == name) || name == made || name.starts_with(&format!("{made}-"))
+}
+
+/// Returns whether a Service can have this name: that is one label of a domain, of at most 63 letters (GAP-020).
+pub fn can_be_served(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.')
 }
 
 /// Returns what is wrong with a volume claim that is made for a sandbox (SBX-043).
@@ -63,9 +81,7 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
     }
     let (mut wanted, mut has) = (sandbox.pod_spec.value(), spec.value());
     let mut volumes = wanted["volumes"].as_array().cloned().unwrap_or_default();
-    let claims =
-        templates(sandbox).into_iter().filter_map(|it| it["metadata"]["name"].as_str().map(str::to_owned));
-    for name in claims {
+    for name in sandbox.volume_claims.as_ref().map(names_of).unwrap_or_default() {
         volumes.retain(|volume| volume["name"] != *name);
         let claim = format!("{name}-{}", sandbox.meta.key.name);
         volumes.push(serde_json::json!({ "name": name, "persistentVolumeClaim": { "claimName": claim } }));
@@ -90,6 +106,11 @@ pub fn has_volumes(made: Option<&Json>, template: Option<&Json>, wanted: &Json) 
     let is_kept = |item: &&Value| !names.iter().any(|name| item["metadata"]["name"] == **name);
     let kept: Vec<&Value> = given.iter().filter(is_kept).collect();
     made.len() == kept.len() + wanted.len() && kept.into_iter().chain(&wanted).all(|item| made.contains(item))
+}
+
+/// Returns whether a volume of a sandbox has no name: no server takes a Pod with such a volume (GAP-020).
+pub fn lacks_volume_name(sandbox: &Sandbox) -> bool {
+    sandbox.volume_claims.as_ref().is_some_and(|claims| names_of(claims).iter().any(String::is_empty))
 }
 
 /// Returns the names of the volumes in a list.

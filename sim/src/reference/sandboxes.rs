@@ -40,6 +40,8 @@ fn lie(sandbox: &Sandbox, store: &Store) -> Option<String> {
     }
     let lack = match pods[..] {
         [] if sandbox.suspended || words::is_blocked(sandbox, store) => None,
+        // The server refuses one, and volume claims cannot be changed.
+        [] if parts::lacks_volume_name(sandbox) => None,
         [] => Some("has no Pod".to_owned()),
         [pod] => lie_of_note(sandbox, pod).or_else(|| lack_of_labels(sandbox, pod)),
         _ => None,
@@ -86,6 +88,10 @@ fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
     };
     if is_over || sandbox.service == Some(false) {
         return Some("still has a Service".to_owned());
+    }
+    // What has an address of its own leads there, and not to the Pod; that cannot be changed (ERR-003).
+    if service.spec.value()["clusterIP"].as_str().is_some_and(|address| address != "None") {
+        return Some("has a Service with an address of its own".to_owned());
     }
     let hash = names::name_hash(&sandbox.meta.key.name);
     if service.spec.value()["selector"] != serde_json::json!({ names::SANDBOX_NAME_HASH: &*hash }) {

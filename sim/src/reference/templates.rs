@@ -6,6 +6,7 @@ use agent_sandbox_core::object::{Network, Object, Template};
 
 use serde_json::{Value, json};
 
+use crate::api_server::policy_defaults;
 use crate::store::Store;
 
 /// Returns what is wrong with the first template that is not isolated as it says (INV-24, TPL-003).
@@ -36,10 +37,10 @@ fn lack(template: &Template, store: &Store) -> Option<String> {
         return Some("has a policy that does not select its Pods".to_owned());
     }
     let is_right = match rules {
-        // The server fills in protocols; no template of the simulation names one.
-        Some(rules) => {
-            spec["ingress"] == rules["ingress"]
-                && spec["egress"][0]["ports"][0]["port"] == rules["egress"][0]["ports"][0]["port"]
+        Some(mut rules) => {
+            // The server stores rules without what is empty, and ports with their protocol.
+            policy_defaults(&mut rules);
+            ["ingress", "egress"].into_iter().all(|way| spec[way] == rules[way])
         }
         None => is_secure(&spec),
     };

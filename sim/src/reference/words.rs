@@ -10,9 +10,6 @@ use crate::store::Store;
 /// Status, reason and message of a condition.
 pub type Word = (Truth, String, String);
 
-/// Most letters of a Service's name. Source: a DNS label, RFC 1035.
-const LABEL_MAX: usize = 63;
-
 /// What stands where a sandbox's Pod should be.
 #[derive(Clone, Copy)]
 enum Place<'a> {
@@ -321,9 +318,8 @@ pub(super) fn trouble_of_service(sandbox: &Sandbox, store: &Store) -> Option<Str
     }
     let name = &*sandbox.meta.key.name;
     let Some(service) = store.get(Kind::Service, &sandbox.meta.key) else {
-        let is_label = name.len() <= LABEL_MAX && !name.contains('.');
         let why = "it must have no dots and at most 63 characters";
-        return (!is_label).then(|| format!("service name {name:?} is invalid: {why}"));
+        return (!parts::can_be_served(name)).then(|| format!("service name {name:?} is invalid: {why}"));
     };
     match whose(sandbox, service.meta()) {
         Whose::Own | Whose::Leaving => None,

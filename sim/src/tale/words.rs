@@ -248,6 +248,7 @@ pub(super) const fn of_pod(what: PodStep) -> &'static str {
         PodStep::Schedule => "gets a node",
         PodStep::FindNoRoom => "finds no node that has room",
         PodStep::Run => "runs, without an address",
+        PodStep::AnswerEarly => "gets ready, without an address",
         PodStep::GetReady | PodStep::Start => "gets ready",
         PodStep::LoseReady => "is not ready any more",
         PodStep::Fail => "fails",

@@ -1,10 +1,37 @@
-//! What people do to the metadata of objects that others keep.
+//! What people do to the metadata of objects that others keep, and to Services.
 
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::Object;
+use serde_json::{Value, json};
 
 use crate::scene;
 use crate::workload::POOL;
+
+/// Changes what a Service says: whom it leads to, which ports it has, or what its first port is.
+pub(super) fn spoil_service(spec: &mut Value, number: u32) {
+    let what = number / 4 % 4;
+    if !number.is_multiple_of(4) && spec["ports"].is_array() {
+        spoil_ports(&mut spec["ports"], what);
+    } else if what.is_multiple_of(2) && spec["selector"].is_object() {
+        spec["selector"]["app"] = "mine".into();
+    } else {
+        *spec = json!({ "selector": { "app": "mine" } });
+    }
+}
+
+fn spoil_ports(ports: &mut Value, what: u32) {
+    let more = json!({ "name": "more", "protocol": "TCP", "port": 1, "targetPort": 1 });
+    let Some(list) = ports.as_array_mut() else { return };
+    match list.first_mut() {
+        Some(port) if what == 0 => port["name"] = "mine".into(),
+        Some(port) if what == 1 => {
+            let is_udp = port["protocol"] == "UDP";
+            port["protocol"] = if is_udp { "TCP" } else { "UDP" }.into();
+        }
+        Some(port) if what == 2 => port["targetPort"] = 1.into(),
+        Some(_) | None => list.push(more),
+    }
+}
 
 /// Edits the labels of an object: takes all or one of them away, or makes it look like another, and notes an owner beside its
 /// controller.

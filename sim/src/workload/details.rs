@@ -1,11 +1,14 @@
 //! What few users ask for, and what makes a difference all the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_sandbox_core::id::{Key, Kind, Text};
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Json, Object, Sandbox};
 use agent_sandbox_core::time::{Mono, Wall};
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Variable, Wishes};
+use serde_json::Value;
 
 use super::{Workload, wall};
 use crate::choices::Choices;
@@ -50,6 +53,40 @@ impl Workload {
         }
     }
 
+    /// Draws whether somebody meddles with the Service that a sandbox asks for.
+    pub(super) fn draw_spoiled_service(
+        &mut self,
+        sandbox: &Sandbox,
+        (number, at, end): (u32, Mono, Mono),
+        rates: &Rates,
+        choices: &mut Choices,
+    ) {
+        choices.about(|| Site::deed("spoiled-Service").number(number));
+        if sandbox.service == Some(true) && choices.chance(rates.of(Fault::PartEdited) * 3) {
+            let spoiled = at + choices.around(Duration::from_secs(10));
+            let what = choices.below(16);
+            self.add(spoiled.min(end), Act::SpoilService(sandbox.meta.key.clone(), what));
+        }
+    }
+
+    /// Draws whether the Pod that was prepared for a sandbox which is born suspended is deleted, and the sandbox resumed while that
+    /// Pod is still stopping.
+    pub(super) fn draw_late_resume(
+        &mut self,
+        (sandbox, pod): (&Key, Text),
+        (number, at): (u32, Mono),
+        choices: &mut Choices,
+    ) {
+        choices.about(|| Site::deed("late-resume").number(number));
+        if !choices.chance(500) {
+            return;
+        }
+        let gone = at + choices.around(Duration::from_secs(1));
+        self.add(gone, Act::Delete(Kind::Pod, scene::key(pod)));
+        let resumed = gone + choices.around(Duration::from_millis(100));
+        self.add(resumed, Act::Suspend(sandbox.clone(), false));
+    }
+
     /// Draws whether somebody gives a sandbox one more Pod, for a while or for good, and whether both are to stop then. Returns
     /// how many were added.
     pub(super) fn draw_more_pods(
@@ -77,6 +114,33 @@ impl Workload {
         }
         1
     }
+}
+
+/// Draws the name of a sandbox that a user makes: few have one that no Service can have, because it has a dot or more letters
+/// than those may have.
+pub(super) fn draw_name(number: u32, choices: &mut Choices) -> Text {
+    choices.about(|| Site::deed("odd-name").number(number));
+    if !choices.chance(120) {
+        return format!("own-{number}").into();
+    }
+    if choices.chance(500) { format!("own.{number}") } else { format!("own-{number}-{}", "l".repeat(60)) }
+        .into()
+}
+
+/// Rules that a template may have for its network, as its users write them: the server stores some of them otherwise.
+const RULES: [&str; 6] = [
+    r#"{"egress":[{"ports":[{"port":443}]}]}"#,
+    r#"{"ingress":[{"from":[{"podSelector":{}}],"ports":[{"port":80}]}]}"#,
+    r#"{"ingress":[{}],"egress":[{}]}"#,
+    r#"{"ingress":[{"from":[],"ports":[{"port":53,"protocol":"UDP"},{"port":80}]}],"egress":[]}"#,
+    r#"{"egress":[{"to":[{"podSelector":{"matchLabels":{}}}]},{"ports":[{"port":53,"protocol":"UDP"}]}]}"#,
+    "{}",
+];
+
+/// Draws the rules of a template that has its own.
+pub(super) fn draw_rules(number: u32, choices: &mut Choices) -> String {
+    choices.about(|| Site::deed("policy-rules").number(number));
+    format!(r#""networkPolicy":{},"#, choices.pick(&RULES))
 }
 
 /// Draws of which system's domain the annotation is that a claim asks for and cannot have.
@@ -110,6 +174,13 @@ pub(super) fn draw_odd_parts(sandbox: &mut Sandbox, number: u32, choices: &mut C
     if sandbox.volume_claims.is_some() && choices.chance(400) {
         sandbox.volume_claims = Some(scene::dashed_volume_claims());
     }
+    choices.about(|| Site::deed("unnamed-volume").number(number));
+    if let Some(volumes) = sandbox.volume_claims.as_mut().filter(|_| choices.chance(150)) {
+        let mut list = volumes.value().as_array().cloned().unwrap_or_default();
+        let place = choices.below(2) as usize * list.len();
+        list.insert(place, serde_json::json!({ "metadata": {}, "spec": { "storageClassName": "slow" } }));
+        *volumes = Json::from(&Value::from(list));
+    }
     choices.about(|| Site::deed("no-ports").number(number));
     if choices.chance(150) {
         sandbox.pod_spec = without_ports(&sandbox.pod_spec);
@@ -117,6 +188,19 @@ pub(super) fn draw_odd_parts(sandbox: &mut Sandbox, number: u32, choices: &mut C
     choices.about(|| Site::deed("reserved").number(number));
     if choices.chance(150) {
         scene::put_reserved(&mut sandbox.pod);
+    }
+    choices.about(|| Site::deed("odd-ports").number(number));
+    if choices.chance(150) {
+        sandbox.pod_spec = with_odd_ports(&sandbox.pod_spec);
+    }
+}
+
+/// Lets a sandbox ask for a Service or a volume claim.
+pub(super) fn want(sandbox: &mut Sandbox, kind: Kind) {
+    if kind == Kind::Service {
+        sandbox.service = Some(true);
+    } else {
+        sandbox.volume_claims.get_or_insert_with(scene::volume_claims);
     }
 }
 
@@ -133,6 +217,42 @@ pub(super) fn draw_beside(part: &mut Object, choices: &mut Choices) {
     if part.meta().owner.is_none() && choices.chance(300) {
         part.meta_mut().co_owners = Some(scene::owner_beside());
     }
+}
+
+/// Draws whether something that was prepared looks like the sandbox's own, and is not: it bears the mark of another sandbox, or
+/// belongs to somebody who is called like this one; and whether a Service has an address, as the server gives it to those that
+/// are not to be headless.
+pub(super) fn draw_likeness(part: &mut Object, sandbox: &str, choices: &mut Choices) {
+    choices.about(|| Site::deed("likeness").named(Some(part.key().name.clone())));
+    let is_alike = choices.chance(500);
+    let meta = part.meta_mut();
+    match &mut meta.owner {
+        Some(owner) if is_alike => owner.name = sandbox.into(),
+        None if is_alike && meta.labels.is_empty() => {
+            meta.labels.insert(names::SANDBOX_NAME_HASH.into(), names::name_hash("another"));
+        }
+        Some(_) | None => {}
+    }
+    choices.about(|| Site::deed("address").named(Some(part.key().name.clone())));
+    if let Object::Service(service) = part
+        && choices.chance(500)
+    {
+        let mut spec = service.spec.value();
+        spec["clusterIP"] = "10.0.0.9".into();
+        Arc::make_mut(service).spec = Json::from(&spec);
+    }
+}
+
+/// Returns a Pod spec whose container listens at the same number in two ways, and at another number under the name that the
+/// Service would give to one of them.
+fn with_odd_ports(spec: &Json) -> Json {
+    let mut spec = spec.value();
+    spec["containers"][0]["ports"] = serde_json::json!([
+        { "containerPort": 9000, "protocol": "UDP" },
+        { "containerPort": 9000 },
+        { "containerPort": 8080, "name": "p-9000-udp" },
+    ]);
+    Json::from(&spec)
 }
 
 /// Returns a Pod spec whose containers listen at nothing.

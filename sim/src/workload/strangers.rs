@@ -72,7 +72,11 @@ impl Workload {
         let site = Site::deed("namespace");
         let often = self.often((Fault::NamespaceEnded, 1), &site, (options, rates), choices);
         for number in &often {
-            self.add(Mono::default(), Act::Create(guest(scene::template())));
+            choices.about(|| Site::deed("guests-served").number(*number));
+            let parts = if choices.chance(500) { scene::SERVED } else { "" };
+            let template =
+                scene::template_that(scene::TEMPLATE, r#""image":"sandbox""#, ["Allowed"; 2], parts);
+            self.add(Mono::default(), Act::Create(guest(template)));
             choices.about(|| site.clone().number(*number));
             let pool = scene::pool(POOL, 1 + choices.below(2));
             self.add(Mono::from_micros(1), Act::Create(guest(pool)));

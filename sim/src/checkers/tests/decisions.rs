@@ -1,5 +1,7 @@
 //! What a process decides is judged by what it knew.
 
+use std::slice::from_ref;
+
 use agent_sandbox_core::action::{Part, Patch};
 use agent_sandbox_core::object::{Dependent, Json, Meta, PoolStatus, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
@@ -298,6 +300,39 @@ fn an_end_or_a_pause_that_is_none_is_noticed() {
     assert_eq!(decided(&ended, 9, &[says(names::FINISHED, "PodFailed")]), Ok(()));
     ended[1].meta_mut().terminating = true;
     assert_eq!(decided(&ended, 9, &[says(names::FINISHED, "PodFailed")]), Err("true-status"));
+}
+
+/// META-014, SBX-087: of its own namespace, and none where there is no Service.
+#[test]
+fn a_service_that_is_told_of_at_another_address_is_noticed() {
+    let told = |service: &str, address: &str| {
+        let says = tells(names::SUSPENDED, "Unclear", |status| {
+            (status.service, status.service_fqdn) = (service.into(), address.into());
+        });
+        decided(&[sandbox_that(|_| {})], 9, &[says])
+    };
+    assert_eq!(told("s", "s.default.svc.cluster.local"), Ok(()));
+    assert_eq!(told("s", "s.guests.svc.cluster.local"), Err("true-status"));
+    assert_eq!(told("s", ""), Err("true-status"));
+    assert_eq!(told("", "s.default.svc.cluster.local"), Err("true-status"));
+}
+
+/// INV-05: unless the process has not seen that it is going.
+#[test]
+fn a_pod_that_is_taken_while_it_goes_is_noticed() {
+    let mut pod = pod("s", 4, 3);
+    (pod.meta_mut().owner, pod.meta_mut().terminating) = (None, true);
+    let target = Target { kind: Kind::Pod, key: pod.key().clone(), uid: Some(pod.uid()) };
+    let Object::Sandbox(of) = owned("s", 3, 'p', 9) else { unreachable!("it is a sandbox") };
+    let changes = vec![Change::Owner(Owner::new(Kind::Sandbox, &of.meta))];
+    let operation = Arc::new(Operation::Patch(Patch { target, version: None, part: Part::Main, changes }));
+    let action = Action { id: ActionId(3), intent: Intent::LabelPod, operation };
+    let take = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(3), action });
+    let taken = |pod: &Object, seen| decided(from_ref(pod), seen, from_ref(&take));
+    assert_eq!(taken(&pod, 99), Err("hands-off"));
+    assert_eq!(taken(&pod, 0), Ok(()));
+    pod.meta_mut().terminating = false;
+    assert_eq!(taken(&pod, 99), Ok(()));
 }
 
 /// INV-05: a policy goes with its template, and the next template of that name gets its own.

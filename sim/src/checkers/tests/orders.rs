@@ -49,20 +49,29 @@ fn a_volume_claim_that_is_not_as_its_template_is_noticed() {
     assert_eq!(claim("other-s", "slow", "slow"), Err("made-to-order"));
 }
 
-/// SBX-090: each port at which something listens for good, and the first has its name.
+/// SBX-090: each port at which something listens for good, and the first has its name. GAP-020: under a name that there can be.
 #[test]
 fn a_service_with_other_ports_than_its_sandbox_is_noticed() {
-    let service = |ports: Value| {
+    let named = |name: &str, ports: Value| {
         let spec = Json::from(&json!({ "clusterIP": "None", "ports": ports }));
-        made(Object::Service(Arc::new(Dependent { meta: part_of("s"), spec })))
+        made(Object::Service(Arc::new(Dependent { meta: part_of(name), spec })))
     };
+    let service = |ports: Value| named("s", ports);
     let port = |name: &str, protocol: &str, number: u32, target: u32| json!({ "name": name, "protocol": protocol, "port": number, "targetPort": target });
-    let [web, proxy, datagrams] =
-        [port("http", "TCP", 8080, 8080), port("p", "TCP", 8081, 8081), port("u", "UDP", 9000, 9000)];
+    let [web, proxy, datagrams] = [
+        port("http", "TCP", 8080, 8080),
+        port("p-8081-tcp", "TCP", 8081, 8081),
+        port("p-9000-udp", "UDP", 9000, 9000),
+    ];
     assert_eq!(service(json!([web, proxy, datagrams])), Ok(()));
+    assert_eq!(service(json!([web, proxy, port("p-9000-udp-2", "UDP", 9000, 9000)])), Ok(()));
+    assert_eq!(service(json!([web, proxy, port("p-9000-tcp", "UDP", 9000, 9000)])), Err("made-to-order"));
+    for name in ["s.1", &*"s".repeat(64)] {
+        assert_eq!(named(name, json!([web, proxy, datagrams])), Err("made-to-order"));
+    }
     assert_eq!(service(json!([web, datagrams])), Err("made-to-order"));
     assert_eq!(service(json!([web, proxy, datagrams, port("s", "TCP", 7000, 7000)])), Err("made-to-order"));
-    assert_eq!(service(json!([web, port("p", "TCP", 8081, 80), datagrams])), Err("made-to-order"));
+    assert_eq!(service(json!([web, port("p-8081-tcp", "TCP", 8081, 80), datagrams])), Err("made-to-order"));
     assert_eq!(service(json!([web, port("http", "TCP", 8081, 8081), datagrams])), Err("made-to-order"));
     let renamed = [port("web", "TCP", 8080, 8080), port("http", "TCP", 8081, 8081), datagrams.clone()];
     assert_eq!(service(json!(renamed)), Err("made-to-order"));
