@@ -65,7 +65,7 @@ kinds! {
     ClockSkew "clock-skew",
     /// Pods take long to start and to stop.
     SlowKubelet "slow-kubelet",
-    /// A Pod runs before it has an address.
+    /// A Pod runs, or is ready, before it has an address.
     LateAddress "late-address",
     /// A ready Pod is not ready for a while.
     ReadinessFlap "readiness-flap",

@@ -67,7 +67,7 @@ impl<C: Controller> Timed<C> {
             }
         }
         if self.rates.has(Fault::TwoLeaders) {
-            let site = Site::new(Topic::Trouble, "rivals before claims come");
+            let site = Site::new(Topic::Trouble, "rivals-before-claims");
             for number in self.choices.each(&site, |choices| choices.below(4)) {
                 self.choices.about(|| site.clone().number(number));
                 let at = workload.eve(&mut self.choices, self.heals_at);
@@ -225,7 +225,7 @@ impl<C: Controller> Timed<C> {
         if !self.rates.has(Fault::LaggingServer) {
             return;
         }
-        let site = Site::new(Topic::Process, "sees less than its rival");
+        let site = Site::new(Topic::Process, "sees-less-than-its-rival");
         for number in self.choices.each(&site, |choices| choices.below(5)) {
             self.choices.about(|| site.clone().number(number));
             let after = self.choices.around(ms(300));

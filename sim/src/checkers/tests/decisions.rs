@@ -306,7 +306,7 @@ fn an_end_or_a_pause_that_is_none_is_noticed() {
 #[test]
 fn a_service_that_is_told_of_at_another_address_is_noticed() {
     let told = |service: &str, address: &str| {
-        let says = tells(names::SUSPENDED, "Unclear", |status| {
+        let says = tells("Other", "Unclear", |status| {
             (status.service, status.service_fqdn) = (service.into(), address.into());
         });
         decided(&[sandbox_that(|_| {})], 9, &[says])
