@@ -120,8 +120,8 @@ impl Sight<'_> {
     }
 
     /// Returns whether an earlier attempt may yet take a name.
-    fn is_unsure(&self, name: &Key) -> bool {
-        self.seat.is_unsure(name, self.until)
+    fn is_unsure(&self, kind: Kind, name: &Key) -> bool {
+        self.seat.is_unsure(kind, name, self.until)
     }
 
     /// Returns whether the server has refused for a while to create the sandbox of a claim or a pool.

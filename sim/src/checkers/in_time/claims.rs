@@ -207,7 +207,7 @@ fn of_unserved(claim: &Claim, sight: &Sight<'_>) -> Option<Undone> {
         return Some(undone);
     }
     if is_begun {
-        return (!is_taken && !sight.is_unsure(&claim.meta.key))
+        return (!is_taken && !sight.is_unsure(Kind::Sandbox, &claim.meta.key))
             .then(|| left(claim, "without the sandbox of its own that it has recorded"));
     }
     claim.needs_own_sandbox().then(|| left(claim, "without a record, which needs a sandbox of its own"))
@@ -251,7 +251,7 @@ fn is_member_held(claim: &Claim, name: &Text, sight: &Sight<'_>) -> bool {
     match sight.store.get(Kind::Sandbox, &key) {
         Some(member) => is_held(member),
         // It has gone, and may be made again.
-        None => sight.is_unsure(&key),
+        None => sight.is_unsure(Kind::Sandbox, &key),
     }
 }
 

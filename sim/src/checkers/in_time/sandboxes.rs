@@ -47,7 +47,8 @@ impl Unsaid {
                 return true;
             }
             undone.extend(silenced(sandbox, sight).filter(|_| !is_over));
-            if sight.is_held(*uid) {
+            // Nor is anything said of a Pod that may yet come, be it that of a former sandbox of this name.
+            if sight.is_held(*uid) || sight.is_unsure(Kind::Pod, &sandbox.meta.key) {
                 return true;
             }
             let wrong = words::difference(sandbox, sight.store, is_over);

@@ -51,8 +51,8 @@ pub(super) struct Seat {
     held: BTreeMap<Uid, Mono>,
     /// The same for writes of the object itself.
     writes_held: BTreeMap<Uid, Mono>,
-    /// Sandbox that somebody may yet make, although nobody has answered → until when: its name is not free for another.
-    unsure: BTreeMap<Key, Mono>,
+    /// Sandbox or Pod that somebody may yet make, although nobody has answered → until when: its name is not free for another.
+    unsure: BTreeMap<(Kind, Key), Mono>,
     /// Claim or pool → since when the server refuses to create its sandbox, and of which name.
     refused: BTreeMap<Uid, (Mono, Key)>,
     /// Sandbox, and the kind of a part that the server refuses to create for it.
@@ -96,8 +96,8 @@ impl Seat {
     }
 
     /// Returns whether an earlier attempt may take a name up to a moment.
-    pub(super) fn is_unsure(&self, name: &Key, until: Mono) -> bool {
-        self.unsure.get(name).is_some_and(|unsure| *unsure + AT_ONCE > until)
+    pub(super) fn is_unsure(&self, kind: Kind, name: &Key, until: Mono) -> bool {
+        self.unsure.get(&(kind, name.clone())).is_some_and(|unsure| *unsure + AT_ONCE > until)
     }
 
     /// Returns whether the server has refused to create the sandbox of a claim or a pool for some time before a moment.
@@ -214,6 +214,8 @@ impl Seat {
         if !self.refused_parts.is_empty() {
             // Were it one that has gone since, its process would not know that.
             self.forget_part(object.kind(), object.key());
+            let owner = object.meta().owner_of_kind(Kind::Sandbox);
+            owner.map(|owner| self.refused_parts.remove(&(owner, object.kind())));
         }
         if object.kind() == Kind::Sandbox && !self.refused.is_empty() {
             let owner = object.meta().owner.as_ref().map(|owner| owner.uid);
@@ -258,8 +260,9 @@ impl Seat {
             // What cannot be told is not told.
             Operation::Notify(_) => {}
             operation @ (Operation::Create(_) | Operation::Patch(_) | Operation::Delete { .. }) => {
-                if matches!(action.intent, Intent::CreateClaimSandbox | Intent::CreateMember) {
-                    let unsure = self.unsure.entry(operation.key().clone()).or_default();
+                let makes = matches!(action.intent, Intent::CreateClaimSandbox | Intent::CreateMember);
+                if makes || (action.intent == Intent::CreatePod && *outcome == Outcome::Unknown) {
+                    let unsure = self.unsure.entry((operation.kind(), operation.key().clone())).or_default();
                     *unsure = (now + wait).max(*unsure);
                 }
                 // A queue goes on without those on whom nothing can be recorded.
