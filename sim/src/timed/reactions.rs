@@ -298,7 +298,7 @@ impl<C: Controller> Timed<C> {
                 let after =
                     ms(400) + self.wait(Fault::SlowKubelet, [ms(300), ms(8000)]) + self.image_late_by();
                 if self.strikes(Fault::LateAddress) {
-                    let is_early = self.choices.draw_of(3).chance(300);
+                    let is_early = self.choices.draw_of(6).chance(300);
                     let without = if is_early { PodStep::AnswerEarly } else { PodStep::Run };
                     self.plan_step(after / 2, Step::Pod(pod, without));
                 }

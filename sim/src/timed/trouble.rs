@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::id::{Kind, Text, Uid};
 use agent_sandbox_core::object::{Object, Owner, OwnerKind, Phase};
 use agent_sandbox_core::time::Mono;
 
@@ -225,7 +225,9 @@ impl<C: Controller> Timed<C> {
         if !self.rates.has(Fault::LaggingServer) {
             return;
         }
-        let site = Site::new(Topic::Process, "sees-less-than-its-rival");
+        // Each pair of rivals for itself.
+        let pair: Text = self.struck[Fault::TwoLeaders.index()].to_string().into();
+        let site = Site::new(Topic::Process, "sees-less-than-its-rival").named(Some(pair));
         for number in self.choices.each(&site, |choices| choices.below(5)) {
             self.choices.about(|| site.clone().number(number));
             let after = self.choices.around(ms(300));
