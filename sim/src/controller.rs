@@ -16,6 +16,7 @@ use agent_sandbox_core::pace::Rate;
 use agent_sandbox_core::time::{Mono, Now};
 
 use crate::choices::Choices;
+use crate::tape::{Site, Topic};
 
 /// Decision logic without input and output: facts in, actions out.
 ///
@@ -97,8 +98,8 @@ pub struct Promises {
     pub in_flight_max: Option<usize>,
     /// Whether the Pods of new members say that an autoscaler may move them.
     pub evicts_members: Option<bool>,
-    /// Whether a claim is noted to be seen first when a sandbox is recorded on it.
-    pub dates_claims: bool,
+    /// Whether a claim is noted to be seen first when a sandbox is recorded on it, or never.
+    pub dates_claims: Option<bool>,
 }
 
 /// How fast a pool is refilled.
@@ -139,6 +140,8 @@ impl Controller for Machine {
         }
         // Few at once hide races.
         setup.in_flight_max = *choices.pick(&[64, 64, 64, 64, 64, 64, 64, 64, 64, 1, 2, 8]);
+        choices.about(|| Site::new(Topic::Setup, "claim-annotations"));
+        setup.claim_annotations = choices.below(4) != 3;
     }
 
     fn handle_event(&mut self, event: Event, now: Now) {
@@ -169,7 +172,7 @@ impl Controller for Machine {
             settle: setup.settle,
             in_flight_max: Some(setup.in_flight_max),
             evicts_members: Some(setup.evict_members),
-            dates_claims: setup.claim_annotations,
+            dates_claims: Some(setup.claim_annotations),
         }
     }
 

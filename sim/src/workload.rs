@@ -202,7 +202,8 @@ impl Workload {
             // Some ask for what they cannot have.
             let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8, 9, 10]);
             let first = details::draw_system_note(first, number, choices);
-            for what in [first, 5].into_iter().take(often) {
+            let second = details::draw_second_note(number, choices);
+            for what in [first, second].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
                 edited = edited + choices.around(Duration::from_secs(5));
             }

@@ -145,20 +145,27 @@ impl Sight<'_> {
     }
 }
 
+/// Returns whether a request writes an annotation.
+fn writes(sent: &Sent, wanted: &str) -> bool {
+    let Operation::Patch(patch) = &*sent.action.operation else { return false };
+    let is_it = |change: &Change| matches!(change, Change::Annotation(key, Some(_)) if **key == *wanted);
+    patch.changes.iter().any(is_it)
+}
+
 /// Returns what is wrong with a record that does not say when its claim was seen first, which nobody has noted (KEY-014).
 fn undated(sent: &Sent, store: &Store) -> Option<String> {
     let claim =
         decided_on(sent, store).filter(|it| it.meta.annotation(names::FIRST_OBSERVED_AT).is_none())?;
-    let Operation::Patch(patch) = &*sent.action.operation else { return None };
-    let writes = |wanted: &str| {
-        patch
-            .changes
-            .iter()
-            .any(|change| matches!(change, Change::Annotation(key, Some(_)) if **key == *wanted))
-    };
-    let is_undated = writes(names::SANDBOX_NAME) && !writes(names::FIRST_OBSERVED_AT);
+    let is_undated = writes(sent, names::SANDBOX_NAME) && !writes(sent, names::FIRST_OBSERVED_AT);
     let (who, name) = (process::name(sent.process), &claim.meta.key.name);
     is_undated.then(|| format!("{who} records a sandbox on claim {name} and not when it was seen first"))
+}
+
+/// Returns what is wrong with a request that notes when a claim was seen first, which is not wanted.
+fn dated(sent: &Sent) -> Option<String> {
+    let (who, name) = (process::name(sent.process), &sent.action.operation.key().name);
+    writes(sent, names::FIRST_OBSERVED_AT)
+        .then(|| format!("{who} notes when claim {name} was seen first, and is not to note that"))
 }
 
 impl InTime {
@@ -258,10 +265,12 @@ impl Checker for InTime {
     fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         let seat = self.seats.entry(sent.process).or_default();
         seat.on_sent(&sent.action, about(&sent.action, store));
-        if !self.setup.promises.dates_claims {
-            return Judgement::Silent;
-        }
-        undated(sent, store).map_or(Judgement::Silent, Judgement::Broken)
+        let wrong = match self.setup.promises.dates_claims {
+            Some(true) => undated(sent, store),
+            Some(false) => dated(sent),
+            None => None,
+        };
+        wrong.map_or(Judgement::Silent, Judgement::Broken)
     }
 
     /// It asks what processes know.

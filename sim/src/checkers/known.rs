@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::action::{Intent, Operation, Part};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::names;
@@ -11,7 +11,7 @@ use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Wall;
 
 use super::{as_claim, as_pool, as_sandbox};
-use crate::api_server::Commit;
+use crate::api_server::{Commit, Seen};
 use crate::reference::pools;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
@@ -21,6 +21,8 @@ use crate::store::Store;
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     processes: BTreeMap<u8, Process>,
+    /// Kind → when an object of it was removed last.
+    removed: [Version; Kind::ALL.len()],
     /// Owner → when it lost one of its sandboxes or Pods last.
     parted: BTreeMap<Uid, Version>,
     /// Name of a sandbox → how many claims record or show it.
@@ -44,6 +46,11 @@ struct Process {
     open: BTreeSet<Uid>,
     /// Objects of which the server has refused it a write: it may wait before it tries again.
     barred: BTreeSet<Uid>,
+    /// Names of pools and templates → who had them when it was shown that last.
+    met: BTreeMap<(Kind, Key), Uid>,
+    /// Names that nobody has, as the server has told it when it asked, and that nobody has had since that it was shown → who
+    /// had them before.
+    absent: BTreeMap<(Kind, Key), Option<Uid>>,
     /// Names of sandboxes that it has wanted to record on a claim, and not found done so far.
     promised: BTreeSet<Text>,
     /// Objects that it deletes, and the server has not said no.
@@ -79,6 +86,7 @@ impl Known {
         {
             self.processes.entry(*process).or_default().making.remove(&pod);
         }
+        self.note_names(fact);
         match fact {
             Fact::Shown { process, kind, upto: at, .. } | Fact::Relisted { process, kind, at, .. } => {
                 self.processes.entry(*process).or_default().seen[kind.index()] = *at;
@@ -122,8 +130,45 @@ impl Known {
         }
     }
 
+    /// Notes which names nobody has, as a process is told, and which names somebody has.
+    fn note_names(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Answered { process, action, outcome: Outcome::NotFound } => {
+                if let Operation::Get { kind, key } = &*action.operation {
+                    let (known, slot) = (self.processes.entry(*process).or_default(), (*kind, key.clone()));
+                    let former = known.met.get(&slot).copied();
+                    known.absent.insert(slot, former);
+                }
+            }
+            Fact::Answered { process, outcome: Outcome::Done(object), .. }
+            | Fact::Shown { process, line: Some(Seen::Applied(object)), .. } => {
+                self.processes.entry(*process).or_default().meet(object);
+            }
+            Fact::Relisted { process, objects, .. } => {
+                let known = self.processes.entry(*process).or_default();
+                objects.iter().for_each(|object| known.meet(object));
+            }
+            Fact::Answered { .. }
+            | Fact::Shown { .. }
+            | Fact::Leading { .. }
+            | Fact::Deposed { .. }
+            | Fact::Crashed { .. }
+            | Fact::Sent(_)
+            | Fact::Committed(_)
+            | Fact::Handled(_)
+            | Fact::Listed(..)
+            | Fact::WatchLost(..)
+            | Fact::Started(_)
+            | Fact::CalendarSet(_)
+            | Fact::Ran(_) => {}
+        }
+    }
+
     /// Notes a change of the store.
     pub(super) fn on_commit(&mut self, commit: &Commit) {
+        if commit.new.is_none() {
+            self.removed[commit.object().kind().index()] = commit.version;
+        }
         let owner = |object: &Object| object.meta().owner.as_ref().map(|owner| owner.uid);
         let before = commit.old.as_ref().and_then(owner);
         if let Some(owner) = before.filter(|before| commit.new.as_ref().and_then(owner) != Some(*before)) {
@@ -182,8 +227,13 @@ impl Known {
         }
     }
 
-    /// Returns whether a request is a new decision, and not the same again.
+    /// Returns whether a request is a new decision, and not the same again. What a status is to say is decided anew each time.
     pub(super) fn is_new(&self, sent: &Sent) -> bool {
+        if let Operation::Patch(patch) = &*sent.action.operation
+            && patch.part == Part::Status
+        {
+            return true;
+        }
         let known = self.processes.get(&sent.process);
         let decided = subject(&sent.action.operation).zip(known);
         decided.is_none_or(|(decision, known)| !known.decided.contains(&decision))
@@ -218,6 +268,16 @@ impl Known {
     /// Returns whether a process was shown everything of a kind up to a version.
     pub fn has_seen(&self, process: u8, kind: Kind, at: Version) -> bool {
         self.processes.get(&process).is_some_and(|known| at <= known.seen[kind.index()])
+    }
+
+    /// Returns whether a process knows that nobody has a name: so it is, and it was shown the last object of that kind go.
+    pub(super) fn knows_absent(&self, process: u8, (kind, key): (Kind, &Key), store: &Store) -> bool {
+        store.get(kind, key).is_none() && self.has_seen(process, kind, self.removed[kind.index()])
+    }
+
+    /// Returns whether the server has told a process that nobody has a name, since it was shown somebody who had it.
+    pub(super) fn was_told_absent(&self, process: u8, kind: Kind, key: &Key) -> bool {
+        self.processes.get(&process).is_some_and(|known| known.absent.contains_key(&(kind, key.clone())))
     }
 
     /// Returns the claims of a pool that record nothing, the oldest first.
@@ -315,6 +375,20 @@ impl Known {
         } else {
             Stand::Reachable
         })
+    }
+}
+
+impl Process {
+    /// Notes that somebody has a name. A late line about who had it before the server said that nobody has it is no news.
+    fn meet(&mut self, object: &Object) {
+        if ![Kind::Pool, Kind::Template].contains(&object.kind()) {
+            return;
+        }
+        let (slot, uid) = ((object.kind(), object.key().clone()), object.uid());
+        if self.absent.get(&slot).is_some_and(|former| *former != Some(uid)) {
+            self.absent.remove(&slot);
+        }
+        self.met.insert(slot, uid);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Labels, Meta, Object, Sandbox, Template};
@@ -100,6 +100,13 @@ impl Checker for MadeToOrder {
                 "{who} changes the ports of the Service of sandbox {name}, which has not asked for one"
             ));
         }
+        if let Some((claim, sandbox)) = objectionable(sent, known, store) {
+            let (who, name) = (process::name(sent.process), &sandbox.meta.key.name);
+            return Judgement::Broken(format!(
+                "{who} changes the metadata of the Pods of {name} for claim {}, which asks for what they cannot have",
+                claim.meta.key.name
+            ));
+        }
         if let Some(sandbox) = of_many(sent, known, store).filter(|_| !is_again) {
             let (who, name) = (process::name(sent.process), &sandbox.meta.key.name);
             return Judgement::Broken(format!(
@@ -164,6 +171,23 @@ fn unasked_ports<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a
     let is_of_ports =
         |change: &Change| matches!(change, Change::Spec(spec) if spec.value().get("ports").is_some());
     patch.changes.iter().any(is_of_ports).then_some(sandbox)
+}
+
+/// Returns the claim, and its sandbox, whose Pods a request gives other metadata although the claim asks for what they cannot
+/// have, as its process sees: what they had they keep.
+fn objectionable<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<(&'a Claim, &'a Sandbox)> {
+    let Operation::Patch(patch) = &*sent.action.operation else { return None };
+    let is_of_pods = |change: &Change| matches!(change, Change::PodLabel(..) | Change::PodAnnotation(..));
+    let (is_label, uid) = (sent.action.intent == Intent::LabelSandbox, patch.target.uid?);
+    let object =
+        store.find(Kind::Sandbox, uid).filter(|it| is_label && Some(it.version()) == patch.version)?;
+    let sandbox = as_sandbox(Some(object)).filter(|_| patch.changes.iter().any(is_of_pods))?;
+    let of = store.find(Kind::Claim, sandbox.meta.owner_of_kind(Kind::Claim)?)?;
+    let claim = as_claim(Some(of)).filter(|_| known.sees(sent.process, of))?;
+    let template = claims::template_of_sandbox(claim, sandbox, store)?;
+    let template = store.find(Kind::Template, template.meta.uid)?;
+    let is_refused = claims::objection(claim, sandbox, store).is_some();
+    (is_refused && known.sees(sent.process, template)).then_some((claim, sandbox))
 }
 
 /// Returns which label or annotation of its sandbox a Pod lacks that is made by a process which sees the sandbox as it is.

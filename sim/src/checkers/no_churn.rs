@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Object, Pod, Sandbox, Truth};
+use agent_sandbox_core::object::{Object, Pod, Pool, Sandbox, Truth};
 use agent_sandbox_core::time::Mono;
 
 use super::known::{Known, deleted_member, is_stale, says_ready};
-use super::{Checker, Class, INEXACT, Judgement, Property, as_sandbox};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_pool, as_sandbox};
 use crate::api_server::Commit;
 use crate::process;
 use crate::scene;
@@ -17,7 +17,8 @@ use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// INV-10, as far as the process that decides knows the member: it is not too many, is no older make, and its Pod has not
-/// ended; then it may be deleted only because it has not been ready for too long, and not for want of room.
+/// ended; then it may be deleted only because it has not been ready for too long, and not for want of room. While there is no
+/// template, nothing can be made in the place of one that is ready.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoChurn {
     now: Mono,
@@ -35,10 +36,22 @@ impl NoChurn {
     }
 
     fn judge(&self, process: u8, object: &Object, known: &Known, store: &Store) -> Judgement {
+        if let Some(member) = irreplaceable(process, object, known, store) {
+            let (who, name) = (process::name(process), &member.meta.key.name);
+            return Judgement::Broken(format!(
+                "{who} deletes {name}, which is ready, and its template is gone"
+            ));
+        }
         let Some((member, pod)) = needed(process, object, known, store) else { return Judgement::Silent };
         let name = &member.meta.key.name;
         if says_ready(member) {
             return Judgement::Broken(format!("{} deletes {name}, which is ready", process::name(process)));
+        }
+        if pod.is_some_and(|pod| pod.ready) {
+            return Judgement::Broken(format!(
+                "{} deletes {name}, whose Pod is ready",
+                process::name(process)
+            ));
         }
         if pod.is_some_and(has_no_room) {
             return Judgement::Broken(format!(
@@ -117,18 +130,45 @@ fn needed<'a>(
     let member = as_sandbox(Some(object)).filter(|_| known.knows(process, object))?;
     let pool = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
     let (pool, _) = known.settled_pool(process, pool, store)?;
-    let (owner, uid) = (pool.meta.uid, member.meta.uid);
-    let is_told =
-        known.knows_children(process, owner, Kind::Sandbox) && known.knows_children(process, uid, Kind::Pod);
-    let may_live = |other: &&Object| !known.is_leaving(process, other);
-    let live = store.owned_by(Kind::Sandbox, owner).filter(may_live).count();
-    if !is_told || live > pool.replicas as usize || is_stale(member, pool, store) {
+    let uid = member.meta.uid;
+    let is_told = known.knows_children(process, uid, Kind::Pod);
+    if !is_told || !has_none_to_spare(process, pool, known, store) || is_stale(member, pool, store) {
         return None;
     }
     let mut pods = store.owned_by(Kind::Pod, uid);
     let Some(first) = pods.next() else { return Some((member, None)) };
     let pod = first.as_pod().filter(|pod| !pod.meta.terminating && !pod.phase.is_terminal())?;
     (pods.next().is_none() && known.knows(process, first)).then_some((member, Some(pod)))
+}
+
+/// Returns a member that is ready and wanted, if a process knows that its pool cannot make another: its template is gone.
+fn irreplaceable<'a>(process: u8, object: &'a Object, known: &Known, store: &Store) -> Option<&'a Sandbox> {
+    let is_known = says_ready(as_sandbox(Some(object))?) && known.knows(process, object);
+    let member = as_sandbox(Some(object)).filter(|_| is_known)?;
+    let owner = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
+    let pool = as_pool(Some(owner)).filter(|pool| !pool.meta.terminating && known.knows(process, owner))?;
+    let template = pool.meta.key.sibling(pool.template.clone());
+    let is_gone = known.knows_absent(process, (Kind::Template, &template), store);
+    (is_gone && has_none_to_spare(process, pool, known, store) && is_up(process, member, known, store))
+        .then_some(member)
+}
+
+/// Returns whether a process knows that the only Pod of a member is ready.
+fn is_up(process: u8, member: &Sandbox, known: &Known, store: &Store) -> bool {
+    let mut pods = store.owned_by(Kind::Pod, member.meta.uid);
+    let is_ready = |object: &Object| {
+        object.as_pod().is_some_and(|pod| pod.ready && !pod.meta.terminating) && known.knows(process, object)
+    };
+    let is_told = known.knows_children(process, member.meta.uid, Kind::Pod);
+    is_told && pods.next().is_some_and(is_ready) && pods.next().is_none()
+}
+
+/// Returns whether a process knows that a pool has no more members than it wants, but for those that go.
+fn has_none_to_spare(process: u8, pool: &Pool, known: &Known, store: &Store) -> bool {
+    let owner = pool.meta.uid;
+    let may_live = |other: &&Object| !known.is_leaving(process, other);
+    let live = store.owned_by(Kind::Sandbox, owner).filter(may_live).count();
+    known.knows_children(process, owner, Kind::Sandbox) && live <= pool.replicas as usize
 }
 
 pub(super) fn has_no_room(pod: &Pod) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::id::{Key, Kind};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object};
+use agent_sandbox_core::object::{Claim, Object, Update};
 
 use super::known::{Known, assigned, decided_on, is_stale};
 use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
@@ -28,7 +28,7 @@ impl Checker for RightMake {
     fn property(&self) -> Property {
         Property {
             name: "right-make",
-            about: "a claim gets no member that has ended or is of an older make, and nothing of a pool that is going",
+            about: "a claim gets no member that has ended, or is of an older make or one that nobody can tell, and nothing of a pool that is going",
             class: Class::Safety,
         }
     }
@@ -45,6 +45,7 @@ impl Checker for RightMake {
         }
         let flaws = [
             old_make(sent, known, store),
+            unknown_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent, given, known, store)),
             given(sent, store).and_then(|given| of_namesake(sent, given, known, store)),
             made_for_the_going(sent, known, store),
@@ -71,6 +72,22 @@ fn old_make(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
         let (claim, member, template) =
             (&claim.meta.key.name, &member.meta.key.name, &template.meta.key.name);
         format!("gives {member} to claim {claim}, which template {template} does not make")
+    })
+}
+
+/// Where members follow their template, nobody can tell of which make they are while there is none (ADP-011).
+fn unknown_make(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let (claim, member) = assigned(sent, store)?;
+    let owner = store.find(Kind::Pool, member.meta().owner_of_kind(Kind::Pool)?)?;
+    let pool = as_pool(Some(owner)).filter(|pool| pool.update == Update::Recreate)?;
+    let template = pool.meta.key.sibling(pool.template.clone());
+    let is_known = known.sees(sent.process, owner)
+        && known.knows_absent(sent.process, (Kind::Template, &template), store);
+    is_known.then(|| {
+        let (claim, member, template) = (&claim.meta.key.name, &member.key().name, &template.name);
+        format!(
+            "gives {member} to claim {claim} without template {template}, which says what members are like"
+        )
     })
 }
 

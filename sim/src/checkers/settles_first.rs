@@ -1,6 +1,6 @@
 //! Bad news about what has just begun is no news yet: it may pass by itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Notice, Operation, Patch};
@@ -19,7 +19,7 @@ use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// GAP-003: whoever tells each step of a start writes several times what could be written once, and whoever tells of each
-/// refusal alarms people for nothing.
+/// refusal alarms people for nothing. What was told of a refusal stays told until the process that takes it back has tried.
 ///
 /// When a process has seen first what it tells of, nobody else knows; it was not before that was there.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub(super) struct SettlesFirst {
     sandboxes: BTreeMap<Uid, Told>,
     /// Process and claim or pool → when the server has refused to make its sandbox first, and why.
     refused: BTreeMap<(u8, Uid), (Mono, Text)>,
+    /// Process and claim or pool → whether the server has answered that process about a sandbox for it.
+    tried: BTreeSet<(u8, Uid)>,
 }
 
 /// What was said of a sandbox.
@@ -43,7 +45,13 @@ struct Told {
 
 impl SettlesFirst {
     pub(super) const fn new(settle: Duration) -> Self {
-        Self { settle, now: Mono::from_micros(0), sandboxes: BTreeMap::new(), refused: BTreeMap::new() }
+        Self {
+            settle,
+            now: Mono::from_micros(0),
+            sandboxes: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            tried: BTreeSet::new(),
+        }
     }
 
     /// Returns how long ago something was, if that is not long enough.
@@ -82,6 +90,9 @@ impl SettlesFirst {
         if &**reason == names::CLAIM_EXPIRED || !(is_new || said == Some("ReconcilerError")) {
             return None;
         }
+        if &**reason == "SandboxMissing" && self.is_untried(process, claim) {
+            return Some(format!("takes back that claim {name} is refused its sandbox, and has not tried"));
+        }
         let Some(bound) = &told.sandbox else {
             let (since, why) = self.refused.get(&(process, claim.meta.uid))?;
             let ago = self.lately(Some(*since)).filter(|_| ready.message.contains(&**why))?;
@@ -92,6 +103,17 @@ impl SettlesFirst {
         let since = self.sandboxes.get(&sandbox.uid()).filter(|_| known.sees(process, sandbox));
         let ago = self.lately(since.map(|told| told.made))?;
         Some(format!("says {reason} of claim {name} {ago:?} after its sandbox was made"))
+    }
+
+    /// Returns whether a claim says that it is refused a sandbox of its own, which a process has not tried to make.
+    fn is_untried(&self, process: u8, claim: &Claim) -> bool {
+        let ready = claim.status.condition(names::READY);
+        let is_refused = ready.is_some_and(|said| {
+            &*said.reason == "ReconcilerError" && said.message.starts_with("Error seen: ")
+        });
+        let is_own = claim.meta.annotation(names::SANDBOX_NAME) == Some(&claim.meta.key.name);
+        let is_tried = self.tried.contains(&(process, claim.meta.uid));
+        is_refused && is_own && claim.status.sandbox.is_none() && !is_tried
     }
 
     /// Returns what is wrong with a warning that a pool is refused its members.
@@ -130,7 +152,7 @@ impl Checker for SettlesFirst {
     fn property(&self) -> Property {
         Property {
             name: "settles-first",
-            about: "bad news about what has just begun, or just been refused, is told only when it has lasted for a while",
+            about: "bad news about what has just begun, or just been refused, is told only when it has lasted for a while, and a refusal is taken back only by who has tried",
             class: Class::Safety,
         }
     }
@@ -185,11 +207,13 @@ impl Checker for SettlesFirst {
         if let Fact::Crashed { process, .. } = fact {
             self.sandboxes.values_mut().for_each(|told| _ = told.last.remove(process));
             self.refused.retain(|(whose, _), _| whose != process);
+            self.tried.retain(|(whose, _)| whose != process);
         }
-        let Fact::Answered { process, action, outcome: Outcome::Refused(refusal) } = fact else { return };
-        let (Refusal::Forbidden(why) | Refusal::Invalid(why)) = refusal else { return };
+        let Fact::Answered { process, action, outcome } = fact else { return };
         let Operation::Create(Object::Sandbox(made)) = &*action.operation else { return };
-        if let Some(owner) = &made.meta.owner {
+        let Some(owner) = &made.meta.owner else { return };
+        self.tried.insert((*process, owner.uid));
+        if let Outcome::Refused(Refusal::Forbidden(why) | Refusal::Invalid(why)) = outcome {
             self.refused.entry((*process, owner.uid)).or_insert_with(|| (self.now, why.clone()));
         }
     }

@@ -7,7 +7,7 @@ use agent_sandbox_core::object::{Claim, ClaimStatus, Condition, Phase, Pod, Sand
 use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
-use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
+use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
 use crate::process;
 use crate::reference::claims;
 use crate::step::Sent;
@@ -18,7 +18,8 @@ const EXPIRED_BY_ITSELF: &str = "Underlying Sandbox resource has expired indepen
 
 /// INV-16, INV-22 and INV-23, as far as the process that says it knows the sandbox and its Pods.
 ///
-/// Only good news and ends are judged: that something is not ready yet may be said for many reasons.
+/// Only good news and ends are judged: that something is not ready yet may be said for many reasons. Clients take it for an
+/// end, too, that a pool or a template does not exist.
 #[derive(Debug)]
 pub(super) struct TrueStatus;
 
@@ -26,7 +27,7 @@ impl Checker for TrueStatus {
     fn property(&self) -> Property {
         Property {
             name: "true-status",
-            about: "who says Ready, Finished or Suspended of a sandbox knows of no reason why that is not so",
+            about: "who says Ready, Finished or Suspended of a sandbox knows of no reason why that is not so, and who says that a pool or a template does not exist was told so",
             class: Class::Safety,
         }
     }
@@ -184,6 +185,9 @@ fn lie_of_claim(
     if is_news && !claims::is_clear(&ready.reason, &ready.message) {
         return Some(format!("{}, which is not what {:?} means,", ready.reason, ready.message));
     }
+    if is_news && let Some(name) = unasked(process, claim, &ready.reason, (known, store)) {
+        return Some(format!("{}, and has not asked the server for {name} since it saw that,", ready.reason));
+    }
     let Some(bound) = told.sandbox.as_ref() else { return left_over(claim, told) };
     let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
     let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.meta.is_owned_by(claim.meta.uid))?;
@@ -199,6 +203,22 @@ fn lie_of_claim(
     }
     let said = [claim.status.condition(names::FINISHED), sandbox.status.condition(names::FINISHED)];
     false_end(told.condition(names::FINISHED)?, &said, &pods)
+}
+
+/// Returns the name that nobody has, as a claim is told, although the process that says so was not told so by the server since
+/// it was shown somebody who had it: a watch that lags shows the end of a predecessor long after a successor is there.
+fn unasked(process: u8, claim: &Claim, reason: &str, (known, store): (&Known, &Store)) -> Option<Text> {
+    let pool = claim.meta.key.sibling(claim.pool.clone());
+    let absent = match reason {
+        "WarmPoolNotFound" => Some((Kind::Pool, pool)),
+        "TemplateNotFound" => {
+            let object = store.get(Kind::Pool, &pool).filter(|pool| known.sees(process, pool));
+            as_pool(object).map(|it| (Kind::Template, pool.sibling(it.template.clone())))
+        }
+        _ => None,
+    };
+    let (_, key) = absent.filter(|(kind, key)| !known.was_told_absent(process, *kind, key))?;
+    Some(key.name)
 }
 
 /// What a sandbox has come to is nothing to the claim any more that has lost it, or was given more time. One that has

@@ -60,21 +60,33 @@ impl WarmFirst {
     }
 
     /// Returns how many claims there may be that a process serves before this one, as far as it knows: those that wait and
-    /// are not younger, those that wait and will end, which count although they may be over, and those of which it has not
-    /// seen the latest.
+    /// are not younger, those that wait and will end, which count although they may be over, unless they say so, and those of
+    /// which it has not seen the latest.
     fn ahead(&self, process: u8, claim: &Claim, known: &Known, store: &Store) -> usize {
         let pool = claim.meta.key.sibling(claim.pool.clone());
         let ends = |uid| as_claim(store.find(Kind::Claim, uid)).is_some_and(|claim| claim.wishes.is_some());
-        let others = known.waiting(&pool).filter(|(_, uid)| *uid != claim.meta.uid);
+        let is_over = |uid| {
+            let other = store.find(Kind::Claim, uid).filter(|other| known.knows(process, other));
+            as_claim(other).is_some_and(|claim| claim.expired() == Some(claim.meta.generation))
+        };
+        let others = known.waiting(&pool).filter(|(_, uid)| *uid != claim.meta.uid && !is_over(*uid));
         let older = others.filter(|(created, uid)| *created <= claim.meta.created || ends(*uid)).count();
         older + self.changes.iter().filter(|at| !known.has_seen(process, Kind::Claim, **at)).count()
     }
 }
 
-/// Judges that the best member is taken; which one of several that are as good is all the same.
+/// Judges that the best member is taken, and none that nobody can reach yet; which one of several that are as good is all the
+/// same.
 fn on_assignment(process: u8, claim: &Claim, member: &Object, known: &Known, store: &Store) -> Judgement {
     let Some((pool, _)) = known.pool_of(process, claim, store) else { return Judgement::Silent };
-    let is_worse = known.stand(process, member, store).is_some_and(|stand| stand != Stand::Ready);
+    let stand = known.stand(process, member, store);
+    if stand == Some(Stand::Starting) {
+        let (who, member, claim) = (process::name(process), &member.key().name, &claim.meta.key.name);
+        return Judgement::Broken(format!(
+            "{who} gives {member}, which has no address yet, to claim {claim}"
+        ));
+    }
+    let is_worse = stand.is_some_and(|stand| stand != Stand::Ready);
     if !is_worse || !member.meta().is_owned_by(pool.meta.uid) {
         return Judgement::unless_broken(crowded(process, pool, member, known, store));
     }
@@ -136,7 +148,7 @@ impl Checker for WarmFirst {
     fn property(&self) -> Property {
         Property {
             name: "warm-first",
-            about: "a claim starts cold only when no member is usable or about to be, and a ready one is preferred",
+            about: "a claim starts cold only when no member is usable or about to be, a ready one is preferred, and none is given before it has an address",
             class: Class::Safety,
         }
     }

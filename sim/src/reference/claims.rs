@@ -161,26 +161,31 @@ pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Optio
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
 }
 
-/// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words.
+/// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words. How its work has finished is of a
+/// generation of the sandbox.
 fn other_words(claim: &Claim, sandbox: &Sandbox) -> Option<String> {
     let word = |condition: &Condition| {
-        let Condition { status, reason, message, .. } = condition;
-        format!("{} {reason} {message:?}", status.as_str())
+        let Condition { kind, status, reason, message, .. } = condition;
+        let observed = if **kind == *names::FINISHED { condition.observed } else { 0 };
+        (*status, reason.clone(), message.clone(), observed)
     };
-    let told = |kind| (claim.status.condition(kind), sandbox.status.condition(kind));
-    let pairs = [names::READY, names::FINISHED].map(told);
+    let both = |kind| (claim.status.condition(kind), sandbox.status.condition(kind));
+    let pairs = [names::READY, names::FINISHED].map(both);
     let is_other = |(says, hears): &(Option<&Condition>, Option<&Condition>)| {
-        let parts = |it: &Condition| (it.status, it.reason.clone(), it.message.clone());
-        hears.is_some() && says.map(parts) != hears.map(parts)
+        hears.is_some() && says.map(word) != hears.map(word)
     };
     // What has ended by itself is told in words for claims.
     let (says, hears) = pairs.into_iter().find(is_other).filter(|_| !sandbox.status.is_expired())?;
-    let [says, hears] = [says, hears].map(|it| it.map_or_else(|| "nothing".to_owned(), word));
+    let told = |it: &Condition| {
+        let Condition { status, reason, message, observed, .. } = it;
+        format!("{} {reason} {message:?} of generation {observed}", status.as_str())
+    };
+    let [says, hears] = [says, hears].map(|it| it.map_or_else(|| "nothing".to_owned(), told));
     Some(format!("says {says}, and its sandbox says {hears}"))
 }
 
 /// Returns the reason that a claim with a sandbox must give, if it asks for metadata that its Pod cannot have.
-fn objection(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<&'static str> {
+pub(crate) fn objection(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<&'static str> {
     let wishes = claim.wishes.as_deref()?;
     if is_forbidden(wishes) {
         return Some("InvalidMetadata");
@@ -247,7 +252,11 @@ pub(crate) fn has_template(claim: &Claim, sandbox: &Sandbox, store: &Store) -> b
 }
 
 /// Returns the template that a claim's sandbox was made from: the one that it names, whatever somebody has made of its labels.
-fn template_of_sandbox<'a>(claim: &Claim, sandbox: &Sandbox, store: &'a Store) -> Option<&'a Template> {
+pub(crate) fn template_of_sandbox<'a>(
+    claim: &Claim,
+    sandbox: &Sandbox,
+    store: &'a Store,
+) -> Option<&'a Template> {
     if let Some(name) = sandbox.meta.annotation(names::TEMPLATE_REF) {
         let object = store.get(Kind::Template, &sandbox.meta.key.sibling(name.clone()))?;
         return if let Object::Template(template) = object { Some(template) } else { None };

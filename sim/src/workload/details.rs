@@ -159,6 +159,12 @@ pub(super) fn draw_second_variable(wishes: &mut Wishes, number: u32, choices: &m
     }
 }
 
+/// Draws what the second edit of a claim asks for: nothing any more, or, after what was granted, what it cannot have.
+pub(super) fn draw_second_note(claim: u32, choices: &mut Choices) -> u32 {
+    choices.about(|| Site::deed("second-note").number(claim));
+    *choices.pick(&[5, 5, 2, 4])
+}
+
 /// Draws the same for a claim that asks for it from the beginning.
 pub(super) fn draw_system_wish(wishes: &mut Wishes, claim: u32, choices: &mut Choices) {
     let first = [4, 6].into_iter().find(|number| wishes.pod == scene::metadata(*number));

@@ -25,6 +25,17 @@ fn a_claim_that_starts_cold_beside_a_member_for_it_is_noticed() {
     assert_eq!(decided(&starting, 9, &[record(Intent::RecordColdStart, "b", 2, "b")]), Ok(()));
     let two = [member("s", 3, false), member("t", 5, false)];
     assert_eq!(decided(&two, 9, &[cold()]), Err("warm-first"));
+    // One is there longer, and takes none from others once it was told that it is over.
+    let other = |reason| {
+        let mut other = claim("o", 7, None);
+        if let Object::Claim(claim) = &mut other {
+            Arc::make_mut(claim).status.conditions.push(condition(Truth::False, reason, 0));
+        }
+        [member("s", 3, false), other]
+    };
+    assert_eq!(decided(&other("SandboxMissing"), 9, &[cold()]), Ok(()));
+    assert_eq!(decided(&other(names::CLAIM_EXPIRED), 9, &[cold()]), Err("warm-first"));
+    assert_eq!(decided(&other(names::CLAIM_EXPIRED), 5, &[cold()]), Ok(()), "it does not know");
 }
 
 /// INV-13.
@@ -33,6 +44,12 @@ fn a_member_that_is_not_ready_given_away_before_one_that_is_is_noticed() {
     let members = [member("s", 3, true), pod("s", 4, 3), member("t", 5, false)];
     assert_eq!(decided(&members, 9, &[record(Intent::RecordAssignment, "a", 1, "t")]), Err("warm-first"));
     assert_eq!(decided(&members, 9, &[record(Intent::RecordAssignment, "a", 1, "s")]), Ok(()));
+    let alone =
+        |objects: &[Object], seen| decided(objects, seen, &[record(Intent::RecordAssignment, "a", 1, "t")]);
+    let other = [member("t", 5, false), pod("t", 6, 5)];
+    assert_eq!(alone(&other[..1], 9), Err("warm-first"), "it has no address");
+    assert_eq!(alone(&other[..1], 4), Ok(()), "it does not know it");
+    assert_eq!(alone(&other, 9), Ok(()));
 }
 
 /// QUE-020: unless the process does not know all members.
@@ -198,6 +215,9 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
     assert_eq!(decided(&unplaced, 9, &delete()), Err("no-churn"));
     assert_eq!(decided(&placed(|pod| pod.ready = false), 9, &delete()), Err("no-churn"), "too soon");
     assert_eq!(decided(&ended, 9, &delete()), Ok(()));
+    let late = |objects: &[Object]| decided_at(objects, 9, &[(400_000, delete()[0].clone())]);
+    assert_eq!(late(&placed(|pod| pod.ready = false)), Ok(()));
+    assert_eq!(late(&placed(|_| {})), Err("no-churn"), "its Pod is ready, whatever it lacks");
     assert_eq!(decided(&[member("s", 3, true), pod("s", 4, 3)], 9, &delete()), Err("no-churn"));
     let surplus = unplaced.into_iter().chain([member("t", 5, false), pool(scene::pool("p", 1))]);
     assert_eq!(decided(&surplus.collect::<Vec<_>>(), 9, &delete()), Ok(()));
@@ -285,6 +305,10 @@ fn a_sandbox_that_is_told_ready_of_a_pod_that_is_not_is_noticed() {
     assert_eq!(told(&pod_that(|pod| pod.meta.terminating = true), 9), Err("true-status"));
     assert_eq!(told(&pod_that(|pod| pod.ips.clear()), 9), Err("true-status"));
     assert_eq!(told(&[owned("s", 3, 'p', 9)], 9), Err("true-status"));
+    let told = || says(names::READY, "DependenciesReady");
+    let list = |kind| Fact::Relisted { process: 0, term: 1, kind, at: Version(9), objects: [].into() };
+    let again = [told(), list(Kind::Sandbox), list(Kind::Pod), told()];
+    assert_eq!(decided(&pod_that(|pod| pod.ready = false), 5, &again), Err("true-status"), "decided anew");
 }
 
 /// INV-22, GAP-009: what ends because it is deleted has not finished, and what runs is not suspended.
@@ -465,7 +489,7 @@ pub(super) fn decided_at(
         settle: Duration::ZERO,
         in_flight_max: Some(2),
         evicts_members: Some(true),
-        dates_claims: false,
+        dates_claims: None,
     };
     let mut checkers =
         Checkers::of_effects().and_of_setup(promises, Pace::default()).and_of_sandboxes(promises);
@@ -499,7 +523,7 @@ pub(super) fn sandbox_that(change: impl FnOnce(&mut Sandbox)) -> Object {
 }
 
 /// A request to record a sandbox on a claim: `a` is of version 3, `b` of version 4.
-fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
+pub(super) fn record(intent: Intent, claim: &str, uid: u128, sandbox: &str) -> Fact {
     let target = Target { kind: Kind::Claim, key: scene::key(claim), uid: Some(Uid::from_bits(uid)) };
     let changes = vec![Change::Annotation(names::SANDBOX_NAME.into(), Some(sandbox.into()))];
     let version = Some(Version(uid as u64 + 2));

@@ -178,6 +178,39 @@ fn a_pod_that_a_sandbox_notes_and_does_not_get_is_noticed() {
     assert_eq!(judge_in(&edited, &[&forgets]), Ok(()), "it was another then");
 }
 
+/// CON-018: clients take it for final, and a watch may be behind.
+#[test]
+fn a_pool_or_a_template_that_is_told_gone_unasked_is_noticed() {
+    let tells = |reason| {
+        let mut status = agent_sandbox_core::object::ClaimStatus::default();
+        status.conditions.push(condition(Truth::False, reason, 0));
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+        let changes = vec![Change::ClaimStatus(status)];
+        let patch = Patch { target, version: Some(Version(3)), part: Part::Status, changes };
+        sends(3, Intent::SetClaimStatus, Operation::Patch(patch))
+    };
+    let absent = |kind, name| answered(&look(2, kind, name), Outcome::NotFound);
+    let there = |kind, object: Object| Fact::Shown {
+        process: 0,
+        kind,
+        upto: Version(9),
+        line: Some(Seen::Applied(object)),
+    };
+    for (reason, kind, name, object) in [
+        ("WarmPoolNotFound", Kind::Pool, "p", scene::pool("p", 2)),
+        ("TemplateNotFound", Kind::Template, scene::TEMPLATE, scene::template()),
+    ] {
+        let judge = |facts: &[Fact]| decided(&[], 9, facts);
+        assert_eq!(judge(&[tells(reason)]), Err("true-status"));
+        assert_eq!(judge(&[absent(kind, name), tells(reason)]), Ok(()));
+        assert_eq!(judge(&[absent(kind, "other"), tells(reason)]), Err("true-status"));
+        let again = [absent(kind, name), there(kind, object.clone()), tells(reason)];
+        assert_eq!(judge(&again), Err("true-status"));
+        let late = [there(kind, object.clone()), absent(kind, name), there(kind, object), tells(reason)];
+        assert_eq!(judge(&late), Ok(()), "that one is gone for good");
+    }
+}
+
 /// SEVT-001, SEVT-002.
 #[test]
 fn several_pods_that_are_told_never_or_twice_are_noticed() {

@@ -1,6 +1,8 @@
 //! What is made is judged by what was asked for.
 
+use agent_sandbox_core::action::{Part, Patch};
 use agent_sandbox_core::object::{Dependent, Json, Meta};
+use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::wishes::{Variable, Wishes};
 use serde_json::{Value, json};
 
@@ -134,6 +136,38 @@ fn a_sandbox_that_is_made_otherwise_than_asked_for_is_noticed() {
         it.pod_spec = Json::from(&spec);
     };
     assert_eq!(of_claim("Overrides", other), Err("made-to-order"));
+}
+
+/// PMD-004: what its Pods had they keep, whatever else its claim asks for that they may not have.
+#[test]
+fn other_metadata_for_a_claim_that_asks_for_what_it_cannot_have_is_noticed() {
+    let labels = |asked: u32, seen| {
+        let Object::Sandbox(mut sandbox) = owned("s", 3, 'c', 1) else { panic!("no sandbox") };
+        let notes = &mut Arc::make_mut(&mut sandbox).meta.annotations;
+        notes.insert(names::TEMPLATE_REF.into(), scene::TEMPLATE.into());
+        let wishes = Wishes { pod: scene::metadata(asked), ..Wishes::default() };
+        let mut claim = scene::claim_that_wishes("a", "p", Some(wishes));
+        claim.meta_mut().uid = Uid::from_bits(1);
+        let mut checkers = Checkers::new(Vec::new()).and_of_orders(Promises::default());
+        let mut store = Store::default();
+        for seen in numbered([scene::template(), Object::Sandbox(sandbox), claim]) {
+            store.put(seen.object().clone());
+        }
+        for kind in Kind::ALL {
+            let fact = Fact::Relisted { process: 0, term: 1, kind, at: Version(seen), objects: [].into() };
+            checkers.on_fact(&fact, &store).expect("a list breaks nothing");
+        }
+        let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+        let changes = vec![Change::PodLabel("sandbox.users.io/team".into(), None)];
+        let patch = Patch { target, version: Some(Version(2)), part: Part::Main, changes };
+        let operation = Arc::new(Operation::Patch(patch));
+        let action = Action { id: ActionId(2), intent: Intent::LabelSandbox, operation };
+        let sent = Fact::Sent(Sent { process: 0, term: 1, listed: true, request: RequestId(2), action });
+        checkers.on_fact(&sent, &store).map_err(|violation| violation.property.name)
+    };
+    assert_eq!(labels(5, 9), Ok(()));
+    assert_eq!(labels(2, 9), Err("made-to-order"));
+    assert_eq!(labels(2, 2), Ok(()), "it has not seen what the claim asks for by now");
 }
 
 /// Gives these containers the variable that the claim asks for, and the sandbox its volume.

@@ -6,7 +6,7 @@ use agent_sandbox_core::object::{ClaimStatus, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
-use super::decisions::{condition, decided, member, pool, tells};
+use super::decisions::{condition, decided, member, pool, record, tells};
 use super::*;
 
 /// GAP-003: what has just begun may pass by itself.
@@ -54,6 +54,56 @@ fn a_refusal_that_is_told_at_once_is_noticed() {
     assert_eq!(judged(&[refused('c', 1), tells(999)]), Err("settles-first"));
     assert_eq!(judged(&[refused('c', 1), tells(1000)]), Ok(()));
     assert_eq!(judged(&[tells(999)]), Ok(()), "it is refused by somebody else");
+}
+
+/// CND-018: who has not tried cannot know whether it is refused still.
+#[test]
+fn a_refusal_that_is_taken_back_untried_is_noticed() {
+    let judge = |facts: &[Fact]| {
+        let mut checkers = Checkers::of_effects().and_of_setup(Promises::default(), Pace::default());
+        checkers = checkers.only(&["settles-first"]);
+        let mut refused = claim("c", 1, Some("c"));
+        if let Object::Claim(claim) = &mut refused {
+            let said = condition(Truth::False, "ReconcilerError", 0);
+            let said = Condition { message: "Error seen: no".into(), ..said };
+            Arc::make_mut(claim).status.conditions.push(said);
+        }
+        let mut store = Store::default();
+        show(&mut checkers, &mut store, &[scene::template(), scene::template(), refused]);
+        let facts: Vec<_> = facts.iter().map(|fact| (0, fact.clone())).collect();
+        play(&mut checkers, &store, &facts)
+    };
+    let takes_back = || tells_claim("SandboxMissing", None);
+    let operation = Arc::new(Operation::Create(owned("c", 0, 'c', 1)));
+    let action = Action { id: ActionId(1), intent: Intent::CreateMember, operation };
+    let tried = Fact::Answered { process: 0, action, outcome: Outcome::Unknown };
+    assert_eq!(judge(&[takes_back()]), Err("settles-first"));
+    assert_eq!(judge(&[tried.clone(), takes_back()]), Ok(()));
+    let crashes = Fact::Crashed { process: 0, term: 1 };
+    assert_eq!(judge(&[tried, crashes, takes_back()]), Err("settles-first"), "it does not know any more");
+}
+
+/// INV-10, ADP-011: without its template nothing is made in a member's place, and nobody can tell of which make it is.
+#[test]
+fn a_member_that_is_deleted_or_given_away_without_its_template_is_noticed() {
+    let judge = |update, removed, fact: Fact| {
+        let promises = Promises { patience: Duration::from_secs(300), ..Promises::default() };
+        let mut checkers = Checkers::of_effects().and_of_setup(promises, Pace::default());
+        let mut store = Store::default();
+        let members = [claim("a", 1, None), pod("s", 4, 3), member("s", 3, true)];
+        let objects = [scene::template(), pool(scene::pool_of("p", 1, scene::TEMPLATE, update))];
+        show(&mut checkers, &mut store, &objects.into_iter().chain(members).collect::<Vec<_>>());
+        let old = store.remove(Kind::Template, &scene::key(scene::TEMPLATE));
+        let commit = Commit { version: Version(removed), old, new: None, by: None };
+        play(&mut checkers, &store, &[(0, Fact::Committed(commit)), (0, fact)])
+    };
+    let delete = || deletion(1, true, Some(Version(5)));
+    let gives = || record(Intent::RecordAssignment, "a", 1, "s");
+    assert_eq!(judge(Update::Recreate, 99, delete()), Err("no-churn"));
+    assert_eq!(judge(Update::Recreate, 100, delete()), Ok(()), "it does not know");
+    assert_eq!(judge(Update::Recreate, 99, gives()), Err("right-make"));
+    assert_eq!(judge(Update::Recreate, 100, gives()), Ok(()), "it does not know");
+    assert_eq!(judge(Update::OnReplenish, 99, gives()), Ok(()));
 }
 
 /// LIF-001: told or not, what is over is served no more, if its process sees that.

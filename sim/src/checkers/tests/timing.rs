@@ -228,6 +228,32 @@ fn a_pool_that_does_not_say_that_it_is_refused_its_members_is_noticed() {
     assert_eq!(judge(&facts, SECOND * 3), Err("in-time"));
 }
 
+/// KEY-014: where that is to be noted, and nowhere else.
+#[test]
+fn a_record_that_says_when_its_claim_was_seen_first_is_judged_by_the_setup() {
+    let records = |dates_claims, is_dated: bool| {
+        let promises = Promises { dates_claims, ..Promises::default() };
+        let mut checkers = Checkers::new(Vec::new()).and_of_time(promises, Pace::default());
+        let mut store = Store::default();
+        let seen = numbered([claim("a", 1, None)]);
+        store.put(seen[0].object().clone());
+        let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+        let note = |key: &str| Change::Annotation(key.into(), Some("a".into()));
+        let dated = is_dated.then(|| note(names::FIRST_OBSERVED_AT));
+        let changes = [note(names::SANDBOX_NAME)].into_iter().chain(dated).collect();
+        let patch = Patch { target, version: Some(Version(1)), part: Part::Main, changes };
+        let operation = Arc::new(Operation::Patch(patch));
+        let action = Action { id: ActionId(3), intent: Intent::RecordColdStart, operation };
+        let judged = checkers.on_fact(&request(action, RequestId(3)), &store);
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(records(Some(true), true), Ok(()));
+    assert_eq!(records(Some(true), false), Err("in-time"));
+    assert_eq!(records(Some(false), true), Err("in-time"));
+    assert_eq!(records(Some(false), false), Ok(()));
+    assert_eq!([records(None, true), records(None, false)], [Ok(()), Ok(())]);
+}
+
 /// Returns which property is broken when a process leaves all as it is for so long: a template, and these objects.
 fn left(objects: &[Object], span: Duration) -> Result<(), &'static str> {
     lull(objects, &[], (Mono::default(), Mono::default() + span))
