@@ -58,9 +58,14 @@ impl Checker for SharesTurns {
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let uid = commit.object().uid();
-        if as_claim(commit.new.as_ref()).is_some_and(is_due) {
+        let claim = as_claim(commit.new.as_ref());
+        if claim.is_some_and(is_due) {
             self.due.insert(uid);
-        } else if self.due.remove(&uid) {
+        } else {
+            self.due.remove(&uid);
+        }
+        // Who was put off waits as long, whether the claim stays ready meanwhile or not.
+        if claim.is_none_or(|claim| claim.meta.annotation(names::FIRST_READY_AT).is_some()) {
             self.failed.retain(|(_, failed)| *failed != uid);
         }
         Judgement::Silent
