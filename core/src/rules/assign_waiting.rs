@@ -71,7 +71,12 @@ fn record_member(view: &View<'_>, claim: &ClaimEntry, member: Uid) -> Verdict {
 /// What only mutants do: they give away a member that is not the best.
 fn worse(view: &View<'_>, members: Option<&Members>) -> Option<Uid> {
     if view.config.has(Mutant::GivesAwayStale) {
-        return members?.stale().next().map(|victim| victim.4);
+        let has_address = |uid: &Uid| {
+            let member = view.sandbox(*uid);
+            let pod = member.and_then(|member| view.backing(&member.sandbox).own());
+            pod.is_some_and(|pod| !pod.ips.is_empty())
+        };
+        return members?.stale().map(|victim| victim.4).find(has_address);
     }
     if view.config.has(Mutant::TakesTheUnready) {
         return members?.starting.first().copied();
