@@ -108,7 +108,7 @@ fn a_claim_that_is_not_told_of_its_sandbox_is_noticed() {
     assert_eq!(with(ready, SECOND), Err("in-time"), "nobody has noted when");
 }
 
-/// SCND-010 to SCND-045: whatever it is that it does not say.
+/// SCND-010, SCND-044, SCND-045: whatever it is that it does not say.
 #[test]
 fn a_sandbox_that_does_not_say_how_it_is_is_noticed() {
     let says = |change: fn(&mut Sandbox), span| {
