@@ -100,7 +100,8 @@ pub(crate) struct Look {
     pub(crate) urgency: Option<Urgency>,
     /// Who held the name, as far as was known, when the read was sent: an answer that nobody does is about that one.
     pub(crate) holder: Option<Uid>,
-    /// Whether a claim has named a holder since: an answer that nobody holds the name may be older than that.
+    /// Whether a claim has named a holder since, or another was seen to come and go: an answer that nobody holds the name may
+    /// be older than that.
     pub(crate) is_outdated: bool,
 }
 

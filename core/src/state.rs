@@ -301,6 +301,13 @@ impl State {
         let slot = (kind, key);
         if self.names.get(kind, &slot.1) == Some(uid) {
             self.names.remove(kind, &slot.1);
+            // Who was asked before this one was seen knows nothing of who comes after it.
+            if let Some(look) = self.ledger.looks.get_mut(&slot)
+                && look.is_sent
+                && look.holder != Some(uid)
+            {
+                look.is_outdated = true;
+            }
             if kind == Kind::Sandbox {
                 self.confirmed.remove(&slot.1);
                 self.relink_unrecorded(&slot.1);

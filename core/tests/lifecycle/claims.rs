@@ -222,6 +222,29 @@ fn a_look_that_was_put_off_waits_in_the_next_term_too() {
     assert!(asks(&mut world).is_some());
 }
 
+/// CON-018: a read that found no pool may be older than one that has come and gone since, and its successor may be there.
+#[test]
+fn a_pool_that_has_come_and_gone_during_a_read_is_asked_for_again() {
+    let mut world = World::with_pool(0);
+    world.settle();
+    let mut pool = world.pool();
+    pool.meta.uid = Uid::UNSET;
+    world.delete(Kind::Pool, "pool");
+    world.claim("claim");
+    let asks = |world: &mut World| {
+        let mut sent = std::iter::from_fn(|| world.machine.poll_action());
+        sent.find(|action| matches!(*action.operation, Operation::Get { kind: Kind::Pool, .. }))
+    };
+    let look = asks(&mut world).expect("it asks before it says that there is none");
+    world.show(Object::Pool(Arc::new(pool)));
+    world.delete(Kind::Pool, "pool");
+    let answer = Event::ActionDone { id: look.id, outcome: Outcome::NotFound };
+    world.machine.handle_event(answer, world.now());
+    assert_eq!(world.machine.poll_action(), None);
+    world.machine.handle_timeout(world.now());
+    assert!(asks(&mut world).is_some());
+}
+
 /// INV-17: a read that found nobody may be older than the status that a rival has written since.
 #[test]
 fn a_sandbox_that_a_rival_has_made_and_named_is_not_forgotten_for_an_older_read() {
