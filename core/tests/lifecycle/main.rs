@@ -3,6 +3,7 @@
 
 mod claims;
 mod dying;
+mod memory;
 mod pacing;
 mod pools;
 mod sandboxes;

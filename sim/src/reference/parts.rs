@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use agent_sandbox_core::id::Key;
 use agent_sandbox_core::object::{Dependent, Json, Labels, Sandbox};
 use agent_sandbox_core::wishes::Variable;
 use serde_json::Value;
@@ -95,6 +96,11 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
         return Some(format!("with other volumes than it claims: {}", Value::from(shown)));
     }
     (wanted != has).then(|| format!("with another spec than it says: {}", spec.text()))
+}
+
+/// Returns the key of the claim for a volume of a sandbox.
+pub fn key_of_volume(name: &str, sandbox: &Sandbox) -> Key {
+    sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name))
 }
 
 /// Returns whether the volumes of a sandbox are those of its template with those of a claim, each in place of the one of its

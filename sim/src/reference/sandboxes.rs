@@ -107,8 +107,8 @@ fn lie_of_service(sandbox: &Sandbox, store: &Store) -> Option<String> {
 fn lack_of_volume(sandbox: &Sandbox, store: &Store) -> Option<String> {
     let names = sandbox.volume_claims.as_ref().map(parts::names_of).unwrap_or_default();
     let missing = names.into_iter().find(|name| {
-        let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
-        store.get(Kind::VolumeClaim, &key).is_none_or(|claim| !claim.meta().is_owned_by(sandbox.meta.uid))
+        let claim = store.get(Kind::VolumeClaim, &parts::key_of_volume(name, sandbox));
+        claim.is_none_or(|claim| !claim.meta().is_owned_by(sandbox.meta.uid))
     });
     let is_barred = words::trouble_of_volumes(sandbox, store).is_some();
     missing.filter(|_| !is_barred).map(|name| format!("has no volume {name}"))

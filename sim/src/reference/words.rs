@@ -26,7 +26,6 @@ enum Place<'a> {
 }
 
 /// Whose an object is that has the name of one of a sandbox's own.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Own,
     Free,
@@ -44,8 +43,7 @@ pub fn difference(sandbox: &Sandbox, store: &Store, is_over: bool) -> Option<Str
     }
     let wanted = conditions(sandbox, store, is_over);
     let said = |kind: &str| sandbox.status.condition(kind).map(word);
-    let mut wrong = wanted.into_iter().filter(|(kind, wanted)| said(kind) != *wanted);
-    let wrong = wrong.next();
+    let wrong = wanted.into_iter().find(|(kind, wanted)| said(kind) != *wanted);
     wrong
         .map(|(kind, wanted)| format!("says {kind} {} instead of {}", text(said(kind)), text(wanted)))
         .or_else(|| wrong_address(sandbox, place, is_over))
@@ -118,18 +116,18 @@ pub(super) fn is_blocked(sandbox: &Sandbox, store: &Store) -> bool {
 
 /// Returns whether a part is wanted by a sandbox that lacks it, and nothing else stands in its way.
 pub fn is_missing(sandbox: &Sandbox, (kind, key): (Kind, &Key), store: &Store) -> bool {
-    let has_pods = store.owned_by(Kind::Pod, sandbox.meta.uid).next().is_some();
+    let place = place(sandbox, store);
     let is_wanted = match kind {
-        Kind::Pod => !sandbox.suspended && !has_pods && matches!(place(sandbox, store), Place::Nothing),
+        Kind::Pod => !sandbox.suspended && matches!(place, Place::Nothing),
         Kind::Service => sandbox.service == Some(true) && trouble_of_service(sandbox, store).is_none(),
         Kind::VolumeClaim => {
             let names = sandbox.volume_claims.as_ref().map(parts::names_of).unwrap_or_default();
-            let is_of = |name: &String| *key.name == *format!("{name}-{}", sandbox.meta.key.name);
+            let is_of = |name: &String| *key == parts::key_of_volume(name, sandbox);
             names.iter().any(is_of) && trouble_of_volumes(sandbox, store).is_none()
         }
         Kind::Claim | Kind::Pool | Kind::Template | Kind::Sandbox | Kind::NetworkPolicy => false,
     };
-    is_wanted && store.get(kind, key).is_none() && !matches!(place(sandbox, store), Place::Many(_))
+    is_wanted && store.get(kind, key).is_none() && !matches!(place, Place::Many(_))
 }
 
 fn text(word: Option<Word>) -> String {
@@ -300,8 +298,7 @@ pub(super) fn trouble_of_volumes(sandbox: &Sandbox, store: &Store) -> Option<Str
         if name.is_empty() {
             return Some(format!("volumeClaimTemplates[{place}] has no name"));
         }
-        let key = sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name));
-        let meta = store.get(Kind::VolumeClaim, &key)?.meta();
+        let meta = store.get(Kind::VolumeClaim, &parts::key_of_volume(name, sandbox))?.meta();
         match whose(sandbox, meta) {
             Whose::Own | Whose::Leaving => {}
             Whose::Free => return None,

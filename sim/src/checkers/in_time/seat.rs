@@ -134,11 +134,9 @@ impl Seat {
             return;
         }
         if let Outcome::Refused(Refusal::Forbidden(why) | Refusal::Invalid(why)) = outcome {
-            let (key, why) = (part.key().clone(), why.clone());
-            let refused = self.refused_parts.entry(slot);
-            let refused =
-                refused.or_insert_with(|| RefusedPart { since: now, key: key.clone(), why: why.clone() });
-            (refused.key, refused.why) = (key, why);
+            let since = self.refused_parts.get(&slot).map_or(now, |refused| refused.since);
+            let refused = RefusedPart { since, key: part.key().clone(), why: why.clone() };
+            self.refused_parts.insert(slot, refused);
         } else {
             self.refused_parts.remove(&slot);
         }
@@ -214,8 +212,9 @@ impl Seat {
         if !self.refused_parts.is_empty() {
             // Were it one that has gone since, its process would not know that.
             self.forget_part(object.kind(), object.key());
-            let owner = object.meta().owner_of_kind(Kind::Sandbox);
-            owner.map(|owner| self.refused_parts.remove(&(owner, object.kind())));
+            if let Some(owner) = object.meta().owner_of_kind(Kind::Sandbox) {
+                self.refused_parts.remove(&(owner, object.kind()));
+            }
         }
         if object.kind() == Kind::Sandbox && !self.refused.is_empty() {
             let owner = object.meta().owner.as_ref().map(|owner| owner.uid);
