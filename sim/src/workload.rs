@@ -570,10 +570,10 @@ impl Workload {
         };
         let before = Mono::from_micros(at.micros().saturating_sub(choices.below(20_000).into()));
         let mut part = scene::part(kind, name, owner, &labels);
-        part.meta_mut().labels.insert("app".into(), "db".into());
-        part.meta_mut().annotations.insert("example.com/backup".into(), "daily".into());
         details::draw_beside(&mut part, choices);
         details::draw_likeness(&mut part, sandbox, choices);
+        part.meta_mut().labels.insert("app".into(), "db".into());
+        part.meta_mut().annotations.insert("example.com/backup".into(), "daily".into());
         self.add(before, Act::Create(part));
         if choices.chance(300) {
             let gone = at + choices.around(Duration::from_secs(5));
