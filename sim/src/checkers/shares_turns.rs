@@ -6,7 +6,7 @@ use agent_sandbox_core::action::Intent;
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::Claim;
+use agent_sandbox_core::object::{Claim, Object};
 
 use super::known::{Known, subject};
 use super::{Checker, Class, Judgement, Property, as_claim};
@@ -34,12 +34,11 @@ pub(super) struct SharesTurns {
 }
 
 impl SharesTurns {
-    /// Returns whether a process knows that something is due.
-    fn is_due(&self, process: u8, known: &Known, store: &Store) -> bool {
-        self.due.iter().filter(|uid| !self.failed.contains(&(process, **uid))).any(|uid| {
-            let claim = store.find(Kind::Claim, *uid);
-            claim.is_some_and(|claim| known.knows(process, claim))
-        })
+    /// Returns the first claim of which a process knows that something is due.
+    fn first_due<'a>(&self, process: u8, known: &Known, store: &'a Store) -> Option<&'a Object> {
+        let due = self.due.iter().filter(|uid| !self.failed.contains(&(process, **uid)));
+        let mut claims = due.filter_map(|uid| store.find(Kind::Claim, *uid));
+        claims.find(|claim| known.knows(process, claim))
     }
 }
 
@@ -85,18 +84,19 @@ impl Checker for SharesTurns {
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let process = sent.process;
-        if !is_urgent(sent.action.intent) || !self.is_due(process, known, store) {
+        let due = self.first_due(process, known, store).filter(|_| is_urgent(sent.action.intent));
+        let Some(due) = due else {
             self.urgent.remove(&process);
             return Judgement::Silent;
-        }
+        };
         let urgent = self.urgent.entry(process).or_default();
         *urgent += 1;
         if *urgent <= TURNS_MAX {
             return Judgement::Holds;
         }
+        let (who, name) = (process::name(process), &due.key().name);
         Judgement::Broken(format!(
-            "{} writes for the {urgent}th time what somebody waits for, and never what nobody does",
-            process::name(process)
+            "{who} has written {urgent} times what claims and pools wait for, and not once what nobody waits for: when claim {name} was ready first"
         ))
     }
 
