@@ -7,6 +7,7 @@ use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Patch};
 use agent_sandbox_core::event::{Outcome, Refusal};
 use agent_sandbox_core::id::{ActionId, Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::object::{Claim, Meta, Object, OwnerKind};
+use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Mono;
 
 use super::claims::recorded;
@@ -229,8 +230,7 @@ impl Seat {
             self.note_refusal(about[0], action, outcome, now);
         }
         self.note_part(about[0], action, outcome, now);
-        let slots = &about[..=usize::from(is_of_owner(action.intent))];
-        let slots = slots.iter().map(|uid| (*uid, class(action.intent)));
+        let slots = counted_for(action.intent).iter().map(|place| (about[*place], class(action.intent)));
         let wait = match outcome {
             Outcome::Done(_) | Outcome::Accepted if is_of_one_kind(action.intent) => {
                 slots.for_each(|slot| _ = self.failures.remove(&slot));
@@ -300,6 +300,18 @@ fn is_of_owner(intent: Intent) -> bool {
     is_record(intent) || matches!(intent, Intent::DeleteMember | Intent::DeleteClaimSandbox)
 }
 
+/// Returns for which of those whom a request is about its failures are counted.
+fn counted_for(intent: Intent) -> &'static [usize] {
+    if intent == Intent::AdoptSandbox {
+        // The claim for which it is tried is neither what is written nor its owner yet.
+        &[0, 2]
+    } else if is_of_owner(intent) {
+        &[0, 1]
+    } else {
+        &[0]
+    }
+}
+
 /// Returns whether it is written on a claim which sandbox it gets.
 const fn is_record(intent: Intent) -> bool {
     matches!(intent, Intent::RecordAssignment | Intent::RecordColdStart)
@@ -343,6 +355,14 @@ pub(super) fn about(action: &Action, store: &Store) -> About {
     {
         let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()));
         about[1] = pool.map(Object::uid).unwrap_or_default();
+    }
+    if let (Intent::AdoptSandbox, Operation::Patch(patch)) = (action.intent, operation) {
+        // The claim gets another one no sooner.
+        let mut claims = patch
+            .changes
+            .iter()
+            .filter_map(|change| if let Change::Owner(owner) = change { Some(owner.uid) } else { None });
+        about[2] = claims.next_back().unwrap_or_default();
     }
     if action.intent == Intent::DeleteMember {
         // A claim that has recorded it waits for that, too.

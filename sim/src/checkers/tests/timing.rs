@@ -174,6 +174,27 @@ fn whoever_has_to_wait_is_left_in_peace() {
     assert_eq!(judge(&[Fact::Deposed { process: 0, term: 1 }], second(0), second(60)), Ok(()));
 }
 
+/// INV-28: who was put off for one member does not hurry with the next.
+#[test]
+fn a_claim_whose_member_was_lost_while_it_was_put_off_is_left_in_peace() {
+    let objects = [told(1, 1, 1), claim("a", 1, Some("s")), member("s", 3, true), pod("s", 4, 3)];
+    let claim = Owner { kind: OwnerKind::Known(Kind::Claim), name: "a".into(), uid: Uid::from_bits(1) };
+    let target = Target { kind: Kind::Sandbox, key: scene::key("t"), uid: Some(Uid::from_bits(7)) };
+    let patch =
+        Patch { target, version: Some(Version(3)), part: Part::Main, changes: vec![Change::Owner(claim)] };
+    let operation = Arc::new(Operation::Patch(patch));
+    let adopts = Action { id: ActionId(7), intent: Intent::AdoptSandbox, operation };
+    let put_off =
+        Fact::Answered { process: 0, action: adopts.clone(), outcome: Outcome::Throttled(SECOND * 3) };
+    let judge = |facts: &[Fact], seconds| {
+        lull(&objects, facts, (Mono::default(), Mono::default() + SECOND * seconds))
+    };
+    assert_eq!(judge(&[], 3), Err("in-time"));
+    let facts = [request(adopts, RequestId(7)), put_off];
+    assert_eq!(judge(&facts, 3), Ok(()));
+    assert_eq!(judge(&facts, 4), Err("in-time"));
+}
+
 /// CON-018: clients take it for final.
 #[test]
 fn a_claim_that_was_told_what_is_not_so_any_more_is_noticed() {
