@@ -7,6 +7,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::action::{Intent, Operation};
 use crate::agenda::Urgency;
@@ -200,13 +201,15 @@ impl Ledger {
         self.barred.get(&claim).is_some_and(|bar| bar.until.is_some())
     }
 
-    /// Forgets the refusal of what is there now, whoever has made it.
-    pub(crate) fn forget_refusal_of(&mut self, kind: Kind, key: &Key) {
+    /// Forgets the refusal of what is there now, whoever has made it; returns to whom it was refused.
+    pub(crate) fn forget_refusal_of(&mut self, kind: Kind, key: &Key) -> Vec<(Uid, Kind)> {
         let is_of =
             |(of, refused): (&(Uid, Kind), &Refused)| (of.1 == kind && refused.key == *key).then_some(*of);
-        while let Some(of) = self.refused.iter().find_map(is_of) {
-            self.refused.remove(&of);
+        let freed: Vec<_> = self.refused.iter().filter_map(is_of).collect();
+        for of in &freed {
+            self.refused.remove(of);
         }
+        freed
     }
 
     /// Forgets what was refused to an object that is gone.

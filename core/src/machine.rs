@@ -284,6 +284,9 @@ impl Machine {
                 self.agenda.arm(Item::repeat_create(slot.0, slot.1), until, TimeoutReason::Repeat);
             }
         }
+        for (subject, kind) in core::mem::take(&mut self.state.freed) {
+            self.free(subject, kind);
+        }
         let mut touched = self.state.take_touched();
         self.hold_refills();
         for (kind, uid) in touched.drain(..) {

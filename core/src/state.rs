@@ -170,6 +170,8 @@ pub(crate) struct State {
     unsure: Vec<(Kind, Key)>,
     /// Creates that were settled by what a watch showed, while an attempt may still land.
     pub(crate) settled: Vec<(Kind, Key)>,
+    /// Subjects of creates that were refused, with the kind: such a thing was seen since, so there is nothing to wait for.
+    pub(crate) freed: Vec<(Uid, Kind)>,
     /// Pools that have lost a member.
     pub(crate) bereft: Vec<Uid>,
     #[cfg(feature = "mutants")]
@@ -228,7 +230,7 @@ impl State {
         self.absent.remove(&slot);
         if holder != Some(uid) {
             self.names.insert(kind, slot.1.clone(), uid);
-            self.ledger.forget_refusal_of(kind, &slot.1);
+            self.freed.extend(self.ledger.forget_refusal_of(kind, &slot.1));
         }
         if let Object::Claim(claim) = object
             && claim.expired().is_none()

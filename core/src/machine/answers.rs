@@ -14,6 +14,7 @@ use crate::ledger::{Bar, Draft, Hold, Look, Lost, Purpose, Sent, Stage, held};
 use crate::mutant::Mutant;
 use crate::names;
 use crate::object::{Object, Sandbox};
+use crate::rules::RULES;
 use crate::shared::Shared;
 use crate::time::Mono;
 use crate::wishes::ClaimShutdownPolicy;
@@ -105,12 +106,13 @@ impl Machine {
         let state = &self.state;
         let is_told = state.claims.contains_key(&subject) || state.sandboxes.contains_key(&subject);
         // Where somebody holds the name, nothing is missing; but a pool waits with all that it makes in the same way.
-        if state.pools.contains_key(&subject) || is_told && state.names.get(slot.0, &slot.1).is_none() {
+        let is_there = is_told && state.names.get(slot.0, &slot.1).is_some();
+        if (is_told || state.pools.contains_key(&subject)) && !is_there {
             self.state.ledger.refuse(subject, slot, why, self.now.mono);
         }
         if let Some(cooling) = waits.and_then(|waits| self.cooling.get_mut(&waits)) {
             // Only this create waits for so long; whatever the server has put off waits as before.
-            cooling.refused = Some((purpose.operation.clone(), cooling.until));
+            cooling.refused = (!is_there).then(|| (purpose.operation.clone(), cooling.until));
             cooling.until = put_off.unwrap_or_default();
         }
     }
@@ -309,6 +311,18 @@ impl Machine {
         let item = Item::Rule(rule, purpose.subject);
         let urgency = self.urgency(&item);
         self.agenda.add(item, urgency);
+    }
+
+    /// Lets who waits because a create was refused try again: what the server took from anybody it may take from them, and they
+    /// do not say any more why they wait.
+    pub(super) fn free(&mut self, subject: Uid, kind: Kind) {
+        for (_, rule, ..) in RULES {
+            if let Some(cooling) = self.cooling.get_mut(&(*rule, subject))
+                && cooling.refused.as_ref().is_some_and(|(refused, _)| refused.kind() == kind)
+            {
+                cooling.refused = None;
+            }
+        }
     }
 
     /// Notes a failure and returns how long to wait.

@@ -26,7 +26,8 @@ impl State {
         self.move_child(uid, from, to);
         if let Some(parent) = to.filter(|_| former.is_none()) {
             // Whoever has made it, the server does not refuse it any more.
-            self.ledger.refused.remove(&(parent, kind));
+            let is_freed = self.ledger.refused.remove(&(parent, kind)).is_some();
+            self.freed.extend(is_freed.then_some((parent, kind)));
         }
         match kind {
             Kind::Claim => self.relink_claim(uid),

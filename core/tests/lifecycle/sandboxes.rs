@@ -49,6 +49,28 @@ fn a_refusal_whose_text_varies_makes_no_write_of_its_own() {
     assert!((2..10).contains(&refused), "{refused} tries in ten seconds");
 }
 
+/// INV-28: what the server has taken meanwhile it does not refuse, so nobody waits for that. The sandbox would not say why.
+#[test]
+fn a_refusal_is_over_when_such_a_pod_was_there() {
+    let mut world = World::with_pool(0);
+    world.own_sandbox(|_| {});
+    world.settle();
+    let mut late = world.objects[&(Kind::Pod, "own".into())].clone();
+    world.refuses =
+        Some(|intent, _| (intent == Intent::CreatePod).then(|| Refusal::Invalid("no such class".into())));
+    world.delete(Kind::Pod, "own");
+    world.drain();
+    assert_eq!(world.count(Intent::CreatePod), 2, "it was refused");
+    world.refuses = None;
+    // An attempt of the leader before.
+    late.meta_mut().uid = Uid::UNSET;
+    world.show(late);
+    world.drain();
+    world.delete(Kind::Pod, "own");
+    world.drain();
+    assert_eq!(world.count(Intent::CreatePod), 3, "it is tried again at once");
+}
+
 /// SBX-111, SBX-115, SACC-147.
 /// SBX-110: while its steps are told at most once a second.
 #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use agent_sandbox_core::action::{Action, Intent, Operation};
 use agent_sandbox_core::event::{Outcome, Refusal};
 use agent_sandbox_core::id::{Key, Kind, Uid};
-use agent_sandbox_core::object::OwnerKind;
+use agent_sandbox_core::object::{Object, OwnerKind};
 use agent_sandbox_core::time::Mono;
 
 use super::{Checker, Class, Judgement, Property};
-use crate::api_server::{Commit, Writer};
+use crate::api_server::{Commit, Seen, Writer};
 use crate::process;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
@@ -147,6 +147,15 @@ impl BacksOff {
         Some(format!("{who} asks for {what:?} of {name} again, which the server has just refused for good"))
     }
 
+    /// Forgets what the server refused to a process that has seen since that it was there, or went.
+    fn take_back(&mut self, seen: u8, object: &Object) {
+        let (meta, kind) = (object.meta(), object.kind());
+        let owner = meta.owner.as_ref().map(|owner| owner.uid);
+        self.refused.retain(|(whose, _, about, name, subject), _| {
+            (*whose, *about) != (seen, kind) || *name != meta.key && (subject.is_none() || *subject != owner)
+        });
+    }
+
     /// Forgets what a process was asked to wait for: the next does not know.
     fn forget(&mut self, process: u8) {
         self.put_off.retain(|(whose, ..), _| *whose != process);
@@ -201,6 +210,12 @@ impl Checker for BacksOff {
             fact
         {
             self.forget(*process);
+        }
+        if let Fact::Shown { process, line: Some(Seen::Applied(object) | Seen::Deleted(object)), .. } = fact {
+            self.take_back(*process, object);
+        }
+        if let Fact::Relisted { process, kind, .. } = fact {
+            self.refused.retain(|(whose, _, about, ..), _| (whose, about) != (process, kind));
         }
         let Fact::Answered { process, action, outcome } = fact else { return };
         let slot = slot(*process, action);

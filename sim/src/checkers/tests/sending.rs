@@ -1,6 +1,7 @@
 //! How much is sent at once, what is told in Events, and how claims are ended.
 
 use agent_sandbox_core::action::{Notice, Part, Patch};
+use agent_sandbox_core::event::Refusal;
 use agent_sandbox_core::object::Json;
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
@@ -24,6 +25,32 @@ fn a_request_more_than_may_be_under_way_is_noticed() {
     assert_eq!(judge(&[send(0, 1), send(0, 2), answer(1), send(0, 3)]), Ok(()));
     let dies = Fact::Crashed { process: 0, term: 1 };
     assert_eq!(judge(&[send(0, 1), send(0, 2), dies, send(0, 3)]), Ok(()));
+}
+
+/// INV-28: what the server refuses for good is not asked for soon again, unless it has been there.
+#[test]
+fn a_create_that_was_refused_for_good_and_comes_soon_again_is_noticed() {
+    let owner = Owner { kind: OwnerKind::Known(Kind::Sandbox), name: "s".into(), uid: Uid::from_bits(3) };
+    let made = action(7, Intent::CreatePod, Operation::Create(pod("s", 4, 3)));
+    let refused = Outcome::Refused(Refusal::Invalid("no".into()));
+    let refused = Fact::Answered { process: 0, action: made.clone(), outcome: refused };
+    let again = || Fact::Sent(sent(0, made.clone()));
+    let gone = |process, name: &str, owner| {
+        let gone = Seen::Deleted(scene::part(Kind::Pod, name, Some(owner), &[]));
+        Fact::Shown { process, kind: Kind::Pod, upto: Version(9), line: Some(gone) }
+    };
+    let other = Owner { uid: Uid::from_bits(9), ..owner.clone() };
+    let judge = |facts: &[Fact]| judge(Checkers::of_effects().only(&["backs-off"]), facts);
+    assert_eq!(judge(&[refused.clone(), again()]), Err("backs-off"));
+    for (seen, verdict) in [
+        (gone(0, "s", owner.clone()), Ok(())),
+        (gone(0, "s", other.clone()), Ok(())),
+        (gone(0, "t", owner.clone()), Ok(())),
+        (gone(0, "t", other), Err("backs-off")),
+        (gone(1, "s", owner), Err("backs-off")),
+    ] {
+        assert_eq!(judge(&[refused.clone(), seen.clone(), again()]), verdict, "{seen:?}");
+    }
 }
 
 /// INV-32, BUG-133: from when it knows that a claim is ready which has no note of that.
