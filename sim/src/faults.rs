@@ -41,7 +41,7 @@ kinds! {
     LostRequest "lost-request",
     /// A write takes effect and its answer is lost.
     LostAnswer "lost-answer",
-    /// The answer is lost first, and the write takes effect later.
+    /// The answer is lost first, and the write takes effect later, often just after another of the same object.
     LateCommit "late-commit",
     /// The server fails (5xx) before it has done anything.
     ServerError "server-error",
@@ -121,7 +121,7 @@ kinds! {
     Inherited "inherited",
     /// The server refuses creates, or records on claims (403), as for a quota or a policy.
     Refused "refused",
-    /// Somebody else writes an object just before a request about it is handled.
+    /// Somebody else writes an object just before a request about it is handled, or lets it live on that was to end.
     Touched "touched",
     /// The API server restarts: every watch breaks, and no request under way is answered.
     ServerRestart "server-restart",

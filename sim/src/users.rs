@@ -55,13 +55,34 @@ pub(crate) fn act<C: Controller>(world: &mut World<C>, line: u32, facts: &mut Ve
     true
 }
 
-/// Writes an annotation that means nothing to any controller of ours.
+/// Writes an annotation that means nothing to any controller of ours; every second time what would end ends no more.
 pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Commit> {
     let key = server.store().find(kind, uid)?.key().clone();
     let count = server.revision();
     server.update(kind, &key, Writer::User, |object| {
+        if count.0.is_multiple_of(2) && is_given_all_time(object) {
+            object.meta_mut().generation += 1;
+            return;
+        }
         object.meta_mut().annotations.insert("example.com/seen".into(), count.to_string().into());
     })
+}
+
+/// Takes its end off a claim or a sandbox; returns whether it had one.
+fn is_given_all_time(object: &mut Object) -> bool {
+    match object {
+        Object::Claim(claim) => {
+            let wishes = &mut Arc::make_mut(claim).wishes;
+            wishes.as_mut().and_then(|wishes| Arc::make_mut(wishes).lifecycle.take()).is_some()
+        }
+        Object::Sandbox(sandbox) => Arc::make_mut(sandbox).shutdown.take().is_some(),
+        Object::Pool(_)
+        | Object::Template(_)
+        | Object::Pod(_)
+        | Object::Service(_)
+        | Object::VolumeClaim(_)
+        | Object::NetworkPolicy(_) => false,
+    }
 }
 
 /// Creates an object with an owner and a status of its own.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use super::Timed;
+use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
 use crate::faults::Fault;
 use crate::plan::Trick;
-use crate::process::RequestId;
+use crate::process::{Request, RequestId};
 use crate::step::Step;
-use crate::tape;
+use crate::tape::{self, Site, Topic};
 use crate::world::is_refusable;
 
 /// In what steps a tape says how soon a process dies.
@@ -52,6 +53,30 @@ impl<C: Controller> Timed<C> {
         let (kind, store) = (operation.kind(), self.world.server().store());
         if let Some(object) = store.get(kind, operation.key()) {
             self.plan_step(arrives, Step::Touch(kind, object.uid()));
+        }
+    }
+
+    /// Lets a write that its sender has given up take effect just after one of another kind about the same object: by chance
+    /// alone an old write seldom meets what it can spoil.
+    pub(super) fn overtake(&mut self, commit: &Commit) {
+        let Some(Writer::Process { intent, .. }) = commit.by else { return };
+        if !self.rates.has(Fault::LateCommit) {
+            return;
+        }
+        let object = commit.object();
+        let is_overtaken = |request: &&Request| {
+            let operation = &request.action.operation;
+            let is_same = (operation.kind(), operation.key()) == (object.kind(), object.key());
+            is_same && request.abandoned && request.action.intent != intent
+        };
+        let late: Vec<RequestId> =
+            self.world.requests().iter().filter(is_overtaken).map(|request| request.id).collect();
+        for request in late {
+            let name = Some(object.key().name.clone());
+            self.choices.about(|| Site::new(Topic::Other, "overtaken").named(name));
+            if self.choices.chance(600) {
+                self.plan_step(Duration::ZERO, Step::Commit(request));
+            }
         }
     }
 }

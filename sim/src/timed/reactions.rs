@@ -233,6 +233,7 @@ impl<C: Controller> Timed<C> {
     fn on_commit(&mut self, commit: &Commit) {
         self.follow_user(commit);
         self.follow_finalizer(commit);
+        self.overtake(commit);
         let object = commit.object();
         for process in 0..self.lanes.len() as u8 {
             self.arm(process, object.kind());
