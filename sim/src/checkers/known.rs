@@ -46,11 +46,10 @@ struct Process {
     open: BTreeSet<Uid>,
     /// Objects of which the server has refused it a write: it may wait before it tries again.
     barred: BTreeSet<Uid>,
-    /// Names of pools and templates → who had them when it was shown that last.
-    met: BTreeMap<(Kind, Key), Uid>,
-    /// Names that nobody has, as the server has told it when it asked, and that nobody has had since that it was shown → who
-    /// had them before.
-    absent: BTreeMap<(Kind, Key), Option<Uid>>,
+    /// Pools and templates that it was shown.
+    met: BTreeSet<Uid>,
+    /// Names of which the server has told it, when it asked, that nobody has them, and it was shown nobody new who has.
+    absent: BTreeSet<(Kind, Key)>,
     /// Names of sandboxes that it has wanted to record on a claim, and not found done so far.
     promised: BTreeSet<Text>,
     /// Objects that it deletes, and the server has not said no.
@@ -135,9 +134,7 @@ impl Known {
         match fact {
             Fact::Answered { process, action, outcome: Outcome::NotFound } => {
                 if let Operation::Get { kind, key } = &*action.operation {
-                    let (known, slot) = (self.processes.entry(*process).or_default(), (*kind, key.clone()));
-                    let former = known.met.get(&slot).copied();
-                    known.absent.insert(slot, former);
+                    self.processes.entry(*process).or_default().absent.insert((*kind, key.clone()));
                 }
             }
             Fact::Answered { process, outcome: Outcome::Done(object), .. }
@@ -277,7 +274,7 @@ impl Known {
 
     /// Returns whether the server has told a process that nobody has a name, since it was shown somebody who had it.
     pub(super) fn was_told_absent(&self, process: u8, kind: Kind, key: &Key) -> bool {
-        self.processes.get(&process).is_some_and(|known| known.absent.contains_key(&(kind, key.clone())))
+        self.processes.get(&process).is_some_and(|known| known.absent.contains(&(kind, key.clone())))
     }
 
     /// Returns the claims of a pool that record nothing, the oldest first.
@@ -379,16 +376,15 @@ impl Known {
 }
 
 impl Process {
-    /// Notes that somebody has a name. A late line about who had it before the server said that nobody has it is no news.
+    /// Notes that somebody has a name. A late line or list that shows one who had it before the server said that nobody has it
+    /// is no news.
     fn meet(&mut self, object: &Object) {
         if ![Kind::Pool, Kind::Template].contains(&object.kind()) {
             return;
         }
-        let (slot, uid) = ((object.kind(), object.key().clone()), object.uid());
-        if self.absent.get(&slot).is_some_and(|former| *former != Some(uid)) {
-            self.absent.remove(&slot);
+        if self.met.insert(object.uid()) {
+            self.absent.remove(&(object.kind(), object.key().clone()));
         }
-        self.met.insert(slot, uid);
     }
 }
 

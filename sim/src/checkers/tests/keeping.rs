@@ -206,8 +206,14 @@ fn a_pool_or_a_template_that_is_told_gone_unasked_is_noticed() {
         assert_eq!(judge(&[absent(kind, "other"), tells(reason)]), Err("true-status"));
         let again = [absent(kind, name), there(kind, object.clone()), tells(reason)];
         assert_eq!(judge(&again), Err("true-status"));
-        let late = [there(kind, object.clone()), absent(kind, name), there(kind, object), tells(reason)];
-        assert_eq!(judge(&late), Ok(()), "that one is gone for good");
+        let mut earlier = object.clone();
+        earlier.meta_mut().uid = Uid::from_bits(99);
+        let [earlier, latest] = [there(kind, earlier), there(kind, object)];
+        let met = [earlier.clone(), latest.clone(), absent(kind, name)];
+        for late in [earlier, latest] {
+            let late = [&met[..], &[late, tells(reason)]].concat();
+            assert_eq!(judge(&late), Ok(()), "that one is gone for good");
+        }
     }
 }
 
