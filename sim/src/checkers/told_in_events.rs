@@ -27,8 +27,8 @@ pub(super) struct ToldInEvents {
     leaders: BTreeSet<u8>,
     /// Claims that are there.
     claims: BTreeSet<Uid>,
-    /// Process, claim and reason → what it has done and not told yet.
-    untold: BTreeMap<(u8, Uid, &'static str), Intent>,
+    /// Process and claim, and in which words it is to be told → what it has done and not told yet.
+    untold: BTreeMap<(u8, Uid, String), Intent>,
     /// Process, claim and reason → what is to be told, of all that it has done since it runs.
     words: BTreeMap<(u8, Uid, &'static str), BTreeSet<String>>,
     /// Process and pool → what is wrong, as it has told last.
@@ -104,9 +104,7 @@ impl ToldInEvents {
     fn on_notice(&mut self, process: u8, notice: &Notice) {
         let Some(uid) = notice.regarding.uid else { return };
         match notice.regarding.kind {
-            Kind::Claim => self.untold.retain(|(whose, claim, reason), _| {
-                (*whose, *claim, *reason) != (process, uid, &*notice.reason)
-            }),
+            Kind::Claim => _ = self.untold.remove(&(process, uid, (*notice.note).to_owned())),
             Kind::Pool if notice.warning => _ = self.warned.insert((process, uid), notice.clone()),
             Kind::Pool => _ = self.warned.remove(&(process, uid)),
             Kind::Template
@@ -186,8 +184,12 @@ impl Checker for ToldInEvents {
             Fact::Answered { process, action, outcome: outcome @ (Outcome::Done(_) | Outcome::Accepted) }
                 if self.leaders.contains(process) =>
             {
-                let told = news(action, outcome).filter(|(claim, _)| self.claims.contains(claim));
-                self.untold.extend(told.map(|(claim, reason)| ((*process, claim, reason), action.intent)));
+                // Of a claim that is gone only its end is told, which is why it is.
+                let is_end = action.intent == Intent::DeleteClaim;
+                let told = news(action, outcome).filter(|(claim, _)| is_end || self.claims.contains(claim));
+                let told = told.zip(words(action));
+                let told = told.map(|((claim, _), words)| ((*process, claim, words), action.intent));
+                self.untold.extend(told);
             }
             // It may come to the same moment again, and tell of the same thing.
             Fact::CalendarSet(process) => self.named.retain(|(whose, _)| whose != process),
@@ -215,9 +217,9 @@ impl Checker for ToldInEvents {
     }
 
     fn at_rest(&mut self, store: &Store) -> Judgement {
-        if let Some(((process, _, reason), intent)) = self.untold.first_key_value() {
+        if let Some(((process, _, words), intent)) = self.untold.first_key_value() {
             let who = process::name(*process);
-            return Judgement::Broken(format!("{who} has done {intent:?} and written no Event {reason}"));
+            return Judgement::Broken(format!("{who} has done {intent:?} and written no Event {words:?}"));
         }
         let is_untold = |((process, _), (times, names)): &(&(u8, Uid), &(BTreeSet<_>, BTreeSet<_>))| {
             names.len() < times.len() && self.leaders.contains(process)
@@ -304,6 +306,9 @@ fn words(action: &Action) -> Option<String> {
 /// Returns what is wrong with a warning that no node has room for so many of so many members, as far as its process knows the
 /// pool and all that is in it.
 fn miscounted(process: u8, notice: &Notice, known: &Known, store: &Store) -> Option<String> {
+    if notice.note.contains("refuses to create more") {
+        return not_short(process, notice, known, store);
+    }
     let (due, wanted) = notice.note.split_once(" sandboxes are unschedulable")?.0.split_once('/')?;
     let object = store.find(Kind::Pool, notice.regarding.uid?)?;
     let pool = as_pool(Some(object)).filter(|_| known.sees(process, object))?;
@@ -322,6 +327,19 @@ fn miscounted(process: u8, notice: &Notice, known: &Known, store: &Store) -> Opt
     let is_right = due.parse().is_ok_and(|due: usize| (1..=most).contains(&due));
     (is_known && !is_right)
         .then(|| format!("that no node has room for {due} members of pool {name}: it knows of {most}"))
+}
+
+/// Returns what is wrong with a warning that the server refuses the members of a pool which has all of them.
+fn not_short(process: u8, notice: &Notice, known: &Known, store: &Store) -> Option<String> {
+    let object = store.find(Kind::Pool, notice.regarding.uid?).filter(|_| notice.warning)?;
+    let pool = as_pool(Some(object)).filter(|_| known.sees(process, object))?;
+    let members = || store.owned_by(Kind::Sandbox, pool.meta.uid);
+    let is_known = known.knows_children(process, pool.meta.uid, Kind::Sandbox)
+        && members().all(|member| known.sees(process, member) && !known.is_leaving(process, member));
+    let has = members().filter(|member| !member.meta().terminating).count();
+    let name = &pool.meta.key.name;
+    (is_known && has >= pool.replicas as usize)
+        .then(|| format!("that the server refuses members of pool {name}, which has all of its {has}"))
 }
 
 /// Returns whether a note says why a pool makes no progress: there is no room for its members, or the server's reason.

@@ -168,6 +168,29 @@ fn a_claim_that_is_served_without_an_event_is_noticed() {
     assert_eq!(rest(&[leads(), there(), steps_down, serves()]), Ok(()));
 }
 
+/// EVT-002: although the claim is gone by then, and although it was told that its time is over.
+#[test]
+fn a_claim_that_is_deleted_without_an_event_is_noticed() {
+    let answered = |intent, operation, outcome| Fact::Answered {
+        process: 0,
+        action: action(2, intent, operation),
+        outcome,
+    };
+    let tells = |note| noted(notice(Kind::Claim, 1, false, names::CLAIM_EXPIRED), note);
+    let target = Target { kind: Kind::Claim, key: scene::key("a"), uid: Some(Uid::from_bits(1)) };
+    let version = Some(Version(3));
+    let delete = Operation::Delete { target, version, propagation: Propagation::Background };
+    let [leads, there] = [Fact::Leading { process: 0, term: 1 }, committed(claim("a", 1, None))];
+    let marks = answered(Intent::MarkExpired, look(), Outcome::Done(claim("a", 1, None)));
+    let ends = answered(Intent::DeleteClaim, delete, Outcome::Accepted);
+    let both = [leads, there, marks, tells("Claim expired"), ends];
+    assert_eq!(rest(&both, &Store::default()), Err("told-in-events"));
+    let told = [&both[..], &[tells("Deleting Claim (ShutdownPolicy=Delete)")]].concat();
+    assert_eq!(rest(&told, &Store::default()), Ok(()));
+    let late = [&both[..1], &both[4..]].concat();
+    assert_eq!(rest(&late, &Store::default()), Err("told-in-events"), "the claim is gone");
+}
+
 /// EVT-003, EVT-005 and EVT-006: people look for these words.
 #[test]
 fn an_event_in_other_words_is_noticed() {
