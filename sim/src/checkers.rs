@@ -227,8 +227,7 @@ impl Checkers {
             Box::<right_make::RightMake>::default(),
             Box::new(first_come::FirstCome),
             Box::<end_stays::EndStays>::default(),
-            Box::new(born_whole::BornWhole),
-            Box::new(true_figures::TrueFigures),
+            Box::<born_whole::BornWhole>::default(),
             Box::new(least_first::LeastFirst),
             Box::new(rollout_paced::RolloutPaced),
             Box::<honest_times::HonestTimes>::default(),
@@ -299,6 +298,7 @@ impl Checkers {
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
             .and(Box::new(no_churn::NoChurn::new(promises.patience)))
             .and(Box::new(settles_first::SettlesFirst::new(promises.settle)))
+            .and(Box::new(true_figures::TrueFigures::new(promises.figures_apart)))
             .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));
         if pace == Pace::default() {
             waiting

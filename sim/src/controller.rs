@@ -94,6 +94,8 @@ pub struct Promises {
     pub ended_patience: Duration,
     /// For how long bad news about what has just begun is held back.
     pub settle: Duration,
+    /// How long after it has told a pool's figures it tells them again, unless the pool was changed.
+    pub figures_apart: Duration,
     /// How many requests are unanswered at most.
     pub in_flight_max: Option<usize>,
     /// Whether the Pods of new members say that an autoscaler may move them.
@@ -164,20 +166,28 @@ impl Controller for Machine {
         Pace { delay: setup.replenish_delay, rate: setup.refill_rate }
     }
 
+    /// Where nobody has set anything up, users were promised what the documents say, whatever the usual limits have become.
     fn promises(setup: &Config) -> Promises {
+        let usual = Config::default();
+        let promised = |[set, usual]: [Duration; 2], seconds| {
+            if set == usual { Duration::from_secs(seconds) } else { set }
+        };
+        let most = setup.in_flight_max;
         Promises {
-            grace: setup.adopt_grace,
-            patience: setup.readiness_grace,
-            ended_patience: setup.ended_grace,
-            settle: setup.settle,
-            in_flight_max: Some(setup.in_flight_max),
-            evicts_members: Some(setup.evict_members),
-            dates_claims: Some(setup.claim_annotations),
+            grace: promised([setup.adopt_grace, usual.adopt_grace], 2),
+            patience: promised([setup.readiness_grace, usual.readiness_grace], 300),
+            ended_patience: promised([setup.ended_grace, usual.ended_grace], 30),
+            settle: promised([setup.settle, usual.settle], 1),
+            figures_apart: promised([setup.pool_status_interval, usual.pool_status_interval], 1),
+            in_flight_max: Some(if most == usual.in_flight_max { 64 } else { most }),
+            evicts_members: Some(setup.evict_members == usual.evict_members),
+            dates_claims: Some(setup.claim_annotations == usual.claim_annotations),
         }
     }
 
     fn write_limit(setup: &Config) -> Duration {
-        setup.write_timeout + setup.write_margin
+        let (usual, limit) = (Config::default(), setup.write_timeout + setup.write_margin);
+        if limit == usual.write_timeout + usual.write_margin { Duration::from_secs(15) } else { limit }
     }
 
     fn marks(&self) -> u64 {

@@ -1,24 +1,36 @@
 //! What controllers make, or hand over, is whole from the first moment.
 
-use agent_sandbox_core::id::{Kind, Text};
+use std::collections::BTreeMap;
+
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Dependent, Labels, Object, OwnerKind, Pod, Sandbox};
 
 use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::{Commit, Writer};
+use crate::process;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// INV-24: clients, network policies and the garbage collector find things by these marks, and look at once.
 ///
 /// What somebody changes later is judged in the end.
-#[derive(Clone, Debug)]
-pub(super) struct BornWhole;
+///
+/// A member has a name that no other process has chosen, or will: then a name that is gone is gone for good.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BornWhole {
+    /// Process → how often another was started in its place.
+    lives: BTreeMap<u8, u32>,
+    /// Member that was asked for → the process that chose its name, and in which life.
+    names: BTreeMap<Key, (u8, u32)>,
+}
 
 impl Checker for BornWhole {
     fn property(&self) -> Property {
         Property {
             name: "born-whole",
-            about: "what controllers make or hand over has its owner, its labels and its network from the start",
+            about: "what controllers make or hand over has its owner, its labels and its network from the start, and a member a name that no other had",
             class: Class::Safety,
         }
     }
@@ -47,6 +59,25 @@ impl Checker for BornWhole {
             let is_new = if commit.old.is_none() { "made" } else { "handed over" };
             format!("{} {} was {is_new} with {lack}", new.kind(), new.key().name)
         }))
+    }
+
+    fn on_action(&mut self, sent: &Sent, _store: &Store) -> Judgement {
+        let Operation::Create(member) = &*sent.action.operation else { return Judgement::Silent };
+        if sent.action.intent != Intent::CreateMember {
+            return Judgement::Silent;
+        }
+        let life = (sent.process, self.lives.get(&sent.process).copied().unwrap_or_default());
+        let first = *self.names.entry(member.key().clone()).or_insert(life);
+        Judgement::unless_broken((first != life).then(|| {
+            let (who, other) = (process::name(sent.process), process::name(first.0));
+            format!("{who} calls a member {}, as {other} has called one before", member.key().name)
+        }))
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Started(process) = fact {
+            *self.lives.entry(*process).or_default() += 1;
+        }
     }
 
     fn copy(&self) -> Box<dyn Checker> {

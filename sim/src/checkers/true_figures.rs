@@ -1,25 +1,52 @@
 //! What a pool says of itself is so.
 
-use agent_sandbox_core::action::Operation;
-use agent_sandbox_core::id::Kind;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::object::{Object, Pool, PoolStatus};
 use agent_sandbox_core::patch::Change;
+use agent_sandbox_core::time::Mono;
 
-use super::known::{Known, says_ready};
+use super::known::{Known, says_ready, subject};
 use super::{Checker, Class, Judgement, Property, as_pool};
 use crate::process;
-use crate::step::Sent;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// INV-18, as far as the process that counts knows all members, and is about to write none of them.
-#[derive(Debug)]
-pub(super) struct TrueFigures;
+///
+/// WPL-027: a pool whose members come and go all the time is not written each time.
+#[derive(Clone, Debug)]
+pub(super) struct TrueFigures {
+    /// How long after it was told something is told again, at least.
+    apart: Duration,
+    now: Mono,
+    /// Process and pool → when that was told last.
+    last: BTreeMap<(u8, Uid), Mono>,
+}
+
+impl TrueFigures {
+    pub(super) const fn new(apart: Duration) -> Self {
+        Self { apart, now: Mono::from_micros(0), last: BTreeMap::new() }
+    }
+
+    /// Notes that figures are told, and returns what is wrong if they were told just before that, of the same spec.
+    fn hasty(&mut self, sent: &Sent, store: &Store) -> Option<String> {
+        let uid = subject(&sent.action.operation)?.0;
+        let last = self.last.insert((sent.process, uid), self.now)?;
+        let (pool, _) = told(sent, store).filter(|(pool, _)| pool.status.observed == pool.meta.generation)?;
+        let (who, name, ago) = (process::name(sent.process), &pool.meta.key.name, self.now.since(last));
+        (ago < self.apart).then(|| format!("{who} tells the figures of pool {name} again after {ago:?}"))
+    }
+}
 
 impl Checker for TrueFigures {
     fn property(&self) -> Property {
         Property {
             name: "true-figures",
-            about: "a pool says how many members it has, and how many of them are ready, of its present spec",
+            about: "a pool says how many members it has, and how many of them are ready, of its present spec, and not over and over",
             class: Class::Safety,
         }
     }
@@ -29,6 +56,12 @@ impl Checker for TrueFigures {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        if sent.action.intent != Intent::SetPoolStatus {
+            return Judgement::Silent;
+        }
+        if let Some(wrong) = self.hasty(sent, store) {
+            return Judgement::Broken(wrong);
+        }
         let Some((pool, told)) = told(sent, store) else { return Judgement::Silent };
         let (process, uid) = (sent.process, pool.meta.uid);
         let members = || store.owned_by(Kind::Sandbox, uid);
@@ -51,8 +84,18 @@ impl Checker for TrueFigures {
         }))
     }
 
+    fn on_clock(&mut self, at: Mono) {
+        self.now = at;
+    }
+
+    fn on_fact(&mut self, fact: &Fact) {
+        if let Fact::Crashed { process, .. } = fact {
+            self.last.retain(|(whose, _), _| whose != process);
+        }
+    }
+
     fn copy(&self) -> Box<dyn Checker> {
-        Box::new(Self)
+        Box::new(self.clone())
     }
 }
 

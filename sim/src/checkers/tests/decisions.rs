@@ -184,7 +184,8 @@ fn an_end_of_a_sandbox_that_a_claim_has_not_any_more_is_noticed() {
     assert_eq!(decided(&lost, 9, &tells("SandboxMissing", false)), Ok(()));
     assert_eq!(decided(&lost, 9, &tells("SandboxMissing", true)), Err("true-status"));
     assert_eq!(decided(&lost, 9, &tells(names::CLAIM_EXPIRED, true)), Ok(()));
-    assert_eq!(decided(&[claim("a", 1, None)], 9, &tells("SandboxMissing", true)), Ok(()), "so it was left");
+    let left = [told("SandboxMissing")];
+    assert_eq!(decided(&left, 9, &tells("SandboxMissing", true)), Ok(()), "so it was left");
 }
 
 /// INV-32.
@@ -438,11 +439,15 @@ fn a_message_that_does_not_go_with_its_reason_is_noticed() {
         let ready = Condition { message: message.into(), ..condition(Truth::False, reason, 0) };
         status.conditions.push(ready);
         let changes = vec![Change::ClaimStatus(status)];
-        let patch = Patch { target, version: Some(Version(3)), part: Part::Status, changes };
+        let patch = Patch { target, version: Some(Version(5)), part: Part::Status, changes };
         let operation = Arc::new(Operation::Patch(patch));
         let action = Action { id: ActionId(3), intent: Intent::SetClaimStatus, operation };
         let request = RequestId(3);
-        decided(&[], 9, &[Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action })])
+        decided(
+            &[told("NoMoreThanThat")],
+            9,
+            &[Fact::Sent(Sent { process: 0, term: 1, listed: true, request, action })],
+        )
     };
     let right = [
         ("InvalidMetadata", "invalid additionalPodMetadata: no"),
@@ -468,6 +473,29 @@ fn a_pool_that_tells_wrong_figures_is_noticed() {
     assert_eq!(decided(&members, 5, &[figures(1, 1)]), Ok(()));
 }
 
+/// WPL-027: unless another process has told them before.
+#[test]
+fn figures_that_are_told_again_at_once_are_noticed() {
+    let again = |millis, between: &[Fact]| {
+        let first = [figures(0, 0)];
+        let before = first.iter().chain(between).map(|fact| (0, fact.clone()));
+        let facts: Vec<_> = before.chain([(millis, figures(0, 0))]).collect();
+        decided_at(&[], 9, &facts)
+    };
+    assert_eq!(again(1000, &[]), Ok(()));
+    assert_eq!(again(999, &[]), Err("true-figures"));
+    assert_eq!(again(999, &[Fact::Crashed { process: 0, term: 1 }]), Ok(()));
+}
+
+/// Claim `a`, which was told that it is not ready for this reason.
+fn told(reason: &str) -> Object {
+    let mut claim = claim("a", 1, None);
+    if let Object::Claim(claim) = &mut claim {
+        Arc::make_mut(claim).status.conditions.push(condition(Truth::False, reason, 0));
+    }
+    claim
+}
+
 /// Returns which property is broken by requests of a process that has seen everything up to a version: a template, a pool
 /// of two, claim `a` and, a second later, claim `b`, then these objects, each with the version of its place.
 pub(super) fn decided(objects: &[Object], seen: u64, requests: &[Fact]) -> Result<(), &'static str> {
@@ -487,6 +515,7 @@ pub(super) fn decided_at(
         patience,
         ended_patience: patience,
         settle: Duration::ZERO,
+        figures_apart: Duration::from_secs(1),
         in_flight_max: Some(2),
         evicts_members: Some(true),
         dates_claims: None,

@@ -66,6 +66,23 @@ fn a_part_without_the_label_of_its_sandbox_is_noticed() {
     assert_eq!(made(None, scene::part(Kind::Service, "s", Some(owner), &labels)), Err("born-whole"));
 }
 
+/// WPL-043: unless it is the same one, asked for again because the answer was lost.
+#[test]
+fn a_member_that_is_called_like_another_is_noticed() {
+    let asks = |process| {
+        let Fact::Sent(sent) = creation(owned("s", 0, 'p', 9)) else { unreachable!("it is a request") };
+        Fact::Sent(Sent { process, ..sent })
+    };
+    let judge = |facts: &[Fact]| {
+        let (mut checkers, store) = (Checkers::of_effects().only(&["born-whole"]), Store::default());
+        let judged = facts.iter().try_for_each(|fact| checkers.on_fact(fact, &store));
+        judged.map_err(|violation| violation.property.name)
+    };
+    assert_eq!(judge(&[asks(0), Fact::Deposed { process: 0, term: 1 }, asks(0)]), Ok(()));
+    assert_eq!(judge(&[asks(0), asks(1)]), Err("born-whole"));
+    assert_eq!(judge(&[asks(0), Fact::Started(0), asks(0)]), Err("born-whole"));
+}
+
 /// A member of the pool `p`, as it is made.
 fn member() -> Sandbox {
     let Object::Sandbox(sandbox) = owned("s", 3, 'p', 9) else { panic!("no sandbox") };
