@@ -1,10 +1,7 @@
 //! What has ended comes back only when its user wants it to.
 
-use std::collections::BTreeSet;
-
 use agent_sandbox_core::action::{Intent, Operation};
-use agent_sandbox_core::event::Outcome;
-use agent_sandbox_core::id::{Key, Kind};
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, OwnerKind, Sandbox};
 use agent_sandbox_core::patch::Change;
@@ -21,14 +18,12 @@ use crate::store::Store;
 
 /// INV-21: clocks disagree, so what one process has told stands for all of them.
 ///
-/// What was wanted when it was first asked for may be asked for again after its answer was lost, for it may be there by then.
+/// What was wanted when it was first asked for, and is not any more, is not asked for again after its answer was lost.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EndStays {
     now: Mono,
     /// Whether a calendar was set anew while its process ran, so that nobody can tell what the time is for it.
     is_timeless: bool,
-    /// Process and name → what it has made, and got no answer.
-    lost: BTreeSet<(u8, Kind, Key)>,
 }
 
 impl EndStays {
@@ -38,9 +33,8 @@ impl EndStays {
         if has_ended(object) {
             return known.knows(sent.process, object).then_some("knows to have expired");
         }
-        let is_lost = self.lost.contains(&(sent.process, kind, sent.action.operation.key().clone()));
         if known.is_leaving(sent.process, object) {
-            return (!is_lost).then_some("deletes");
+            return Some("deletes");
         }
         if !known.sees(sent.process, object) {
             return None;
@@ -61,8 +55,7 @@ impl EndStays {
         let (kind, uid) = match &*sent.action.operation {
             Operation::Patch(patch) => (patch.target.kind, patch.target.uid?),
             Operation::Create(made) => {
-                let slot = (sent.process, made.kind(), made.key().clone());
-                let owner = made.meta().owner.as_ref().filter(|_| !self.lost.contains(&slot))?;
+                let owner = made.meta().owner.as_ref()?;
                 let OwnerKind::Known(kind) = owner.kind else { return None };
                 (kind, owner.uid)
             }
@@ -79,10 +72,9 @@ impl EndStays {
     /// Returns whether the time of a claim is over for everybody, told or not, as a process knows that would serve it.
     fn is_over(&self, sent: &Sent, object: &Object, known: &Known) -> bool {
         let Object::Claim(claim) = object else { return false };
-        let is_lost = self.lost.contains(&(sent.process, Kind::Sandbox, sent.action.operation.key().clone()));
         let today = scene::epoch() + self.now.since(Mono::default());
         let has_passed = end_of(claim).is_some_and(|end| end + INEXACT < today) && !self.is_timeless;
-        !is_lost && known.sees(sent.process, object) && (has_passed || has_ended(object))
+        known.sees(sent.process, object) && (has_passed || has_ended(object))
     }
 }
 
@@ -139,21 +131,6 @@ impl Checker for EndStays {
     }
 
     fn on_fact(&mut self, fact: &Fact) {
-        if let Fact::Answered { process, action, outcome } = fact
-            && let Operation::Create(made) = &*action.operation
-        {
-            let slot = (*process, made.kind(), made.key().clone());
-            match outcome {
-                Outcome::Unknown => _ = self.lost.insert(slot),
-                Outcome::Done(_) | Outcome::AlreadyExists => _ = self.lost.remove(&slot),
-                // This attempt was refused, and an earlier one may still have done it.
-                Outcome::Accepted
-                | Outcome::Conflict
-                | Outcome::NotFound
-                | Outcome::Throttled(_)
-                | Outcome::Refused(_) => {}
-            }
-        }
         self.is_timeless |= matches!(fact, Fact::CalendarSet(_));
     }
 

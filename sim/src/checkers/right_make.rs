@@ -11,7 +11,7 @@ use super::known::{Known, assigned, decided_on, is_stale};
 use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
 use crate::process;
 use crate::reference::claims;
-use crate::step::Sent;
+use crate::step::{Fact, Sent};
 use crate::store::Store;
 
 /// What gives a claim its sandbox.
@@ -22,13 +22,15 @@ const SERVES: [Intent; 3] = [Intent::RecordAssignment, Intent::RecordColdStart, 
 pub(super) struct RightMake {
     /// Process and name → members that it has asked for: where the answer was lost, it asks for the same again.
     made: BTreeSet<(u8, Key)>,
+    /// Processes whose watch of sandboxes is broken.
+    blind: BTreeSet<u8>,
 }
 
 impl Checker for RightMake {
     fn property(&self) -> Property {
         Property {
             name: "right-make",
-            about: "a claim gets no member that has ended, or is of an older make or one that nobody can tell, and nothing of a pool that is going",
+            about: "a claim gets no member that has ended, or is of an older make or one that nobody can tell, and nothing of a pool that is going, and no member is made for one that has all",
             class: Class::Safety,
         }
     }
@@ -40,20 +42,48 @@ impl Checker for RightMake {
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let makes = sent.action.intent == Intent::CreateMember;
         let is_again = makes && !self.made.insert((sent.process, sent.action.operation.key().clone()));
-        if is_again || !(makes || SERVES.contains(&sent.action.intent)) {
+        if !makes && !SERVES.contains(&sent.action.intent) {
             return Judgement::Silent;
         }
+        let is_blind = makes && !is_again && self.blind.contains(&sent.process);
         let flaws = [
+            is_blind.then(|| "makes a member while it does not see which there are".to_owned()),
             old_make(sent, known, store),
             unknown_make(sent, known, store),
             given(sent, store).and_then(|given| unsound(sent, given, known, store)),
             given(sent, store).and_then(|given| of_namesake(sent, given, known, store)),
+            given(sent, store).and_then(|given| of_the_going(sent, given, known, store)),
             made_for_the_going(sent, known, store),
+            made_from_the_going(sent, known, store).filter(|_| !is_again),
+            made_for_the_full(sent, known, store),
             served_by_the_going(sent, known, store),
-            impossible(sent, store),
+            impossible(sent, known, store),
+            made_of_nothing(sent, known, store),
         ];
         let Some(flaw) = flaws.into_iter().flatten().next() else { return Judgement::Holds };
         Judgement::Broken(format!("{} {flaw}", process::name(sent.process)))
+    }
+
+    /// INV-08: what went meanwhile, and what others have made, comes with the next list.
+    fn on_fact(&mut self, fact: &Fact) {
+        match fact {
+            Fact::WatchLost(process, Kind::Sandbox) => _ = self.blind.insert(*process),
+            Fact::Relisted { process, kind: Kind::Sandbox, .. }
+            | Fact::Crashed { process, .. }
+            | Fact::Started(process) => _ = self.blind.remove(process),
+            Fact::WatchLost(..)
+            | Fact::Relisted { .. }
+            | Fact::Sent(_)
+            | Fact::Committed(_)
+            | Fact::Handled(_)
+            | Fact::Answered { .. }
+            | Fact::Listed(..)
+            | Fact::Shown { .. }
+            | Fact::Leading { .. }
+            | Fact::Deposed { .. }
+            | Fact::CalendarSet(_)
+            | Fact::Ran(_) => {}
+        }
     }
 
     fn copy(&self) -> Box<dyn Checker> {
@@ -106,12 +136,30 @@ fn given<'a>(sent: &'a Sent, store: &'a Store) -> Option<(&'a Claim, &'a Object)
     (Some(member.version()) == patch.version).then_some((claim, member))
 }
 
-/// Whose metadata no Pod can have is told so, and takes no member from others (INV-26).
-fn impossible(sent: &Sent, store: &Store) -> Option<String> {
-    let (claim, member) = assigned(sent, store)?;
-    let is_refused = claims::refusal(claim, store) == Some("InvalidMetadata");
-    let (claim, member) = (&claim.meta.key.name, &member.key().name);
-    is_refused.then(|| format!("gives {member} to claim {claim}, whose metadata no Pod can have"))
+/// Who asks for what it cannot have is told so, takes no member from others, and gets nothing that would only be there to say
+/// so (INV-26).
+fn impossible(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    if ![Intent::RecordAssignment, Intent::RecordColdStart].contains(&sent.action.intent) {
+        return None;
+    }
+    let claim = decided_on(sent, store).filter(|it| it.meta.label(names::LEGACY_SANDBOX_NAME).is_none())?;
+    let refusal = claims::refusal(claim, store)?;
+    let is_known = refusal == "InvalidMetadata" || known.pool_of(sent.process, claim, store).is_some();
+    let (claim, what) = (&claim.meta.key.name, sent.action.intent);
+    is_known
+        .then(|| format!("serves claim {claim} by {what:?}, which cannot have what it asks for: {refusal}"))
+}
+
+/// Without a template there is nothing that a claim's own sandbox could be made from, and a member may come before there is.
+fn made_of_nothing(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let claim = decided_on(sent, store).filter(|_| sent.action.intent == Intent::RecordColdStart)?;
+    let object = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()))?;
+    let pool = as_pool(Some(object)).filter(|_| known.sees(sent.process, object))?;
+    let template = pool.meta.key.sibling(pool.template.clone());
+    let (claim, name) = (&claim.meta.key.name, &template.name);
+    known
+        .knows_absent(sent.process, (Kind::Template, &template), store)
+        .then(|| format!("starts claim {claim} cold without template {name}, from which it would be made"))
 }
 
 /// A member that has ended, or is going, is of no use to anybody.
@@ -148,6 +196,19 @@ fn of_namesake(
     })
 }
 
+/// A pool that is going takes its members along, whoever has recorded one: another is had sooner than that one is lost.
+fn of_the_going(
+    sent: &Sent,
+    (claim, member): (&Claim, &Object),
+    known: &Known,
+    store: &Store,
+) -> Option<String> {
+    let pool = store.find(Kind::Pool, member.meta().owner_of_kind(Kind::Pool)?)?;
+    let is_known = is_going(pool, sent, known) && known.sees(sent.process, member);
+    let (claim, name, pool) = (&claim.meta.key.name, &member.key().name, &pool.key().name);
+    is_known.then(|| format!("gives {name} to claim {claim}, whose pool {pool} it knows to be going"))
+}
+
 /// Returns why a member is of no use as it is, as far as a process knows it whole. What was promised before is kept.
 fn unusable(process: u8, member: &Object, known: &Known, store: &Store) -> Option<&'static str> {
     let sandbox = as_sandbox(Some(member)).filter(|_| known.knows_whole(process, member, store))?;
@@ -161,18 +222,34 @@ fn unusable(process: u8, member: &Object, known: &Known, store: &Store) -> Optio
     why.into_iter().find(|(_, is_so)| *is_so).map(|(why, _)| why)
 }
 
-/// No member is made for a pool that is going, or from a template that is.
+/// No member is made for a pool that is going.
 fn made_for_the_going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
     let pool = made_for(&sent.action, store)?;
-    if is_going(pool, sent, known) {
-        return Some(format!("makes a member for pool {}, which it knows to be going", pool.key().name));
-    }
+    is_going(pool, sent, known)
+        .then(|| format!("makes a member for pool {}, which it knows to be going", pool.key().name))
+}
+
+/// Nor is one made from a template that is going, unless it was asked for before and may be there.
+fn made_from_the_going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let pool = made_for(&sent.action, store)?;
     let it = as_pool(Some(pool)).filter(|_| known.knows(sent.process, pool))?;
     let template = store.get(Kind::Template, &it.meta.key.sibling(it.template.clone()))?;
     is_going(template, sent, known).then(|| {
         let (pool, template) = (&pool.key().name, &template.key().name);
         format!("makes a member for pool {pool} from template {template}, which it knows to be going")
     })
+}
+
+/// No member is made for a pool that has all of them, as others may see to by the time at which what was lost is asked for again.
+fn made_for_the_full(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
+    let object = made_for(&sent.action, store).filter(|pool| known.sees(sent.process, pool))?;
+    let pool = as_pool(Some(object))?;
+    let members = || store.owned_by(Kind::Sandbox, pool.meta.uid);
+    let is_known = known.knows_children(sent.process, pool.meta.uid, Kind::Sandbox)
+        && members().all(|member| known.sees(sent.process, member));
+    let is_full = is_known && members().count() >= pool.replicas as usize;
+    let (name, all) = (&pool.meta.key.name, pool.replicas);
+    is_full.then(|| format!("makes a member for pool {name}, which it knows to have all of its {all}"))
 }
 
 /// Nobody is served from a pool that is going.

@@ -5,6 +5,7 @@ use std::slice::from_ref;
 use agent_sandbox_core::action::{Part, Patch};
 use agent_sandbox_core::object::{Dependent, Json, Meta, PoolStatus, Shutdown, ShutdownPolicy, Update};
 use agent_sandbox_core::patch::Change;
+use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use super::*;
 
@@ -485,6 +486,41 @@ fn figures_that_are_told_again_at_once_are_noticed() {
     assert_eq!(again(1000, &[]), Ok(()));
     assert_eq!(again(999, &[]), Err("true-figures"));
     assert_eq!(again(999, &[Fact::Crashed { process: 0, term: 1 }]), Ok(()));
+}
+
+/// INV-08: even where it is the same again.
+#[test]
+fn a_member_for_a_pool_that_has_all_of_them_is_noticed() {
+    let two = [member("s", 3, true), member("t", 5, false)];
+    let make = || [creation(owned("u", 0, 'p', 9))];
+    assert_eq!(decided(&two, 9, &make()), Err("right-make"));
+    assert_eq!(decided(&two[..1], 9, &make()), Ok(()));
+    assert_eq!(decided(&two, 5, &make()), Ok(()), "it does not know them all");
+}
+
+/// INV-08: nobody knows then what has gone, nor what others have made. What was asked for before may be there.
+#[test]
+fn a_member_that_is_made_blindly_is_noticed() {
+    let make = || creation(owned("t", 0, 'p', 9));
+    let loses = |kind| Fact::WatchLost(0, kind);
+    assert_eq!(decided(&[], 9, &[loses(Kind::Sandbox), make()]), Err("right-make"));
+    assert_eq!(decided(&[], 9, &[loses(Kind::Pool), make()]), Ok(()));
+    assert_eq!(decided(&[], 9, &[make(), loses(Kind::Sandbox), make()]), Ok(()));
+}
+
+/// INV-26: unless its process does not know what its template allows.
+#[test]
+fn a_record_for_a_claim_that_cannot_be_served_is_noticed() {
+    let variable = |container: &str| {
+        let env = vec![Variable { name: "A".into(), value: "1".into(), container: container.into() }];
+        let mut claim = scene::claim_that_wishes("o", "p", Some(Wishes { env, ..Wishes::default() }));
+        claim.meta_mut().uid = Uid::from_bits(3);
+        [claim]
+    };
+    let cold = || [record(Intent::RecordColdStart, "o", 3, "o")];
+    assert_eq!(decided(&variable(""), 9, &cold()), Ok(()));
+    assert_eq!(decided(&variable("nobody"), 9, &cold()), Err("right-make"));
+    assert_eq!(decided(&variable("nobody"), 0, &cold()), Ok(()));
 }
 
 /// Claim `a`, which was told that it is not ready for this reason.

@@ -145,6 +145,22 @@ fn a_member_of_a_pool_that_is_gone_given_to_a_claim_is_noticed() {
     assert_eq!(gives(8, 1), Ok(()), "it does not know the other pool");
 }
 
+/// DEF-025: whoever has recorded it.
+#[test]
+fn a_member_of_a_pool_that_is_going_given_to_a_claim_is_noticed() {
+    let gives = |terminating, seen| {
+        let mut going = pool(scene::pool("p", 2));
+        going.meta_mut().terminating = terminating;
+        let target = Target { kind: Kind::Sandbox, key: scene::key("s"), uid: Some(Uid::from_bits(3)) };
+        let patch = Patch { target, version: Some(Version(5)), part: Part::Main, changes: Vec::new() };
+        let adopts = request(Intent::AdoptSandbox, Operation::Patch(patch));
+        decided(&[owned("s", 3, 'p', 9), claim("c", 7, Some("s")), going], seen, &[adopts])
+    };
+    assert_eq!(gives(false, 9), Ok(()));
+    assert_eq!(gives(true, 9), Err("right-make"));
+    assert_eq!(gives(true, 6), Ok(()), "it does not know");
+}
+
 /// WPL-037, DEF-021: of those that go anyway, those go first that are of no use.
 #[test]
 fn a_ready_member_of_an_older_make_that_goes_before_an_unready_one_is_noticed() {
