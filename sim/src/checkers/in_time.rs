@@ -14,7 +14,7 @@ use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::{Mono, Wall};
 
 use super::known::{Known, decided_on};
-use super::{Checker, Class, INEXACT, Judgement, Property};
+use super::{Checker, Class, INEXACT, Judgement, Property, as_claim};
 use crate::api_server::{Commit, Seen};
 use crate::controller::{Pace, Promises};
 use crate::process;
@@ -240,6 +240,14 @@ impl Checker for InTime {
         let generation = |object: &Object| object.meta().generation;
         let is_asked_anew = commit.old.as_ref().map(generation) != commit.new.as_ref().map(generation)
             || object.meta().terminating;
+        if let Some(claim) = as_claim(commit.new.as_ref()).filter(|_| is_asked_anew) {
+            // Who records it for itself, or what an older release has recorded, does not know why it failed.
+            let is_in_queue = !claim.needs_own_sandbox()
+                && claim.meta.label(names::LEGACY_SANDBOX_NAME).is_none()
+                && !claim.meta.terminating;
+            let seats = self.seats.values_mut().filter(|_| is_in_queue);
+            seats.for_each(|seat| seat.lift_bar(claim.meta.uid));
+        }
         if object.kind() == Kind::Template || object.kind() == Kind::Pool && is_asked_anew {
             self.last_make = commit.version;
         }

@@ -156,8 +156,14 @@ impl<'a> Crew<'a> {
     /// WPL-030, at the pace that was asked for.
     fn shortage(&self) -> Option<Undone> {
         let pace = self.sight.setup.pace;
+        let spec = &template_of(self.pool, self.sight.store)?.blueprint.pod_spec;
+        if self.sight.seat.is_refused_make(self.pool.meta.uid, spec, self.sight.until) {
+            return None;
+        }
         let within = pace.delay + pace.rate.interval() + AT_ONCE;
-        (self.members.len() < self.pool.replicas as usize).then(|| self.left("with too few members", within))
+        let lost = self.sight.seat.lost_makes(self.pool.meta.uid, self.sight.store, self.sight.until);
+        (self.members.len() + lost < self.pool.replicas as usize)
+            .then(|| self.left("with too few members", within))
     }
 
     /// ADP-014, ADP-015, RES-020 and RES-021: nobody waits for what is there, nor for what will not come.

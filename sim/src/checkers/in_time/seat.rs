@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_sandbox_core::action::{Action, Intent, Notice, Operation, Patch};
 use agent_sandbox_core::event::{Outcome, Refusal};
 use agent_sandbox_core::id::{ActionId, Key, Kind, Text, Uid, Version};
-use agent_sandbox_core::object::{Claim, Meta, Object, OwnerKind};
+use agent_sandbox_core::object::{Claim, Json, Meta, Object, OwnerKind};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::time::Mono;
 
@@ -56,6 +56,13 @@ pub(super) struct Seat {
     unsure: BTreeMap<(Kind, Key), Mono>,
     /// Claim or pool → since when the server refuses to create its sandbox, and of which name.
     refused: BTreeMap<Uid, (Mono, Key)>,
+    /// Pool → from which Pod specs the server refuses to make its members, and until when its process may wait before it tries
+    /// that again. From another it makes them at once.
+    refused_makes: BTreeMap<Uid, Vec<(Json, Mono)>>,
+    /// Member of which nobody knows whether it was made, nor whether it will be → its pool, and until when.
+    lost_makes: BTreeMap<Key, (Uid, Mono)>,
+    /// Claim on which the server refuses to record anything → until when its process may wait, unless its user changes it.
+    barred: BTreeMap<Uid, Mono>,
     /// Sandbox, and the kind of a part that the server refuses to create for it.
     refused_parts: BTreeMap<(Uid, Kind), RefusedPart>,
     /// Pools of which it has told that something is wrong, and not that this is over.
@@ -88,12 +95,46 @@ impl Seat {
 
     /// Returns whether a process may wait up to a moment before it does anything about an object.
     pub(super) fn is_held(&self, uid: Uid, until: Mono) -> bool {
-        self.held.get(&uid).is_some_and(|held| *held + AT_ONCE > until)
+        let is_late = |held: &Mono| *held + AT_ONCE > until;
+        self.held.get(&uid).is_some_and(is_late) || self.barred.get(&uid).is_some_and(is_late)
+    }
+
+    /// Returns whether a process may wait up to a moment before it makes a member of a pool from a Pod spec.
+    pub(super) fn is_refused_make(&self, pool: Uid, spec: &Json, until: Mono) -> bool {
+        let refused = self.refused_makes.get(&pool).into_iter().flatten();
+        refused.into_iter().any(|(refused, held)| refused == spec && *held + AT_ONCE > until)
+    }
+
+    /// Returns how many members of a pool may come up to a moment that nobody has seen, although nobody has answered.
+    pub(super) fn lost_makes(&self, pool: Uid, store: &Store, until: Mono) -> usize {
+        let is_seen = |key: &Key| {
+            let holder = store.get(Kind::Sandbox, key);
+            holder.is_some_and(|it| it.meta().owner_of_kind(Kind::Pool) == Some(pool))
+        };
+        let may_come = |(key, (of, held)): &(&Key, &(Uid, Mono))| {
+            *of == pool && *held + AT_ONCE > until && !is_seen(key)
+        };
+        self.lost_makes.iter().filter(may_come).count()
+    }
+
+    /// Notes that the user of a claim has changed it: what could not be recorded on it is tried anew.
+    pub(super) fn lift_bar(&mut self, claim: Uid) {
+        self.barred.remove(&claim);
+    }
+
+    /// Notes that the server refuses to make members of a pool from this.
+    fn refuse_make(&mut self, pool: Uid, spec: &Json, until: Mono) {
+        let refused = self.refused_makes.entry(pool).or_default();
+        match refused.iter_mut().find(|(refused, _)| refused == spec) {
+            Some((_, held)) => *held = until.max(*held),
+            None => refused.push((spec.clone(), until)),
+        }
     }
 
     /// Returns whether a process may wait up to a moment before it writes an object.
     pub(super) fn is_unwritable(&self, uid: Uid, until: Mono) -> bool {
-        self.writes_held.get(&uid).is_some_and(|held| *held + AT_ONCE > until)
+        let is_late = |held: &Mono| *held + AT_ONCE > until;
+        self.writes_held.get(&uid).is_some_and(is_late) || self.barred.get(&uid).is_some_and(is_late)
     }
 
     /// Returns whether an earlier attempt may take a name up to a moment.
@@ -271,10 +312,27 @@ impl Seat {
                 if is_of_owner(action.intent) && about[1] == Uid::default() && !is_alone {
                     self.waits_until = self.waits_until.max(now + wait);
                 }
-                self.hold(about, operation, now + wait);
+                if let Operation::Create(Object::Sandbox(made)) = operation
+                    && action.intent == Intent::CreateMember
+                    && is_refusal(outcome)
+                {
+                    self.refuse_make(about[0], &made.pod_spec, now + wait);
+                } else if action.intent == Intent::CreateMember && *outcome == Outcome::Unknown {
+                    self.lost_makes.insert(operation.key().clone(), (about[0], now + wait));
+                } else if is_alone {
+                    let held = self.barred.entry(about[0]).or_default();
+                    *held = (now + wait).max(*held);
+                } else {
+                    self.hold(about, operation, now + wait);
+                }
             }
         }
     }
+}
+
+/// Returns whether the server refuses what it was asked for, and may take something else.
+const fn is_refusal(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Refused(Refusal::Forbidden(_) | Refusal::Invalid(_)))
 }
 
 /// Returns how long somebody waits at most who has failed so often.

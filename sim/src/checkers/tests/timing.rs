@@ -249,6 +249,31 @@ fn a_pool_that_does_not_say_that_it_is_refused_its_members_is_noticed() {
     assert_eq!(judge(&facts, SECOND * 3), Err("in-time"));
 }
 
+/// INV-28: what is made from something else need not wait, and what may have been made counts until then.
+#[test]
+fn a_pool_that_waits_with_what_was_not_refused_is_noticed() {
+    let after = |member: Object, outcome: Outcome, wanted: u32| {
+        let operation = Arc::new(Operation::Create(member));
+        let create = Action { id: ActionId(7), intent: Intent::CreateMember, operation };
+        let answered = Fact::Answered { process: 0, action: create.clone(), outcome };
+        let facts = [request(create, RequestId(7)), answered];
+        let span = (Mono::default(), Mono::default() + SECOND);
+        lull(&[told(wanted, 0, 0)], &facts, span)
+    };
+    let refused = || Outcome::Refused(Refusal::Invalid("no".into()));
+    let mut other = owned("s", 0, 'p', 9);
+    if let Object::Sandbox(sandbox) = &mut other {
+        let Object::Template(template) = scene::template_of(scene::TEMPLATE, "sandbox:2") else {
+            unreachable!("it is a template")
+        };
+        Arc::make_mut(sandbox).pod_spec = template.blueprint.pod_spec.clone();
+    }
+    assert_eq!(after(owned("s", 0, 'p', 9), refused(), 1), Ok(()));
+    assert_eq!(after(other, refused(), 1), Err("in-time"));
+    assert_eq!(after(owned("s", 0, 'p', 9), Outcome::Unknown, 1), Ok(()));
+    assert_eq!(after(owned("s", 0, 'p', 9), Outcome::Unknown, 2), Err("in-time"));
+}
+
 /// KEY-014: where that is to be noted, and nowhere else.
 #[test]
 fn a_record_that_says_when_its_claim_was_seen_first_is_judged_by_the_setup() {
