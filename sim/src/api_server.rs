@@ -38,6 +38,7 @@ use self::numbering::Numbers;
 pub use self::request::{Answer, Document, Refused, Request};
 use self::stored::Marks;
 pub(crate) use self::stored::Stored;
+pub(crate) use self::validate::is_subdomain;
 use crate::store::Store;
 
 /// The API server: its objects, and what happened to them lately.

@@ -184,6 +184,7 @@ impl Workload {
         self.draw_odd_end((&key, &mut wishes), (number, at, end), rates, choices);
         choices.about(|| Site::deed("moves").number(number));
         count.moved += self.draw_moves(&key, at, rates, choices);
+        self.draw_odd_pool(&key, (number, at), rates, choices);
         self.add(at, create_claim(&key, wishes.clone()));
         choices.about(|| Site::deed("deletion").number(number));
         let mut early = false;

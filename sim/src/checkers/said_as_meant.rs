@@ -14,7 +14,7 @@ use agent_sandbox_core::wire::{self, Method};
 use serde_json::Value;
 
 use super::{Checker, Class, Judgement, Property};
-use crate::api_server::{Commit, Writer};
+use crate::api_server::{Commit, Writer, is_subdomain};
 use crate::process;
 use crate::step::Sent;
 use crate::store::Store;
@@ -63,13 +63,20 @@ impl Checker for SaidAsMeant {
         if !self.is_due(form(new)) {
             return Judgement::Silent;
         }
+        let elsewhere = with_other_zone(wire::encode(new)).and_then(|body| misread(new, body));
         Judgement::unless_broken(
             misread(new, wire::encode(new))
+                .or(elsewhere)
                 .map(|what| format!("{} {} is not read as it is: {what}", new.kind(), new.key().name)),
         )
     }
 
     fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+        let name = &sent.action.operation.key().name;
+        if matches!(*sent.action.operation, Operation::Get { .. }) && !is_subdomain(name) {
+            let who = process::name(sent.process);
+            return Judgement::Broken(format!("{who} asks for {name:?}, which no object can be called"));
+        }
         if !self.is_due(shape(&sent.action)) {
             return Judgement::Silent;
         }
@@ -277,6 +284,19 @@ fn misread(meant: &Object, body: Value) -> Option<String> {
         Ok(read) => difference_of(&wire::encode(&read), &wire::encode(meant)),
         Err(error) => Some(error.to_string()),
     }
+}
+
+/// Returns what is stored as a user writes it who gives a time in another zone, and the fraction of its second: the server keeps
+/// both as they are.
+fn with_other_zone(mut body: Value) -> Option<Value> {
+    let fields = ["/spec/lifecycle/shutdownTime", "/spec/shutdownTime"];
+    let field = fields.into_iter().find(|field| body.pointer(field).is_some_and(Value::is_string))?;
+    let text = body.pointer(field)?.as_str()?;
+    let (date, hour, rest) = (text.get(..11)?, text.get(11..13)?.parse::<u8>().ok()?, text.get(13..19)?);
+    let (hour, zone) = if hour < 23 { (hour + 1, "+01:00") } else { (hour - 1, "-01:00") };
+    let elsewhere = format!("{date}{hour:02}{rest}.0{zone}");
+    *body.pointer_mut(field)? = elsewhere.into();
+    Some(body)
 }
 
 /// Returns the first field that is not what was meant, and how.

@@ -90,6 +90,11 @@ impl SettlesFirst {
         if &**reason == names::CLAIM_EXPIRED || !(is_new || said == Some("ReconcilerError")) {
             return None;
         }
+        if &**reason == "SandboxMissing" && is_new {
+            return Some(format!(
+                "says that claim {name} has no sandbox, which was told nothing and just waits"
+            ));
+        }
         if &**reason == "SandboxMissing" && self.is_untried(process, claim) {
             return Some(format!("takes back that claim {name} is refused its sandbox, and has not tried"));
         }

@@ -8,6 +8,7 @@ use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_pool, as_sandbox};
+use crate::api_server::is_subdomain;
 use crate::process;
 use crate::reference::claims;
 use crate::step::Sent;
@@ -188,6 +189,11 @@ fn lie_of_claim(
     if is_news && let Some(name) = unasked(process, claim, &ready.reason, (known, store)) {
         return Some(format!("{}, and has not asked the server for {name} since it saw that,", ready.reason));
     }
+    if is_news && let Some(passing) = passing(process, claim, &ready.message, (known, store)) {
+        return Some(format!(
+            "that it cannot have its name, which its predecessor's {passing} leaves to it,"
+        ));
+    }
     let Some(bound) = told.sandbox.as_ref() else { return left_over(claim, told) };
     let object = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
     let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.meta.is_owned_by(claim.meta.uid))?;
@@ -206,7 +212,8 @@ fn lie_of_claim(
 }
 
 /// Returns the name that nobody has, as a claim is told, although the process that says so was not told so by the server since
-/// it was shown somebody who had it: a watch that lags shows the end of a predecessor long after a successor is there.
+/// it was shown somebody who had it: a watch that lags shows the end of a predecessor long after a successor is there. What is no
+/// name nobody can have.
 fn unasked(process: u8, claim: &Claim, reason: &str, (known, store): (&Known, &Store)) -> Option<Text> {
     let pool = claim.meta.key.sibling(claim.pool.clone());
     let absent = match reason {
@@ -217,8 +224,24 @@ fn unasked(process: u8, claim: &Claim, reason: &str, (known, store): (&Known, &S
         }
         _ => None,
     };
+    let absent = absent.filter(|(_, key)| is_subdomain(&key.name));
     let (_, key) = absent.filter(|(kind, key)| !known.was_told_absent(process, *kind, key))?;
     Some(key.name)
+}
+
+/// Returns the sandbox that has the name of a claim's own, as the claim is told, if it is that of a former claim of the name and
+/// will be collected: that passes by itself.
+fn passing<'a>(
+    process: u8,
+    claim: &Claim,
+    message: &str,
+    (known, store): (&Known, &'a Store),
+) -> Option<&'a Text> {
+    let object =
+        store.get(Kind::Sandbox, &claim.meta.key).filter(|_| message.contains("is not controlled"))?;
+    let owner = object.meta().owner_of_kind(Kind::Claim).filter(|_| known.sees(process, object))?;
+    let is_of_namesake = object.meta().owner.as_ref().is_some_and(|it| it.name == claim.meta.key.name);
+    (is_of_namesake && owner != claim.meta.uid).then_some(&object.key().name)
 }
 
 /// What a sandbox has come to is nothing to the claim any more that has lost it, or was given more time. One that has

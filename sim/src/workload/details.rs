@@ -19,7 +19,25 @@ use crate::tape::Site;
 /// A time that has passed for everybody when it is written down, as in a manifest that somebody has copied.
 const LONG_AGO: Wall = Wall::from_micros(scene::epoch().micros() - 60_000_000);
 
+/// What no pool can be called, and what would ask the server for something else.
+const NO_NAME: &str = "pool/status?pretty";
+
 impl Workload {
+    /// Draws whether the user of a claim lets it refer to what is no name.
+    pub(super) fn draw_odd_pool(
+        &mut self,
+        key: &Key,
+        (number, at): (u32, Mono),
+        rates: &Rates,
+        choices: &mut Choices,
+    ) {
+        choices.about(|| Site::deed("odd-pool").number(number));
+        if rates.has(Fault::ClaimMoved) && choices.chance(60) {
+            let moved = at + choices.around(Duration::from_millis(200));
+            self.add(moved, Act::Refer(key.clone(), NO_NAME.into()));
+        }
+    }
+
     /// Draws what is unusual about the end of a claim: it is over when it comes or just after that, or it ends by itself and
     /// some time after its sandbox, too.
     pub(super) fn draw_odd_end(
