@@ -289,10 +289,11 @@ pub const SERVED: &str = r#""service":true,"#;
 pub const CACHED: &str = r#""volumeClaimTemplates":[{"metadata":{"name":"cache","labels":{"tier":"fast"}},
     "spec":{"storageClassName":"fast"}}],"#;
 
-/// Returns the other template: its sandboxes have a Service and a volume of their own.
+/// Returns the other template: its sandboxes have a Service and a volume of their own, and its Pods a note.
 pub fn other_template() -> Object {
     let parts = format!("{SERVED}{CACHED}");
-    template_that(OTHER_TEMPLATE, r#""image":"sandbox""#, ["Allowed"; 2], &parts)
+    let notes = r#""team":"other""#;
+    template_noted((OTHER_TEMPLATE, notes), r#""image":"sandbox""#, ["Allowed"; 2], &parts)
 }
 
 /// Returns a template with what it says about its container, about variables and volumes of claims, and about all

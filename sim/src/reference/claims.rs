@@ -1,9 +1,11 @@
 //! What each claim has in the end.
 
+use std::collections::BTreeMap;
+
 use agent_sandbox_core::id::{Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Claim, Condition, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update,
+    Claim, Condition, Labels, Object, Phase, Pod, Pool, Sandbox, Template, Truth, Update,
 };
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Policy, Wishes};
 
@@ -145,6 +147,9 @@ pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Optio
         return (said != reason)
             .then(|| format!("says {said} instead of {reason}: its Pod cannot have its metadata"));
     }
+    if let Some(other) = other_metadata(claim, sandbox, store) {
+        return Some(format!("has {name}, {other}"));
+    }
     if let Some(other) = other_words(claim, sandbox) {
         return Some(other);
     }
@@ -159,6 +164,28 @@ pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Optio
     };
     let said = claim.status.condition(names::FINISHED).map(|condition| &*condition.reason);
     (said != finished).then(|| format!("says that its Pod has finished {said:?}; it has {finished:?}"))
+}
+
+/// PMD-010: the Pods of a claim's sandbox have what its own template says and what the claim asks for, and nothing else but the
+/// controllers' own, whichever template the pool has by then. What an older release has made does not name its own.
+fn other_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
+    sandbox.meta.annotation(names::TEMPLATE_REF)?;
+    let template = template_of_sandbox(claim, sandbox, store)?;
+    let own = |labels: &Labels| -> BTreeMap<Text, Text> {
+        let own = labels.iter().filter(|(key, _)| !names::is_reserved(key));
+        own.map(|(key, value)| (key.clone(), value.clone())).collect()
+    };
+    let wishes = claim.wishes.as_ref().map(|wishes| wishes.pod.clone()).unwrap_or_default();
+    let (given, has) = (&template.blueprint.pod, &sandbox.pod);
+    let sides = [
+        ("labels", &given.labels, &wishes.labels, &has.labels),
+        ("annotations", &given.annotations, &wishes.annotations, &has.annotations),
+    ];
+    sides.into_iter().find_map(|(what, given, wished, has)| {
+        let (mut wanted, has) = (own(wished), own(has));
+        wanted.extend(own(given));
+        (has != wanted).then(|| format!("whose Pods are to have {what} {wanted:?}; it says {has:?}"))
+    })
 }
 
 /// CND-005 and CND-023: what a claim says of its sandbox it says in the sandbox's words. How its work has finished is of a
