@@ -165,10 +165,11 @@ pub fn dashed_volume_claims() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
-/// Returns who else owns something, beside its controller.
+/// Returns who else owns something, beside its controller, and wants it gone first.
 pub fn owner_beside() -> Json {
     let beside = serde_json::json!([{
-        "apiVersion": "batch/v1", "kind": "Job", "name": "beside", "uid": "beside-the-controller"
+        "apiVersion": "batch/v1", "kind": "Job", "name": "beside", "uid": "beside-the-controller",
+        "controller": false, "blockOwnerDeletion": true
     }]);
     Json::from(&beside)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agent_sandbox_core::action::{Action, Notice, Operation, Part, Patch, Propagation};
 use agent_sandbox_core::id::{Key, Kind, Uid, Version};
-use agent_sandbox_core::object::{Condition, Object};
+use agent_sandbox_core::object::{Condition, Object, Owner};
 use agent_sandbox_core::patch::{Change, merge};
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire::{self, Method};
@@ -185,11 +185,10 @@ fn hash_conditions(conditions: &[Condition], hasher: &mut DefaultHasher) {
 /// Returns what a server would understand that was not meant.
 fn difference(operation: &Operation, store: &Store) -> Option<String> {
     let request = wire::request(operation, Duration::from_secs(30), Wall::default());
-    let address = request.uri.split('?').next().unwrap_or_default();
+    let (address, options) = request.uri.split_once('?').unwrap_or((&request.uri, ""));
     if address != address_of(operation) {
         return Some(format!("it goes to {address}"));
     }
-    let is_limited = request.uri.contains("timeout=30s");
     let body: Value = serde_json::from_str(&request.body).unwrap_or_default();
     let (method, wrong) = match operation {
         Operation::Create(object) => (Method::Post, not_created(object, body)),
@@ -205,8 +204,7 @@ fn difference(operation: &Operation, store: &Store) -> Option<String> {
             (Method::Post, (!is_told(notice, &body)).then(|| format!("the Event is {body}")))
         }
     };
-    let is_read = matches!(operation, Operation::Get { .. });
-    if request.method != method || is_limited == is_read {
+    if request.method != method || options != options_of(operation) {
         return Some(format!("it is {:?} {}", request.method, request.uri));
     }
     wrong
@@ -237,6 +235,28 @@ fn address_of(operation: &Operation) -> String {
     }
 }
 
+/// Returns how the server is to take a request: for how long it may work on it, and of what belongs to a sandbox under whose
+/// name it keeps the fields, which is that of the original (META-053).
+fn options_of(operation: &Operation) -> &'static str {
+    let is_part = matches!(operation.kind(), Kind::Pod | Kind::Service | Kind::VolumeClaim);
+    match operation {
+        Operation::Get { .. } => "",
+        Operation::Create(_) if is_part => "timeout=30s&fieldManager=sandbox-controller",
+        Operation::Create(_) | Operation::Patch(_) | Operation::Delete { .. } | Operation::Notify(_) => {
+            "timeout=30s"
+        }
+    }
+}
+
+/// Returns what is wrong with how an object says whose it is: what belongs to somebody keeps it there when it is deleted in the
+/// foreground (META-050).
+fn loose(owner: &Owner, metadata: &Value) -> Option<String> {
+    let owners = metadata["ownerReferences"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let own = owners.iter().find(|it| it["uid"] == *owner.uid.to_string());
+    let is_firm = own.is_some_and(|own| own["controller"] == true && own["blockOwnerDeletion"] == true);
+    (!is_firm).then(|| format!("its owner is {}", metadata["ownerReferences"]))
+}
+
 /// Returns what is wrong with what a server makes that reads this.
 fn not_created(meant: &Object, mut body: Value) -> Option<String> {
     let mut meant = meant.clone();
@@ -247,13 +267,9 @@ fn not_created(meant: &Object, mut body: Value) -> Option<String> {
             return Some(format!("spec{what}"));
         }
     }
-    if let Some(owner) = &meant.meta().owner {
-        // What is made for somebody keeps it there when it is deleted in the foreground (META-050).
-        let owners = body["metadata"]["ownerReferences"].as_array().cloned().unwrap_or_default();
-        let own = owners.iter().find(|it| it["uid"] == *owner.uid.to_string());
-        if own.is_none_or(|own| own["controller"] != true || own["blockOwnerDeletion"] != true) {
-            return Some(format!("its owner is {}", body["metadata"]["ownerReferences"]));
-        }
+    let owner = meant.meta().owner.as_ref();
+    if let Some(what) = owner.and_then(|owner| loose(owner, &body["metadata"])) {
+        return Some(what);
     }
     // What the server gives.
     body["metadata"]["uid"] = meant.uid().to_string().into();
@@ -265,6 +281,11 @@ fn not_created(meant: &Object, mut body: Value) -> Option<String> {
 fn not_changed(patch: &Patch, mut body: Value, store: &Store) -> Option<String> {
     if !is_locked(&body["metadata"], patch.target.uid, patch.version) {
         return Some(format!("it is meant for what {} says", body["metadata"]));
+    }
+    let mut changes = patch.changes.iter();
+    let owner = changes.find_map(|change| if let Change::Owner(owner) = change { Some(owner) } else { None });
+    if let Some(what) = owner.and_then(|owner| loose(owner, &body["metadata"])) {
+        return Some(what);
     }
     let old = store.get(patch.target.kind, &patch.target.key)?;
     let mut meant = old.clone();
@@ -338,6 +359,8 @@ fn is_told(notice: &Notice, body: &Value) -> bool {
         && body["reportingController"] == *notice.reporter
         && body["reportingInstance"].as_str().is_some_and(|instance| !instance.is_empty())
         && body["eventTime"].as_str().is_some_and(is_precise)
+        && body["regarding"]["apiVersion"] == about.kind.api_version()
+        && body["regarding"]["kind"] == about.kind.name()
         && body["regarding"]["name"] == *about.key.name
         && body["regarding"]["namespace"] == *about.key.namespace
         && body["regarding"]["uid"].as_str() == about.uid.map(|uid| uid.to_string()).as_deref()
