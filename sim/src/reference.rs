@@ -239,7 +239,8 @@ mod tests {
             templates::difference(&store)
         };
         assert_eq!(judged(|_| {}), None);
-        let changes: [fn(&mut Value); 4] = [
+        let changes: [fn(&mut Value); 5] = [
+            |spec| spec["podSelector"]["matchLabels"]["app"] = "mine".into(),
             |spec| _ = spec["ingress"][0]["from"][0].as_object_mut().map(|it| it.remove("namespaceSelector")),
             |spec| spec["ingress"][0]["from"][0]["namespaceSelector"] = json!({}),
             |spec| _ = spec["egress"].as_array_mut().map(|rules| rules.push(json!({}))),

@@ -248,6 +248,9 @@ fn spoil(object: &mut Object, number: u32) {
             match number % 4 {
                 0 => spec["ingress"] = everything,
                 1 => spec["egress"] = everything,
+                2 if (number / 4).is_multiple_of(2) => {
+                    spec["podSelector"]["matchLabels"]["app"] = "mine".into()
+                }
                 2 => spec["podSelector"] = serde_json::json!({ "matchLabels": { "app": "mine" } }),
                 _ => spec["policyTypes"] = serde_json::json!(["Ingress"]),
             }

@@ -33,7 +33,9 @@ fn lack(template: &Template, store: &Store) -> Option<String> {
         (Some(policy), Network::Custom(rules)) => (policy.spec.value(), Some(rules.value())),
         (Some(policy), Network::Secure) => (policy.spec.value(), None),
     };
-    if spec["podSelector"]["matchLabels"][names::TEMPLATE_REF_HASH] != *names::name_hash(name) {
+    // One label more leaves out the Pods that do not have it: they may then talk to anybody.
+    let selector = json!({ "matchLabels": { names::TEMPLATE_REF_HASH: &*names::name_hash(name) } });
+    if spec["podSelector"] != selector {
         return Some("has a policy that does not select its Pods".to_owned());
     }
     let is_right = match rules {
