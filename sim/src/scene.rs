@@ -5,8 +5,8 @@ use std::sync::Arc;
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{
-    Claim, ClaimStatus, Dependent, Json, Meta, Network, Object, Owner, Phase, Pod, PodMetadata, Pool,
-    PoolStatus, Sandbox, SandboxStatus, Shutdown, Update,
+    Claim, ClaimStatus, Dependent, Json, Meta, Object, Owner, Phase, Pod, PodMetadata, Pool, PoolStatus,
+    Sandbox, SandboxStatus, Shutdown, Update,
 };
 use agent_sandbox_core::time::Wall;
 use agent_sandbox_core::wire;
@@ -174,15 +174,23 @@ pub fn owner_beside() -> Json {
     Json::from(&beside)
 }
 
+/// The annotation of Pods whose template says itself how they find names, and that they may talk to the API server.
+pub const OWN_WAYS: &str = "example.com/own-ways";
+
+/// What such a template says of its Pods.
+const WAYS: &str = r#""dnsPolicy":"Default","automountServiceAccountToken":true,"#;
+
 /// What a template notes on its Pods that only controllers may note there.
-pub const RESERVED: &str =
-    r#""agents.x-k8s.io/pod-name":"another","extensions.agents.x-k8s.io/note":"another""#;
+pub const RESERVED: &str = concat!(
+    r#""agents.x-k8s.io/pod-name":"another","extensions.agents.x-k8s.io/note":"another","#,
+    r#""opentelemetry.io/trace-context":"another""#
+);
 
 /// Asks for metadata of a Pod that only controllers may give it.
 pub fn put_reserved(pod: &mut PodMetadata) {
     let keys = ["agents.x-k8s.io/claim-uid", "extensions.agents.x-k8s.io/mark"];
     pod.labels.extend(keys.map(|key| (key.into(), "another".into())));
-    let notes = ["agents.x-k8s.io/pod-name", "extensions.agents.x-k8s.io/note"];
+    let notes = ["agents.x-k8s.io/pod-name", "extensions.agents.x-k8s.io/note", names::TRACE_CONTEXT];
     pod.annotations.extend(notes.map(|key| (key.into(), "another".into())));
 }
 
@@ -306,7 +314,8 @@ pub fn template_that(name: &str, container: &str, policies: [&str; 2], parts: &s
     template_noted((name, ""), container, policies, parts)
 }
 
-/// Returns the same template with annotations for its Pods: JSON without the braces.
+/// Returns the same template with annotations for its Pods: JSON without the braces. With [`OWN_WAYS`] among them it says more
+/// of its Pods than others.
 ///
 /// # Panics
 /// When a part is not fit for JSON.
@@ -317,12 +326,13 @@ pub fn template_noted(
     network: &str,
 ) -> Object {
     let (ports, helpers) = (PORTS, HELPERS);
+    let ways = if notes.contains(OWN_WAYS) { WAYS } else { "" };
     let notes = if notes.is_empty() { String::new() } else { format!(r#","annotations":{{{notes}}}"#) };
     let text = format!(
         r#"{{"metadata":{{"name":"{name}","namespace":"{NAMESPACE}","uid":"","resourceVersion":"0"}},
         "spec":{{"envVarsInjectionPolicy":"{env}","volumeClaimTemplatesPolicy":"{volumes}",{network}
         "podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/tier":"sandbox"}}{notes}}},
-        "spec":{{{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
+        "spec":{{{ways}{helpers},"volumes":[{{"name":"data","emptyDir":{{}}}},{{"name":"tmp","emptyDir":{{}}}}],
         "containers":[{{"name":"main",{ports},{container}}},{{"name":"log","image":"log","envFrom":[{{"configMapRef":{{"name":"log"}}}}]}}]}}}}}}}}"#
     );
     wire::decode(Kind::Template, &text).expect("the text is a template")
@@ -333,10 +343,9 @@ pub fn template_noted(
 /// # Panics
 /// Never: the template is one.
 pub fn finished_template() -> Object {
-    let mut template = template();
+    let network = r#""networkPolicyManagement":"Unmanaged","#;
+    let mut template = template_that(TEMPLATE, r#""image":"sandbox""#, ["Allowed"; 2], network);
     let hash = names::name_hash(TEMPLATE);
     template.meta_mut().labels.insert(names::TEMPLATE_REF_HASH.into(), hash);
-    let Object::Template(inner) = &mut template else { panic!("no template") };
-    Arc::make_mut(inner).network = Network::Unmanaged;
     template
 }

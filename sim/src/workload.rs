@@ -325,7 +325,9 @@ impl Workload {
             let notes = if choices.chance(150) { NOTES } else { "" };
             choices.about(|| Site::deed("template-reserved").number(*number));
             let notes = if choices.chance(150) { scene::RESERVED } else { notes };
-            let template = scene::template_noted((scene::TEMPLATE, notes), &container, ["Allowed"; 2], parts);
+            let notes = details::draw_own_ways(notes, *number, choices);
+            let template =
+                scene::template_noted((scene::TEMPLATE, &notes), &container, ["Allowed"; 2], parts);
             self.add(at, Act::Edit(template));
             choices.about(|| Site::deed("grows-before").number(*number));
             if rates.has(Fault::PoolScaled) && choices.chance(250) {

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::id::{Key, Kind, Text};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Labels, Meta, Object, Sandbox, Template};
+use agent_sandbox_core::object::{Claim, Labels, Meta, Network, Object, Sandbox, Template};
 use agent_sandbox_core::patch::Change;
 
 use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::process;
 use crate::reference::{claims, parts};
+use crate::scene;
 use crate::step::Sent;
 use crate::store::Store;
 
@@ -223,8 +224,7 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
     let hash: Text = names::name_hash(name);
     let right = [
         ("another Pod spec", is_spec_right),
-        // TPL-030: no template of the simulation wants it otherwise.
-        ("a token of the API server", made.pod_spec.value()["automountServiceAccountToken"] == false),
+        ("other ways to find names, or to the API server,", has_right_ways(made, template)),
         (
             "other volume claims",
             match added {
@@ -249,4 +249,19 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
         ("an end or a pause", made.shutdown.is_none() && !made.suspended),
     ];
     right.into_iter().find(|(_, is_right)| !is_right).map(|(lack, _)| lack)
+}
+
+/// Returns whether the Pods of a sandbox find names, and may talk to the API server, as its template says. Where it says
+/// nothing they get no token, and resolvers outside of the cluster if its network lets them reach no others (TPL-030, TPL-031).
+fn has_right_ways(made: &Sandbox, template: &Template) -> bool {
+    let spec = made.pod_spec.value();
+    let says_itself = template.blueprint.pod.annotations.contains_key(scene::OWN_WAYS);
+    let has_resolvers = spec["dnsConfig"]["nameservers"].as_array().is_some_and(|list| !list.is_empty());
+    let wanted = match &template.network {
+        _ if says_itself => (Some("Default"), false),
+        Network::Secure => (Some("None"), true),
+        Network::Unmanaged | Network::Custom(_) => (None, false),
+    };
+    (spec["dnsPolicy"].as_str(), has_resolvers) == wanted
+        && spec["automountServiceAccountToken"] == says_itself
 }

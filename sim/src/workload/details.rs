@@ -161,6 +161,16 @@ pub(super) fn draw_rules(number: u32, choices: &mut Choices) -> String {
     format!(r#""networkPolicy":{},"#, choices.pick(&RULES))
 }
 
+/// Draws whether a template says itself how its Pods find names, beside what it notes on them.
+pub(super) fn draw_own_ways(notes: &str, number: u32, choices: &mut Choices) -> String {
+    choices.about(|| Site::deed("own-ways").number(number));
+    if !choices.chance(150) {
+        return notes.to_owned();
+    }
+    let comma = if notes.is_empty() { "" } else { "," };
+    format!(r#"{notes}{comma}"{}":"true""#, scene::OWN_WAYS)
+}
+
 /// Draws of which system's domain the annotation is that a claim asks for and cannot have.
 pub(super) fn draw_system_note(number: u32, claim: u32, choices: &mut Choices) -> u32 {
     choices.about(|| Site::deed("system-note").number(claim));
