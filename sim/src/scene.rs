@@ -203,8 +203,11 @@ pub fn other_cache() -> Json {
     Json::new(serde_json::from_str(text).expect("the text is JSON"))
 }
 
-/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4, 6 and from 8 on
-/// it cannot have.
+/// One letter more than the value of a label may have.
+const LONG_VALUE: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+/// Returns one of the sets of labels and annotations that a claim may ask for; those from 2 to 4, 6, from 8 to 13
+/// and the last two it cannot have.
 pub fn metadata(number: u32) -> PodMetadata {
     let mut metadata = PodMetadata::default();
     let label = match number {
@@ -216,6 +219,9 @@ pub fn metadata(number: u32) -> PodMetadata {
         8 => Some(("sandbox.users.example/team", "a")),
         9 => Some(("fakesandbox.users.io/team", "a")),
         10 => Some(("sandbox.users.io/team", "-a")),
+        13 => Some(("sandbox.users.io/team", LONG_VALUE)),
+        14 => Some(("sandbox.users.io/team", "")),
+        16 => Some(("sandbox.users.io/-team", "a")),
         _ => None,
     };
     metadata.labels.extend(label.map(|(key, value)| (key.into(), value.into())));
@@ -225,6 +231,8 @@ pub fn metadata(number: u32) -> PodMetadata {
         6 => Some("container.apparmor.security.beta.kubernetes.io/main"),
         11 => Some("networking.k8s.io/ingress"),
         12 => Some("extensions.agents.x-k8s.io/note"),
+        15 => Some(names::SAFE_TO_EVICT),
+        17 => Some("-note"),
         _ => None,
     };
     metadata.annotations.extend(note.map(|key| (key.into(), "x".into())));

@@ -26,8 +26,9 @@ pub const OTHER_POOL: &str = "other-pool";
 /// The name of a template that nobody makes.
 const NO_TEMPLATE: &str = "nothing";
 
-/// What a template notes on its Pods: no autoscaler may move them, whoever keeps them.
-const NOTES: &str = r#""cluster-autoscaler.kubernetes.io/safe-to-evict":"false""#;
+/// What a template notes on its Pods: no autoscaler may move them, whoever keeps them; or what claims would note otherwise.
+const NOTES: [&str; 2] =
+    [r#""cluster-autoscaler.kubernetes.io/safe-to-evict":"false""#, r#""note":"of the template""#];
 
 /// The name of a pool that nobody makes.
 const NO_POOL: &str = "nowhere";
@@ -171,6 +172,7 @@ impl Workload {
         }
         if let Some(wishes) = &mut wishes {
             details::draw_second_variable(wishes, number, choices);
+            details::draw_odd_volume(wishes, number, choices);
             details::draw_system_wish(wishes, number, choices);
         }
         choices.about(|| Site::deed("end").number(number));
@@ -203,6 +205,7 @@ impl Workload {
             // Some ask for what they cannot have.
             let first = *choices.pick(&[0, 0, 2, 3, 4, 6, 7, 8, 9, 10]);
             let first = details::draw_system_note(first, number, choices);
+            let first = details::draw_rare_note(first, number, choices);
             let second = details::draw_second_note(number, choices);
             for what in [first, second].into_iter().take(often) {
                 self.add(edited, Act::Label(key.clone(), scene::metadata(what)));
@@ -322,7 +325,7 @@ impl Workload {
             let (image, parts) = *choices.pick(&makes);
             let container = format!(r#""image":"{image}""#);
             choices.about(|| Site::deed("template-notes").number(*number));
-            let notes = if choices.chance(150) { NOTES } else { "" };
+            let notes = if choices.chance(350) { *choices.pick(&NOTES) } else { "" };
             choices.about(|| Site::deed("template-reserved").number(*number));
             let notes = if choices.chance(150) { scene::RESERVED } else { notes };
             let notes = details::draw_own_ways(notes, *number, choices);

@@ -32,12 +32,13 @@ impl MadeToOrder {
     }
 
     /// Returns whether a sandbox has no mark for autoscalers that its template does not have, or has one (KEY-011).
-    fn is_marked_right(&self, made: &Sandbox, template: &Template) -> bool {
+    fn is_marked_right(&self, made: &Sandbox, template: &Template, claim: Option<&Claim>) -> bool {
         let marked = |labels: &Labels| labels.get(names::SAFE_TO_EVICT).cloned();
         let of_template = marked(&template.blueprint.pod.annotations);
         let is_member = made.meta.owner_of_kind(Kind::Pool).is_some();
         let own = self.evicts.filter(|_| is_member).map(|evicts| evicts.then(|| "true".into()));
-        own.is_none_or(|own| marked(&made.pod.annotations) == of_template.or(own))
+        let wished = claim.and_then(|claim| marked(&claim.wishes.as_ref()?.pod.annotations));
+        own.is_none_or(|own| marked(&made.pod.annotations) == of_template.or(own).or(wished))
     }
 
     /// Returns whether a member says of which make it is, by which its pool tells it from others (CON-063). How other
@@ -137,7 +138,7 @@ impl Checker for MadeToOrder {
                 "{who} makes a sandbox for claim {name}, which cannot have one: {why}"
             ));
         }
-        let marked = (!self.is_marked_right(made, template)).then_some("another mark for autoscalers");
+        let marked = (!self.is_marked_right(made, template, claim)).then_some("another mark for autoscalers");
         let of_make = (!self.is_of_make(made, template)).then_some("the mark of another make");
         Judgement::unless_broken(lack(made, template, claim).or(marked).or(of_make).map(|lack| {
             let (name, template) = (&made.meta.key.name, &template.meta.key.name);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Sandbox};
 use agent_sandbox_core::wishes::{Variable, Wishes};
 
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::Commit;
-use crate::reference::claims::has_template;
+use crate::reference::claims::template_of_sandbox;
 use crate::reference::parts::container_of;
 use crate::store::Store;
 
@@ -49,7 +50,7 @@ impl Checker for WishesGranted {
             let bound = claim.status.sandbox.as_ref()?;
             let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
             // Without its template nobody knows what else the Pod should have, and what is there stays (PMD-010).
-            let sandbox = as_sandbox(Some(sandbox)).filter(|it| has_template(claim, it, store))?;
+            let sandbox = as_sandbox(Some(sandbox))?;
             lack_of_metadata(claim, sandbox, store)
         });
         Judgement::unless_broken(lack)
@@ -87,19 +88,41 @@ fn missing_variable<'a>(wishes: &'a Wishes, sandbox: &Sandbox) -> Option<&'a Var
         let entry = serde_json::json!({ "name": *variable.name, "value": *variable.value });
         place.is_some_and(|container| container["env"].as_array().is_some_and(|env| env.contains(&entry)))
     };
-    wishes.env.iter().find(|variable| !is_there(variable))
+    // Of two of one name the last counts.
+    let is_last = |place: usize, variable: &Variable| {
+        let mut later = wishes.env[place + 1..].iter();
+        later.all(|it| (&it.name, &it.container) != (&variable.name, &variable.container))
+    };
+    let mut wanted = wishes.env.iter().enumerate().filter(|(place, variable)| is_last(*place, variable));
+    wanted.find(|(_, variable)| !is_there(variable)).map(|(_, variable)| variable)
 }
+
+/// What a claim may ask for and ask for no more.
+const GIVEN: [&str; 3] = ["sandbox.users.io/team", "eu.sandbox.users.io/zone", "note"];
 
 /// Returns what the Pod of a claim lacks, or has too much: in the end it has what the claim asks for by then.
 fn lack_of_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     let pod = store.owned_by(Kind::Pod, sandbox.meta.uid).next()?.meta();
     let wanted = claim.wishes.as_ref().map(|wishes| wishes.pod.clone()).unwrap_or_default();
-    let (name, team) = (&claim.meta.key.name, "sandbox.users.io/team");
-    for (wanted, has) in [(&wanted.labels, &pod.labels), (&wanted.annotations, &pod.annotations)] {
+    let given = &template_of_sandbox(claim, sandbox, store)?.blueprint.pod;
+    let name = &claim.meta.key.name;
+    for (wanted, given, has) in [
+        (&wanted.labels, &given.labels, &pod.labels),
+        (&wanted.annotations, &given.annotations, &pod.annotations),
+    ] {
         if let Some(key) = wanted.iter().find(|(key, value)| has.get(key) != Some(*value)) {
             return Some(format!("the Pod of claim {name} lacks {}", key.0));
         }
+        // Whose sandbox does not say which template it was made from gets what that of its pool says by then.
+        let is_left = |key: &&str| {
+            sandbox.meta.annotation(names::TEMPLATE_REF).is_some()
+                && has.contains_key(key)
+                && !wanted.contains_key(key)
+                && !given.contains_key(key)
+        };
+        if let Some(key) = GIVEN.into_iter().find(is_left) {
+            return Some(format!("the Pod of claim {name} still has {key}"));
+        }
     }
-    let is_left = pod.labels.contains_key(team) && !wanted.labels.contains_key(team);
-    is_left.then(|| format!("the Pod of claim {name} still has {team}"))
+    None
 }

@@ -353,8 +353,17 @@ fn is_forbidden(wishes: &Wishes) -> bool {
         let domain = domain(key);
         [".kubernetes.io", ".k8s.io", ".agents.x-k8s.io"].iter().any(|system| domain.ends_with(system))
     };
-    wishes.pod.labels.iter().any(|(key, value)| !is_of_users(key) || !is_value(value))
-        || wishes.pod.annotations.keys().any(|key| is_of_system(key))
+    // Who has a sandbox may say whether an autoscaler may move it.
+    let mut notes = wishes.pod.annotations.keys().filter(|key| ***key != *names::SAFE_TO_EVICT);
+    let mut labels = wishes.pod.labels.iter();
+    labels.any(|(key, value)| !is_of_users(key) || !is_key(key) || !is_value(value))
+        || notes.any(|key| is_of_system(key) || !is_key(key))
+}
+
+/// Returns whether a label or an annotation can have a key, as far as its name goes.
+fn is_key(key: &str) -> bool {
+    let name = key.split_once('/').map_or(key, |(_, name)| name);
+    !name.is_empty() && is_value(name)
 }
 
 /// Returns whether a label can have a value.
@@ -379,28 +388,29 @@ pub(crate) fn template_of<'a>(pool: &Pool, store: &'a Store) -> Option<&'a Templ
     }
 }
 
-/// Returns whether a claim wants labels that its template has otherwise.
+/// Returns whether a claim wants labels or annotations that its template has otherwise.
 fn clashes(wishes: &Wishes, template: &Template) -> bool {
-    let given = &template.blueprint.pod.labels;
-    wishes.pod.labels.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value))
+    let (wanted, given) = (&wishes.pod, &template.blueprint.pod);
+    let both = [(&wanted.labels, &given.labels), (&wanted.annotations, &given.annotations)];
+    both.into_iter().any(|(wanted, given)| {
+        wanted.iter().any(|(key, value)| given.get(key).is_some_and(|given| given != value))
+    })
 }
 
 fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static str> {
+    let names = wishes.volume_claims.as_ref().map(names_of).unwrap_or_default();
     let replaces = || {
         let given = template.blueprint.volume_claims.as_ref().map(names_of).unwrap_or_default();
-        wishes
-            .volume_claims
-            .as_ref()
-            .map(names_of)
-            .unwrap_or_default()
-            .iter()
-            .any(|name| given.contains(name))
+        names.iter().any(|name| given.contains(name))
     };
-    let is_refused = match template.volume_claims_policy {
-        Policy::Disallowed => wishes.volume_claims.is_some(),
-        Policy::Allowed => replaces(),
-        Policy::Overrides => false,
-    };
+    let is_unclear =
+        names.iter().enumerate().any(|(place, name)| name.is_empty() || names[..place].contains(name));
+    let is_refused = is_unclear
+        || match template.volume_claims_policy {
+            Policy::Disallowed => wishes.volume_claims.is_some(),
+            Policy::Allowed => replaces(),
+            Policy::Overrides => false,
+        };
     if is_refused {
         return Some("VolumeClaimTemplatesError");
     }
@@ -414,14 +424,21 @@ fn refusal_by_template(wishes: &Wishes, template: &Template) -> Option<&'static 
         return None;
     }
     let spec = template.blueprint.pod_spec.value();
-    wishes.env.iter().find_map(|variable| {
+    wishes.env.iter().enumerate().find_map(|(place, variable)| {
         let container = container_of(&spec, variable).and_then(|place| spec.pointer(&place));
         let Some(container) = container else { return Some("ReconcilerError") };
         // What a source defines cannot be seen, and might be replaced.
         if container["envFrom"].is_array() && template.env_policy == Policy::Allowed {
             return Some("EnvVarsInjectionRejected");
         }
-        let has = container["env"].as_array().into_iter().flatten().any(|it| it["name"] == *variable.name);
+        let mut given = container["env"].as_array().into_iter().flatten();
+        let has = given.any(|it| it["name"] == *variable.name) || has_before(wishes, place);
         (has && template.env_policy != Policy::Overrides).then_some("ReconcilerError")
     })
+}
+
+/// Returns whether a claim has asked for a variable of this name before, in the same container.
+fn has_before(wishes: &Wishes, place: usize) -> bool {
+    let variable = &wishes.env[place];
+    wishes.env[..place].iter().any(|it| (&it.name, &it.container) == (&variable.name, &variable.container))
 }

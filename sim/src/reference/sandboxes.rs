@@ -126,7 +126,7 @@ fn lack_of_labels(sandbox: &Sandbox, pod: &Pod) -> Option<String> {
     let own = sandbox.pod.labels.iter().filter(|(key, _)| !is_of_system(key));
     let own = own.map(|(key, value)| (&**key, value));
     let wanted = [(names::SANDBOX_NAME_HASH, &hash)].into_iter();
-    let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.label(key) != Some(*value));
+    let mut missing = wanted.chain(own).filter(|(key, value)| pod.meta.labels.get(key) != Some(*value));
     if let Some((key, value)) = missing.next() {
         return Some(format!("has a Pod without {key}={value}"));
     }

@@ -177,24 +177,62 @@ pub(super) fn draw_system_note(number: u32, claim: u32, choices: &mut Choices) -
     if [4, 6].contains(&number) { [number, 11, 12][choices.below(3) as usize] } else { number }
 }
 
-/// Lets a claim that asks for a variable ask for another, in the same container.
+/// Lets a claim that asks for a variable ask for another, in the same container, or once more for the same.
 pub(super) fn draw_second_variable(wishes: &mut Wishes, number: u32, choices: &mut Choices) {
     choices.about(|| Site::deed("second-variable").number(number));
     if let Some(first) = wishes.env.first().cloned()
         && choices.chance(500)
     {
-        wishes.env.push(Variable { name: "B".into(), ..first });
+        choices.about(|| Site::deed("same-variable").number(number));
+        let name = if choices.chance(200) { first.name.clone() } else { "B".into() };
+        choices.about(|| Site::deed("same-container").number(number));
+        let is_elsewhere = name != first.name && choices.chance(300);
+        // The first container may be named or not.
+        let container = match &*first.container {
+            "" if is_elsewhere => "main".into(),
+            "main" if is_elsewhere => "".into(),
+            _ => first.container,
+        };
+        wishes.env.push(Variable { name, value: "2".into(), container });
     }
 }
 
-/// Draws what the second edit of a claim asks for: nothing any more, or, after what was granted, what it cannot have.
+/// Lets a claim that asks for volumes ask for one that has no name, or that has the name of another.
+pub(super) fn draw_odd_volume(wishes: &mut Wishes, number: u32, choices: &mut Choices) {
+    choices.about(|| Site::deed("odd-volume").number(number));
+    if let Some(volumes) = wishes.volume_claims.as_mut().filter(|_| choices.chance(150)) {
+        let mut list = volumes.value().as_array().cloned().unwrap_or_default();
+        let mut odd = list[0].clone();
+        if choices.chance(500) {
+            odd["metadata"] = serde_json::json!({});
+        }
+        list.push(odd);
+        *volumes = Json::from(&Value::from(list));
+    }
+}
+
+/// Draws what the second edit of a claim asks for: nothing any more, something else, or, after what was granted, what it cannot
+/// have.
 pub(super) fn draw_second_note(claim: u32, choices: &mut Choices) -> u32 {
     choices.about(|| Site::deed("second-note").number(claim));
-    *choices.pick(&[5, 5, 2, 4])
+    *choices.pick(&[5, 5, 2, 4, 7, 1])
+}
+
+/// Draws whether a claim asks for metadata that few ask for: a value that is too long, or empty, a key that is none, or the one
+/// annotation of a system's domain that is for users, too.
+pub(super) fn draw_rare_note(number: u32, claim: u32, choices: &mut Choices) -> u32 {
+    choices.about(|| Site::deed("rare-note").number(claim));
+    if choices.chance(150) { *choices.pick(&[13, 14, 15, 16, 17]) } else { number }
 }
 
 /// Draws the same for a claim that asks for it from the beginning.
 pub(super) fn draw_system_wish(wishes: &mut Wishes, claim: u32, choices: &mut Choices) {
+    if wishes.name_metadata() {
+        choices.about(|| Site::deed("rare-wish").number(claim));
+        if choices.chance(200) {
+            wishes.pod = scene::metadata(*choices.pick(&[13, 14, 15, 16, 17]));
+        }
+    }
     let first = [4, 6].into_iter().find(|number| wishes.pod == scene::metadata(*number));
     if let Some(first) = first {
         wishes.pod = scene::metadata(draw_system_note(first, claim, choices));
