@@ -1,15 +1,16 @@
 //! What controllers make, or hand over, is whole from the first moment.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agent_sandbox_core::action::{Intent, Operation};
-use agent_sandbox_core::id::{Key, Kind, Text};
+use agent_sandbox_core::id::{Key, Kind, Text, Uid};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Dependent, Labels, Object, OwnerKind, Pod, Sandbox};
 
 use super::{Checker, Class, Judgement, Property, as_claim};
 use crate::api_server::{Commit, Writer};
 use crate::process;
+use crate::reference::parts;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
@@ -24,6 +25,8 @@ pub(super) struct BornWhole {
     lives: BTreeMap<u8, u32>,
     /// Member that was asked for → the process that chose its name, and in which life.
     names: BTreeMap<Key, (u8, u32)>,
+    /// Claims of which somebody has said later who has made them: what was decided before may take effect after that.
+    signed: BTreeSet<Uid>,
 }
 
 impl Checker for BornWhole {
@@ -36,6 +39,11 @@ impl Checker for BornWhole {
     }
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
+        if let (Some(old @ Object::Claim(_)), Some(new)) = (&commit.old, &commit.new)
+            && old.meta().label(names::CREATED_BY) != new.meta().label(names::CREATED_BY)
+        {
+            self.signed.insert(new.uid());
+        }
         let (Some(Writer::Process { .. }), Some(new)) = (commit.by, &commit.new) else {
             return Judgement::Silent;
         };
@@ -45,7 +53,7 @@ impl Checker for BornWhole {
             return Judgement::Silent;
         }
         let lack = match new {
-            Object::Sandbox(sandbox) => lack_of_sandbox(sandbox, commit.old.is_none(), store),
+            Object::Sandbox(sandbox) => self.lack_of_sandbox(sandbox, commit.old.is_none(), store),
             Object::Pod(pod) => lack_of_pod(pod),
             Object::Service(part) | Object::VolumeClaim(part) => {
                 lack_of_part(new.kind(), part, commit.old.is_none())
@@ -85,57 +93,63 @@ impl Checker for BornWhole {
     }
 }
 
-fn lack_of_sandbox(sandbox: &Sandbox, is_new: bool, store: &Store) -> Option<String> {
-    let meta = &sandbox.meta;
-    let owner = meta.owner.as_ref()?;
-    let mut marks: Vec<(&str, Option<Text>)> = Vec::new();
-    match owner.kind {
-        OwnerKind::Known(Kind::Claim) => {
-            let uid: Text = owner.uid.to_string().into();
-            let launch = if is_new { "cold" } else { "warm" };
-            marks.extend([(names::CLAIM_UID, Some(uid.clone())), (names::LAUNCH_TYPE, Some(launch.into()))]);
-            let pools = [names::WARM_POOL, names::TEMPLATE_HASH, names::POD_TEMPLATE_HASH];
-            marks.extend(pools.map(|key| (key, None)));
-            if sandbox.pod.labels.get(names::CLAIM_UID) != Some(&uid) {
-                return Some("a Pod that is not told whose it is".to_owned());
-            }
-            if !is_new && bears_pools_mark(sandbox, store) {
-                return Some("a Pod that an autoscaler may still move".to_owned());
-            }
-            if let Some(claim) = as_claim(store.find(Kind::Claim, owner.uid)) {
-                let client = claim.meta.label(names::CREATED_BY);
-                if sandbox.pod.labels.get(names::CREATED_BY) != client {
-                    return Some("a Pod that is not told who asked for it".to_owned());
+impl BornWhole {
+    fn lack_of_sandbox(&self, sandbox: &Sandbox, is_new: bool, store: &Store) -> Option<String> {
+        let meta = &sandbox.meta;
+        let owner = meta.owner.as_ref()?;
+        let mut marks: Vec<(&str, Option<Text>)> = Vec::new();
+        match owner.kind {
+            OwnerKind::Known(Kind::Claim) => {
+                let uid: Text = owner.uid.to_string().into();
+                let launch = if is_new { "cold" } else { "warm" };
+                marks.extend([
+                    (names::CLAIM_UID, Some(uid.clone())),
+                    (names::LAUNCH_TYPE, Some(launch.into())),
+                ]);
+                let pools = [names::WARM_POOL, names::TEMPLATE_HASH, names::POD_TEMPLATE_HASH];
+                marks.extend(pools.map(|key| (key, None)));
+                if sandbox.pod.labels.get(names::CLAIM_UID) != Some(&uid) {
+                    return Some("a Pod that is not told whose it is".to_owned());
                 }
-                marks.push((names::CREATED_BY, client.cloned()));
-                let context = claim.meta.annotation(names::TRACE_CONTEXT);
-                if context.is_some() && meta.annotation(names::TRACE_CONTEXT) != context {
-                    return Some("no word of its claim's trace".to_owned());
+                if !is_new && bears_pools_mark(sandbox, store) {
+                    return Some("a Pod that an autoscaler may still move".to_owned());
+                }
+                if let Some(claim) = as_claim(store.find(Kind::Claim, owner.uid)) {
+                    let client = claim.meta.label(names::CREATED_BY);
+                    let is_signed = self.signed.contains(&owner.uid);
+                    if sandbox.pod.labels.get(names::CREATED_BY) != client && !is_signed {
+                        return Some("a Pod that is not told who asked for it".to_owned());
+                    }
+                    marks.extend((!is_signed).then(|| (names::CREATED_BY, client.cloned())));
+                    let context = claim.meta.annotation(names::TRACE_CONTEXT);
+                    if context.is_some() && meta.annotation(names::TRACE_CONTEXT) != context {
+                        return Some("no word of its claim's trace".to_owned());
+                    }
                 }
             }
-        }
-        OwnerKind::Known(Kind::Pool) => {
-            let pool = names::name_hash(&owner.name);
-            marks.extend([
-                (names::WARM_POOL, Some(pool.clone())),
-                (names::LAUNCH_TYPE, Some("warm".into())),
-                (names::CREATED_BY, Some("controller".into())),
-            ]);
-            let is_told = sandbox.pod.labels.get(names::WARM_POOL) == Some(&pool)
-                && sandbox.pod.labels.contains_key(names::TEMPLATE_REF_HASH);
-            if !is_told {
-                return Some("a Pod that is not told its pool and template".to_owned());
+            OwnerKind::Known(Kind::Pool) => {
+                let pool: Text = parts::hash_of(&owner.name).into();
+                marks.extend([
+                    (names::WARM_POOL, Some(pool.clone())),
+                    (names::LAUNCH_TYPE, Some("warm".into())),
+                    (names::CREATED_BY, Some("controller".into())),
+                ]);
+                let is_told = sandbox.pod.labels.get(names::WARM_POOL) == Some(&pool)
+                    && sandbox.pod.labels.contains_key(names::TEMPLATE_REF_HASH);
+                if !is_told {
+                    return Some("a Pod that is not told its pool and template".to_owned());
+                }
             }
+            OwnerKind::Known(_) | OwnerKind::Foreign(_) => return None,
         }
-        OwnerKind::Known(_) | OwnerKind::Foreign(_) => return None,
+        if is_new && meta.label(names::TEMPLATE_REF_HASH).is_none() {
+            return Some("no mark of its template".to_owned());
+        }
+        if meta.annotation(names::POD_NAME) != Some(&meta.key.name) {
+            return Some("no note of its Pod".to_owned());
+        }
+        wrong_label(&marks, |key| meta.label(key))
     }
-    if is_new && meta.label(names::TEMPLATE_REF_HASH).is_none() {
-        return Some("no mark of its template".to_owned());
-    }
-    if meta.annotation(names::POD_NAME) != Some(&meta.key.name) {
-        return Some("no note of its Pod".to_owned());
-    }
-    wrong_label(&marks, |key| meta.label(key))
 }
 
 /// Returns whether a sandbox says that an autoscaler may move its Pod, and its template does not: members may be moved.
@@ -153,7 +167,7 @@ fn bears_pools_mark(sandbox: &Sandbox, store: &Store) -> bool {
 
 fn lack_of_pod(pod: &Pod) -> Option<String> {
     let Some(owner) = &pod.meta.owner else { return Some("no owner".to_owned()) };
-    let marks = [(names::SANDBOX_NAME_HASH, Some(names::name_hash(&owner.name)))];
+    let marks = [(names::SANDBOX_NAME_HASH, Some(parts::hash_of(&owner.name).into()))];
     wrong_label(&marks, |key| pod.meta.label(key))
 }
 

@@ -222,7 +222,7 @@ fn lack(made: &Sandbox, template: &Template, claim: Option<&Claim>) -> Option<&'
     };
     let added = wishes.and_then(|wishes| wishes.volume_claims.as_ref());
     let name = &template.meta.key.name;
-    let hash: Text = names::name_hash(name);
+    let hash: Text = parts::hash_of(name).into();
     let right = [
         ("another Pod spec", is_spec_right),
         ("other ways to find names, or to the API server,", has_right_ways(made, template)),

@@ -98,6 +98,14 @@ pub fn lack_of_pod_spec(sandbox: &Sandbox, spec: &Json) -> Option<String> {
     (wanted != has).then(|| format!("with another spec than it says: {}", spec.text()))
 }
 
+/// Returns what stands for a name in labels. Clients and other controllers work it out, too (HSH-001).
+///
+/// Source: FNV-1a, 32 bits, as eight hexadecimal digits.
+pub fn hash_of(name: &str) -> String {
+    let step = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    format!("{:08x}", name.bytes().fold(2_166_136_261, step))
+}
+
 /// Returns the key of the claim for a volume of a sandbox.
 pub fn key_of_volume(name: &str, sandbox: &Sandbox) -> Key {
     sandbox.meta.key.sibling(format!("{name}-{}", sandbox.meta.key.name))

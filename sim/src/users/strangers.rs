@@ -1,7 +1,7 @@
 //! What people do to the metadata of objects that others keep, and to Services.
 
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::Object;
+use agent_sandbox_core::object::{Meta, Object};
 use serde_json::{Value, json};
 
 use crate::scene;
@@ -34,9 +34,13 @@ fn spoil_ports(ports: &mut Value, what: u32) {
 }
 
 /// Edits the labels of an object: takes all or one of them away, or makes it look like another, and notes an owner beside its
-/// controller.
+/// controller. Of a claim only who has made it.
 pub(super) fn relabel(object: &mut Object, number: u32) {
+    let is_claim = object.as_claim().is_some();
     let meta = object.meta_mut();
+    if is_claim {
+        return sign(meta, number);
+    }
     if number % 3 == 2 {
         meta.annotations.insert(scene::TAKEN.into(), "true".into());
         meta.co_owners.get_or_insert_with(scene::owner_beside);
@@ -57,5 +61,13 @@ pub(super) fn relabel(object: &mut Object, number: u32) {
             (names::CLAIM_UID.into(), "somebody".into()),
             (names::ADOPTABLE.into(), "true".into()),
         ]),
+    }
+}
+
+/// Says of a claim that another client has made it, or none.
+fn sign(claim: &mut Meta, number: u32) {
+    match [None, Some("go-client"), Some("somebody")][number as usize % 3] {
+        Some(client) => _ = claim.labels.insert(names::CREATED_BY.into(), client.into()),
+        None => _ = claim.labels.remove(names::CREATED_BY),
     }
 }

@@ -28,7 +28,7 @@ impl Workload {
         let deeds: [(Fault, &[Kind], Deed); 3] = [
             (Fault::StatusCleared, &[Claim, Sandbox, Pool], Act::ClearStatus),
             (Fault::Finalizer, &[Sandbox, Pod, Claim, Pool, Template, Service], Act::Finalize),
-            (Fault::Relabelled, &[Sandbox, Pod, Template, Pool, Service, NetworkPolicy], Act::Relabel),
+            (Fault::Relabelled, &[Sandbox, Pod, Template, Pool, Service, NetworkPolicy, Claim], Act::Relabel),
         ];
         for (fault, kinds, act) in deeds {
             let site = Site::deed(fault.name());
