@@ -490,6 +490,7 @@ impl Workload {
             let toggled = self.moment(choices, end);
             self.add(toggled, Act::Suspend(sandbox.meta.key.clone(), suspends));
         }
+        self.draw_renewal(&sandbox, (number, at, end), choices);
         self.add(at, Act::Create(Object::Sandbox(sandbox.into())));
     }
 
@@ -539,7 +540,7 @@ impl Workload {
         choices: &mut Choices,
     ) -> u32 {
         let (name, mut count) = (sandbox.meta.key.name.clone(), 0);
-        let volume = details::volume_prefix(sandbox);
+        let volume = details::draw_volume_prefix(sandbox, number, choices);
         for (kind, prefix, what, wanted) in [
             (Kind::Service, "", "prepared-Service", "wanted-Service"),
             (Kind::VolumeClaim, volume, "prepared-volume", "wanted-volume"),

@@ -156,7 +156,8 @@ impl Checker for MadeToOrder {
 /// and it is not to end: which of them counts is not clear (SBX-053).
 fn of_many<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<&'a Sandbox> {
     let operation = &*sent.action.operation;
-    let object = store.get(Kind::Sandbox, operation.key()).filter(|_| operation.kind() == Kind::Service)?;
+    let is_write = operation.kind() == Kind::Service && !matches!(operation, Operation::Get { .. });
+    let object = store.get(Kind::Sandbox, operation.key()).filter(|_| is_write)?;
     let sandbox = as_sandbox(Some(object)).filter(|sandbox| sandbox.shutdown.is_none())?;
     let pods = store.owned_by(Kind::Pod, sandbox.meta.uid).filter(|pod| known.sees(sent.process, pod));
     (known.sees(sent.process, object) && pods.count() > 1).then_some(sandbox)

@@ -105,6 +105,29 @@ impl Workload {
         self.add(resumed, Act::Suspend(sandbox.clone(), false));
     }
 
+    /// Draws whether the user of a sandbox deletes it and makes it anew at once, while what it had is still there.
+    pub(super) fn draw_renewal(
+        &mut self,
+        sandbox: &Sandbox,
+        (number, at, end): (u32, Mono, Mono),
+        choices: &mut Choices,
+    ) {
+        choices.about(|| Site::deed("renewal").number(number));
+        if !choices.chance(150) {
+            return;
+        }
+        let key = &sandbox.meta.key;
+        let gone = (at + choices.around(Duration::from_secs(5))).min(end);
+        self.add(gone, Act::Delete(Kind::Sandbox, key.clone()));
+        let mut next = sandbox.clone();
+        choices.about(|| Site::deed("renewed-otherwise").number(number));
+        if choices.chance(300) {
+            next.suspended = !next.suspended;
+        }
+        let again = (gone + choices.around(Duration::from_millis(100))).min(end);
+        self.add(again, Act::Create(Object::Sandbox(next.into())));
+    }
+
     /// Draws whether somebody gives a sandbox one more Pod, for a while or for good, and whether both are to stop then. Returns
     /// how many were added.
     pub(super) fn draw_more_pods(
@@ -135,14 +158,17 @@ impl Workload {
 }
 
 /// Draws the name of a sandbox that a user makes: few have one that no Service can have, because it has a dot or more letters
-/// than those may have.
+/// than those may have, or one with as many letters as just go.
 pub(super) fn draw_name(number: u32, choices: &mut Choices) -> Text {
     choices.about(|| Site::deed("odd-name").number(number));
     if !choices.chance(120) {
         return format!("own-{number}").into();
     }
-    if choices.chance(500) { format!("own.{number}") } else { format!("own-{number}-{}", "l".repeat(60)) }
-        .into()
+    if choices.chance(500) {
+        return format!("own.{number}").into();
+    }
+    choices.about(|| Site::deed("long-name").number(number));
+    format!("{:l<1$}", format!("own-{number}-"), [66, 63, 64][choices.below(3) as usize]).into()
 }
 
 /// Rules that a template may have for its network, as its users write them: the server stores some of them otherwise.
@@ -242,6 +268,10 @@ pub(super) fn draw_system_wish(wishes: &mut Wishes, claim: u32, choices: &mut Ch
 /// Draws what few ask of a sandbox of their own: volumes whose names have dashes, containers that listen at nothing, and
 /// metadata for its Pod that is not theirs to give.
 pub(super) fn draw_odd_parts(sandbox: &mut Sandbox, number: u32, choices: &mut Choices) {
+    choices.about(|| Site::deed("long-name-served").number(number));
+    if sandbox.meta.key.name.len() > 60 && choices.chance(700) {
+        sandbox.service = Some(true);
+    }
     choices.about(|| Site::deed("volume-name").number(number));
     if sandbox.volume_claims.is_some() && choices.chance(400) {
         sandbox.volume_claims = Some(scene::dashed_volume_claims());
@@ -276,10 +306,11 @@ pub(super) fn want(sandbox: &mut Sandbox, kind: Kind) {
     }
 }
 
-/// Returns what the name of a sandbox's first volume claim begins with.
-pub(super) fn volume_prefix(sandbox: &Sandbox) -> &'static str {
+/// Draws what the name of one of a sandbox's volume claims begins with: the first, or the other of two.
+pub(super) fn draw_volume_prefix(sandbox: &Sandbox, number: u32, choices: &mut Choices) -> &'static str {
+    choices.about(|| Site::deed("prepared-which").number(number));
     let is_dashed = sandbox.volume_claims.as_ref() == Some(&scene::dashed_volume_claims());
-    if is_dashed { "user-data-" } else { "data-" }
+    if is_dashed && !choices.chance(400) { "user-data-" } else { "data-" }
 }
 
 /// Draws whether something that was prepared has an owner beside the controller that it has not: then it belongs to nobody
@@ -316,7 +347,7 @@ pub(super) fn draw_likeness(part: &mut Object, sandbox: &str, choices: &mut Choi
 }
 
 /// Returns a Pod spec whose container listens at the same number in two ways, and at another number under the name that the
-/// Service would give to one of them.
+/// Service would give to one of them. The next one says that it listens there, too, and calls that otherwise.
 fn with_odd_ports(spec: &Json) -> Json {
     let mut spec = spec.value();
     spec["containers"][0]["ports"] = serde_json::json!([
@@ -324,6 +355,7 @@ fn with_odd_ports(spec: &Json) -> Json {
         { "containerPort": 9000 },
         { "containerPort": 8080, "name": "p-9000-udp" },
     ]);
+    spec["containers"][1]["ports"] = serde_json::json!([{ "containerPort": 8080, "name": "again" }]);
     Json::from(&spec)
 }
 
