@@ -84,8 +84,8 @@ impl Machine {
             }
             Outcome::Accepted | Outcome::NotFound | Outcome::Throttled(_) | Outcome::Unknown => {
                 let delay = self.failed(&sent.purpose, &outcome);
-                // This attempt did not happen, but an earlier one may have.
-                draft.stage = if draft.ghost_until.is_some() {
+                // This attempt did not happen, but an earlier one may have. What was seen is not made again.
+                draft.stage = if draft.ghost_until.is_some() && !draft.landed {
                     Stage::Unsettled(self.now.mono + delay)
                 } else {
                     Stage::Ghost

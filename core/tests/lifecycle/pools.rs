@@ -49,6 +49,39 @@ fn a_smaller_pool_deletes_what_is_too_much() {
     assert_eq!(world.pool().status.replicas, 1);
 }
 
+/// INV-08: what was lost and has been seen is not made again because the server had no time for the repetition.
+#[test]
+fn a_create_that_was_seen_while_it_was_repeated_is_not_repeated_again() {
+    for outcome in [Outcome::Throttled(Duration::from_secs(2)), Outcome::Unknown] {
+        let mut world = World::with_pool(2);
+        let mut attempts = Vec::new();
+        for _ in 0..20 {
+            while let Some(action) = world.machine.poll_action() {
+                if action.intent == Intent::SetSandboxStatus {
+                    // It is under way all the time, so nothing shows the member again.
+                    continue;
+                }
+                if action.intent != Intent::CreateMember || world.members() == 0 {
+                    let outcome = world.answer(&action);
+                    world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+                    continue;
+                }
+                attempts.push(action.clone());
+                if attempts.len() > 1 {
+                    // The first takes effect while the second is under way.
+                    let Operation::Create(member) = &*action.operation else { unreachable!() };
+                    world.show(member.clone());
+                }
+                let outcome = if attempts.len() > 1 { outcome.clone() } else { Outcome::Unknown };
+                world.machine.handle_event(Event::ActionDone { id: action.id, outcome }, world.now());
+            }
+            world.time += Duration::from_millis(500).as_micros() as u64;
+            world.machine.handle_timeout(world.now());
+        }
+        assert_eq!(attempts.len(), 2, "{outcome:?}");
+    }
+}
+
 /// WPL-043, GAP-001, INV-34.
 #[test]
 fn a_create_whose_answer_is_lost_makes_one_object() {
