@@ -306,9 +306,6 @@ fn words(action: &Action) -> Option<String> {
 /// Returns what is wrong with a warning that no node has room for so many of so many members, as far as its process knows the
 /// pool and all that is in it.
 fn miscounted(process: u8, notice: &Notice, known: &Known, store: &Store) -> Option<String> {
-    if notice.note.contains("refuses to create more") {
-        return not_short(process, notice, known, store);
-    }
     let (due, wanted) = notice.note.split_once(" sandboxes are unschedulable")?.0.split_once('/')?;
     let object = store.find(Kind::Pool, notice.regarding.uid?)?;
     let pool = as_pool(Some(object)).filter(|_| known.sees(process, object))?;
@@ -327,19 +324,6 @@ fn miscounted(process: u8, notice: &Notice, known: &Known, store: &Store) -> Opt
     let is_right = due.parse().is_ok_and(|due: usize| (1..=most).contains(&due));
     (is_known && !is_right)
         .then(|| format!("that no node has room for {due} members of pool {name}: it knows of {most}"))
-}
-
-/// Returns what is wrong with a warning that the server refuses the members of a pool which has all of them.
-fn not_short(process: u8, notice: &Notice, known: &Known, store: &Store) -> Option<String> {
-    let object = store.find(Kind::Pool, notice.regarding.uid?).filter(|_| notice.warning)?;
-    let pool = as_pool(Some(object)).filter(|_| known.sees(process, object))?;
-    let members = || store.owned_by(Kind::Sandbox, pool.meta.uid);
-    let is_known = known.knows_children(process, pool.meta.uid, Kind::Sandbox)
-        && members().all(|member| known.sees(process, member) && !known.is_leaving(process, member));
-    let has = members().filter(|member| !member.meta().terminating).count();
-    let name = &pool.meta.key.name;
-    (is_known && has >= pool.replicas as usize)
-        .then(|| format!("that the server refuses members of pool {name}, which has all of its {has}"))
 }
 
 /// Returns whether a note says why a pool makes no progress: there is no room for its members, or the server's reason.
