@@ -32,7 +32,7 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(300);
 /// Source: twenty of the longest back-offs.
 const QUIET_FOR: Duration = Duration::from_secs(600);
 
-/// Most steps at one moment. More means that the controller spins.
+/// Most steps at one moment, but for lines of watches. More means that the controller spins.
 const STEPS_AT_ONCE_MAX: u32 = 200_000;
 
 /// How long nothing happens at least where it is judged what is left undone.
@@ -355,7 +355,9 @@ impl<C: Controller> Run<'_, C> {
     fn play_until(&mut self, until: Mono) -> Result<(), Option<Broken>> {
         while let Some((at, step)) = self.next(until)? {
             self.steps += 1;
-            self.steps_at_once = if at == self.last { self.steps_at_once + 1 } else { 0 };
+            // What a watch has held back comes all at once, however much it is.
+            let is_shown = matches!(step, Step::Deliver(..));
+            self.steps_at_once = if at == self.last { self.steps_at_once + u32::from(!is_shown) } else { 0 };
             self.last = at;
             self.mix(at, step);
             self.checkers.on_clock(at);
