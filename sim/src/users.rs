@@ -68,9 +68,10 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
     })
 }
 
-/// Takes its end off a claim or a sandbox; returns whether it had one.
+/// Takes its end off a claim that was told that it is over, or off a sandbox; returns whether it had one.
 fn is_given_all_time(object: &mut Object) -> bool {
     match object {
+        Object::Claim(claim) if claim.expired().is_none() => false,
         Object::Claim(claim) => {
             let wishes = &mut Arc::make_mut(claim).wishes;
             wishes.as_mut().and_then(|wishes| Arc::make_mut(wishes).lifecycle.take()).is_some()
