@@ -124,6 +124,11 @@ impl Pace {
     }
 }
 
+/// Returns what was promised of a limit: what somebody has set up, or what the documents say.
+fn promised<T: PartialEq>(set: T, usual: T, documented: T) -> T {
+    if set == usual { documented } else { set }
+}
+
 impl Controller for Machine {
     type Setup = Config;
 
@@ -168,26 +173,22 @@ impl Controller for Machine {
 
     /// Where nobody has set anything up, users were promised what the documents say, whatever the usual limits have become.
     fn promises(setup: &Config) -> Promises {
-        let usual = Config::default();
-        let promised = |[set, usual]: [Duration; 2], seconds| {
-            if set == usual { Duration::from_secs(seconds) } else { set }
-        };
-        let most = setup.in_flight_max;
+        let (usual, secs) = (Config::default(), Duration::from_secs);
         Promises {
-            grace: promised([setup.adopt_grace, usual.adopt_grace], 2),
-            patience: promised([setup.readiness_grace, usual.readiness_grace], 300),
-            ended_patience: promised([setup.ended_grace, usual.ended_grace], 30),
-            settle: promised([setup.settle, usual.settle], 1),
-            figures_apart: promised([setup.pool_status_interval, usual.pool_status_interval], 1),
-            in_flight_max: Some(if most == usual.in_flight_max { 64 } else { most }),
-            evicts_members: Some(setup.evict_members == usual.evict_members),
-            dates_claims: Some(setup.claim_annotations == usual.claim_annotations),
+            grace: promised(setup.adopt_grace, usual.adopt_grace, secs(2)),
+            patience: promised(setup.readiness_grace, usual.readiness_grace, secs(300)),
+            ended_patience: promised(setup.ended_grace, usual.ended_grace, secs(30)),
+            settle: promised(setup.settle, usual.settle, secs(1)),
+            figures_apart: promised(setup.pool_status_interval, usual.pool_status_interval, secs(1)),
+            in_flight_max: Some(promised(setup.in_flight_max, usual.in_flight_max, 64)),
+            evicts_members: Some(promised(setup.evict_members, usual.evict_members, true)),
+            dates_claims: Some(promised(setup.claim_annotations, usual.claim_annotations, true)),
         }
     }
 
     fn write_limit(setup: &Config) -> Duration {
-        let (usual, limit) = (Config::default(), setup.write_timeout + setup.write_margin);
-        if limit == usual.write_timeout + usual.write_margin { Duration::from_secs(15) } else { limit }
+        let usual = Config::default().write_margin;
+        setup.write_timeout + promised(setup.write_margin, usual, Duration::from_secs(5))
     }
 
     fn marks(&self) -> u64 {

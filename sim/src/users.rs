@@ -60,7 +60,7 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
     let key = server.store().find(kind, uid)?.key().clone();
     let count = server.revision();
     server.update(kind, &key, Writer::User, |object| {
-        if count.0.is_multiple_of(2) && is_given_all_time(object) {
+        if count.0.is_multiple_of(2) && take_end(object) {
             object.meta_mut().generation += 1;
             return;
         }
@@ -68,8 +68,8 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
     })
 }
 
-/// Takes its end off a claim that was told that it is over, or off a sandbox; returns whether it had one.
-fn is_given_all_time(object: &mut Object) -> bool {
+/// Takes its end off a claim that was told that it is over, or off a sandbox; returns whether there was one.
+fn take_end(object: &mut Object) -> bool {
     match object {
         Object::Claim(claim) if claim.expired().is_none() => false,
         Object::Claim(claim) => {

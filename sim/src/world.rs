@@ -35,6 +35,8 @@ const ACTIONS_AT_ONCE_MAX: u32 = 100_000;
 pub struct World<C: Controller> {
     pub(crate) scene: Arc<Scene<C>>,
     pub(crate) server: ApiServer,
+    /// How long after it was sent a write may take effect.
+    write_limit: Duration,
     processes: Vec<Arc<Process<C>>>,
     requests: Vec<Request>,
     requests_sent: u32,
@@ -55,6 +57,7 @@ impl<C: Controller> World<C> {
         let done = vec![0; scene.script.len().div_ceil(64)].into();
         let processes = (0..scene.processes).map(|_| Arc::new(Process::empty())).collect();
         Self {
+            write_limit: C::write_limit(&scene.controller),
             scene,
             server: ApiServer::new(numbering),
             processes,
@@ -548,7 +551,7 @@ impl<C: Controller> World<C> {
     }
 
     fn drain(&mut self, process: u8, facts: &mut Vec<Fact>) {
-        let until = self.clock + C::write_limit(&self.scene.controller);
+        let until = self.clock + self.write_limit;
         let place = Arc::make_mut(&mut self.processes[usize::from(process)]);
         let (term, listed) = (place.term(), place.has_listed_all());
         let Some(controller) = &mut place.controller else { return };

@@ -49,9 +49,7 @@ impl Checker for WishesGranted {
         let lack = claims.filter(|claim| claim.status.is_ready()).find_map(|claim| {
             let bound = claim.status.sandbox.as_ref()?;
             let sandbox = store.get(Kind::Sandbox, &claim.meta.key.sibling(bound.name.clone()))?;
-            // Without its template nobody knows what else the Pod should have, and what is there stays (PMD-010).
-            let sandbox = as_sandbox(Some(sandbox))?;
-            lack_of_metadata(claim, sandbox, store)
+            lack_of_metadata(claim, as_sandbox(Some(sandbox))?, store)
         });
         Judgement::unless_broken(lack)
     }
@@ -104,6 +102,7 @@ const GIVEN: [&str; 3] = ["sandbox.users.io/team", "eu.sandbox.users.io/zone", "
 fn lack_of_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
     let pod = store.owned_by(Kind::Pod, sandbox.meta.uid).next()?.meta();
     let wanted = claim.wishes.as_ref().map(|wishes| wishes.pod.clone()).unwrap_or_default();
+    // Without its template nobody knows what else the Pod should have, and what is there stays (PMD-010).
     let given = &template_of_sandbox(claim, sandbox, store)?.blueprint.pod;
     let name = &claim.meta.key.name;
     for (wanted, given, has) in [

@@ -1,4 +1,4 @@
-//! What a plan does to single requests.
+//! What becomes of single requests, by a plan or by chance.
 
 use std::time::Duration;
 

@@ -101,8 +101,8 @@ impl Seat {
 
     /// Returns whether a process may wait up to a moment before it makes a member of a pool from a Pod spec.
     pub(super) fn is_refused_make(&self, pool: Uid, spec: &Json, until: Mono) -> bool {
-        let refused = self.refused_makes.get(&pool).into_iter().flatten();
-        refused.into_iter().any(|(refused, held)| refused == spec && *held + AT_ONCE > until)
+        let mut refused = self.refused_makes.get(&pool).into_iter().flatten();
+        refused.any(|(refused, held)| refused == spec && *held + AT_ONCE > until)
     }
 
     /// Returns how many members of a pool may come up to a moment that nobody has seen, although nobody has answered.
