@@ -1,8 +1,8 @@
 //! Actions sent and not settled. Sent is not done: until an answer or evidence settles it, a write may take effect.
 //!
 //! * At most one unsettled write per object, and one unsettled create per name.
-//! * A lost answer settles nothing. Only the same write may be repeated, until its effect is seen or its precondition
-//!   cannot hold any more.
+//! * A lost answer settles nothing. What was to be kept is repeated, until its effect is seen or its precondition cannot
+//!   hold any more; a status or a delete is decided anew after a while, locked to the same version.
 //! * A create has no precondition but its name. It may land until the server's own time limit has passed.
 
 use alloc::collections::BTreeMap;

@@ -265,6 +265,8 @@ mutants! {
         "a template's sandboxes cannot be found by its label (BUG-74)";
 
     // ----- Cost -----
+    DeletesAgain = "deletes-again",
+        "a delete whose answer was lost is repeated, whether or not anything is still to go";
     BackgroundStarves = "background-starves",
         "what nobody waits for is done when there is nothing else, and a busy controller never does it (BUG-133)";
     StampsAgain = "stamps-again",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::id::{Key, Kind, Uid};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Json, Object, Owner, Sandbox, Template};
+use agent_sandbox_core::object::{Claim, ClaimStatus, Json, Object, Owner, Sandbox, Template};
 
 use crate::api_server::{ApiServer, Commit, Commits, Deletion, Writer, kept, reset_status};
 use crate::controller::Controller;
@@ -60,7 +60,7 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
     let key = server.store().find(kind, uid)?.key().clone();
     let count = server.revision();
     server.update(kind, &key, Writer::User, |object| {
-        if count.0.is_multiple_of(2) && take_end(object) {
+        if count.0.is_multiple_of(2) && take_end(object, count.0.is_multiple_of(4)) {
             object.meta_mut().generation += 1;
             return;
         }
@@ -68,15 +68,26 @@ pub(crate) fn touch(server: &mut ApiServer, kind: Kind, uid: Uid) -> Option<Comm
     })
 }
 
-/// Takes its end off a claim that was told that it is over, or off a sandbox; returns whether there was one.
-fn take_end(object: &mut Object) -> bool {
+/// Takes its end off a claim that was told that it is over, with what it was told or without, or off a sandbox, or lets one
+/// run again; returns whether there was anything to take.
+fn take_end(object: &mut Object, is_untold: bool) -> bool {
     match object {
         Object::Claim(claim) if claim.expired().is_none() => false,
         Object::Claim(claim) => {
-            let wishes = &mut Arc::make_mut(claim).wishes;
-            wishes.as_mut().and_then(|wishes| Arc::make_mut(wishes).lifecycle.take()).is_some()
+            let claim = Arc::make_mut(claim);
+            let wishes = &mut claim.wishes;
+            let is_taken =
+                wishes.as_mut().and_then(|wishes| Arc::make_mut(wishes).lifecycle.take()).is_some();
+            if is_taken && is_untold {
+                claim.status = ClaimStatus::default();
+            }
+            is_taken
         }
-        Object::Sandbox(sandbox) => Arc::make_mut(sandbox).shutdown.take().is_some(),
+        Object::Sandbox(sandbox) => {
+            let sandbox = Arc::make_mut(sandbox);
+            let was_suspended = core::mem::take(&mut sandbox.suspended);
+            sandbox.shutdown.take().is_some() || was_suspended
+        }
         Object::Pool(_)
         | Object::Template(_)
         | Object::Pod(_)

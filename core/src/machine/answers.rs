@@ -162,7 +162,8 @@ impl Machine {
             }
             Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => {
                 // It is decided anew instead of repeated, so its rule must count.
-                let delay = sent.purpose.operation.is_status().then(|| self.failed(&sent.purpose, &outcome));
+                let is_anew = self.is_decided_anew(&sent.purpose.operation);
+                let delay = is_anew.then(|| self.failed(&sent.purpose, &outcome));
                 self.lose(uid, sent, delay);
             }
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {

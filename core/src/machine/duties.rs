@@ -5,6 +5,7 @@ use crate::action::{Action, Intent, Operation};
 use crate::agenda::{Item, Urgency};
 use crate::id::{Key, Kind, Uid};
 use crate::ledger::{Bar, Draft, Hold, Purpose, Stage};
+use crate::mutant::Mutant;
 use alloc::vec::Vec;
 
 impl Machine {
@@ -108,14 +109,24 @@ impl Machine {
             return None;
         }
         let lost = lost.clone();
-        if lost.purpose.operation.is_status() {
-            // What is true by now is told instead: locked to the same version, at most one of the two can land.
+        if self.is_decided_anew(&lost.purpose.operation) {
             self.state.ledger.holds.remove(&uid);
+            if lost.purpose.intent == Intent::DeleteClaimSandbox {
+                // The claim may have been given more time meanwhile.
+                self.state.condemned.remove(&(lost.purpose.subject, uid));
+            }
             self.state.hold_changed(lost.purpose.operation.kind(), uid);
             self.schedule_touched();
             return None;
         }
         Some(self.hand_out(lost.purpose, lost.times))
+    }
+
+    /// Returns whether a write is decided anew when its answer was lost, and not repeated: what is true by then is told, and
+    /// nothing is deleted that need not go any more. Locked to a version, at most one of two attempts can land.
+    pub(super) fn is_decided_anew(&self, operation: &Operation) -> bool {
+        let is_delete = matches!(operation, Operation::Delete { .. });
+        operation.is_status() || is_delete && !self.has(Mutant::DeletesAgain)
     }
 
     pub(super) fn repeat_create(&mut self, slot: &(Kind, Key)) -> Option<Action> {

@@ -244,22 +244,6 @@ fn a_sandbox_that_is_not_its_claims_any_more_is_asked_for_once() {
     assert!(world.get_claim("claim").status.is_ready());
 }
 
-/// INV-31, INV-34.
-#[test]
-fn a_lost_answer_is_settled_by_repeating_the_same_write() {
-    for intent in [Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus] {
-        for landed in [true, false] {
-            let mut world = World::with_pool(1);
-            world.settle();
-            world.lose_next = Some((intent, landed));
-            world.claim("claim");
-            world.settle();
-            assert!(world.get_claim("claim").status.is_ready(), "{intent:?} landed: {landed}");
-            assert_eq!(world.sandboxes().len(), 2, "{intent:?} landed: {landed}");
-        }
-    }
-}
-
 /// CRS-001, CRS-002, CRS-003.
 /// KEY-012, RES-001, RES-002, INV-31.
 #[test]

@@ -3,6 +3,7 @@
 
 mod claims;
 mod dying;
+mod losing;
 mod memory;
 mod pacing;
 mod pools;

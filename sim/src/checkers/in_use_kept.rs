@@ -1,10 +1,18 @@
 //! No controller deletes the sandbox of a claim that is there.
 
-use agent_sandbox_core::id::{Kind, Uid};
-use agent_sandbox_core::object::Claim;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use agent_sandbox_core::action::{Intent, Operation};
+use agent_sandbox_core::id::{Kind, Uid, Version};
+use agent_sandbox_core::object::Claim;
+use agent_sandbox_core::time::Mono;
+
+use super::known::Known;
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
+use crate::process;
+use crate::step::Sent;
 use crate::store::Store;
 
 /// INV-06: a session that is in use is not destroyed.
@@ -13,6 +21,32 @@ pub(super) struct InUseKept {
     /// Claims that a user has made to say no more that they had expired, with the generation of which they said so: whoever
     /// read that before may still delete what they have. No world of a search has such users.
     cleared: Vec<(Uid, i64)>,
+    /// Sandboxes that were to be deleted, as they stood then, while their claim said that it had expired: such a delete may
+    /// land later. As with those that are cleared, no search has claims that say so no more.
+    doomed: BTreeSet<(Uid, Version)>,
+    /// When claims said last that they had expired.
+    expired: BTreeMap<Uid, Mono>,
+    now: Mono,
+}
+
+/// How long after a claim says no more that it has expired somebody may still send what follows from having read it.
+///
+/// Source: an answer travels 4 ms at most (`timed/reactions.rs`).
+const READ_WITHIN: Duration = Duration::from_millis(10);
+
+impl InUseKept {
+    /// Returns the claim that uses a sandbox: whoever was told that it has expired does not use it any more.
+    fn user<'a>(&self, sandbox: Uid, store: &'a Store) -> Option<&'a Claim> {
+        let owner = store.find(Kind::Sandbox, sandbox)?.meta().owner_of_kind(Kind::Claim)?;
+        self.in_use(owner, store)
+    }
+
+    fn in_use<'a>(&self, claim: Uid, store: &'a Store) -> Option<&'a Claim> {
+        let claim = as_claim(store.find(Kind::Claim, claim)).filter(|claim| !claim.meta.terminating)?;
+        let is_cleared = self.cleared.contains(&(claim.meta.uid, claim.meta.generation))
+            || self.expired.get(&claim.meta.uid).is_some_and(|at| *at + READ_WITHIN >= self.now);
+        (claim.expired().is_none() && !is_cleared).then_some(claim)
+    }
 }
 
 impl Checker for InUseKept {
@@ -26,27 +60,67 @@ impl Checker for InUseKept {
 
     fn on_commit(&mut self, commit: &Commit, store: &Store) -> Judgement {
         self.cleared.extend(cleared(commit));
+        let claim = as_claim(commit.old.as_ref()).filter(|claim| claim.expired().is_some());
+        self.expired.extend(claim.map(|claim| (claim.meta.uid, self.now)));
         let Some(old) = as_sandbox(commit.old.as_ref()) else { return Judgement::Silent };
         let Some(Writer::Process { intent, .. }) = commit.by else { return Judgement::Silent };
         if !commit.ends_life() {
             return Judgement::Silent;
         }
-        let owner = old.meta.owner_of_kind(Kind::Claim).and_then(|uid| store.find(Kind::Claim, uid));
-        let owner = owner.filter(|claim| !claim.meta().terminating);
-        // Whoever was told that it has expired does not use it any more.
-        let is_in_use = |claim: &Claim| {
-            let said = (claim.meta.uid, claim.meta.generation);
-            claim.expired().is_none() && !self.cleared.contains(&said)
-        };
-        let owner = owner.filter(|claim| as_claim(Some(claim)).is_some_and(is_in_use));
+        let is_late = self.doomed.remove(&(old.meta.uid, old.meta.version));
+        let owner = old.meta.owner_of_kind(Kind::Claim).filter(|_| !is_late);
+        let owner = owner.and_then(|uid| self.in_use(uid, store));
         Judgement::unless_broken(owner.map(|claim| {
-            let (sandbox, claim) = (&old.meta.key.name, &claim.key().name);
+            let (sandbox, claim) = (&old.meta.key.name, &claim.meta.key.name);
             format!("{intent:?} deleted sandbox {sandbox}, which claim {claim} owns")
         }))
     }
 
+    fn on_clock(&mut self, at: Mono) {
+        self.now = at;
+    }
+
+    fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
+        if let Some((uid, version)) = ended(sent) {
+            if self.user(uid, store).is_none() {
+                self.doomed.insert((uid, version));
+            } else {
+                self.doomed.remove(&(uid, version));
+            }
+        }
+        Judgement::Silent
+    }
+
+    fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let user = ended(sent).and_then(|(uid, _)| self.user(uid, store)).filter(|claim| {
+            store.find(Kind::Claim, claim.meta.uid).is_some_and(|claim| known.sees(sent.process, claim))
+        });
+        Judgement::unless_broken(user.map(|claim| {
+            let (who, claim) = (process::name(sent.process), &claim.meta.key.name);
+            format!("{who} deletes the sandbox of claim {claim}, which it knows not to have expired")
+        }))
+    }
+
+    fn judges_decisions(&self) -> bool {
+        true
+    }
+
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
+    }
+}
+
+/// Returns the sandbox of a claim that a request is to delete, and how it stands as far as the sender knows.
+fn ended(sent: &Sent) -> Option<(Uid, Version)> {
+    match &*sent.action.operation {
+        Operation::Delete { target, version, .. } if sent.action.intent == Intent::DeleteClaimSandbox => {
+            target.uid.zip(*version)
+        }
+        Operation::Delete { .. }
+        | Operation::Create(_)
+        | Operation::Patch(_)
+        | Operation::Get { .. }
+        | Operation::Notify(_) => None,
     }
 }
 

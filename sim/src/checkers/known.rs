@@ -224,11 +224,15 @@ impl Known {
         }
     }
 
-    /// Returns whether a request is a new decision, and not the same again. What a status is to say is decided anew each time.
+    /// Returns whether a request is a new decision, and not the same again. What a status is to say, and whether something is
+    /// to go, is decided anew each time.
     pub(super) fn is_new(&self, sent: &Sent) -> bool {
-        if let Operation::Patch(patch) = &*sent.action.operation
-            && patch.part == Part::Status
-        {
+        let is_anew = match &*sent.action.operation {
+            Operation::Patch(patch) => patch.part == Part::Status,
+            Operation::Delete { .. } => true,
+            Operation::Create(_) | Operation::Get { .. } | Operation::Notify(_) => false,
+        };
+        if is_anew {
             return true;
         }
         let known = self.processes.get(&sent.process);

@@ -206,7 +206,8 @@ impl Checker for RightEnd {
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let Operation::Delete { target, .. } = &*sent.action.operation else { return Judgement::Silent };
         let object = target.uid.and_then(|uid| store.find(target.kind, uid));
-        let Some(object) = object.filter(|object| known.knows(sent.process, object)) else {
+        // It may be about to delete it already: that is decided anew each time.
+        let Some(object) = object.filter(|object| known.sees(sent.process, object)) else {
             return Judgement::Silent;
         };
         let (kind, name) = (object.kind(), &object.key().name);

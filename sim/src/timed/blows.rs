@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::object::OwnerKind;
+
 use super::Timed;
 use crate::api_server::{Commit, Writer};
 use crate::controller::Controller;
@@ -53,6 +56,25 @@ impl<C: Controller> Timed<C> {
         let (kind, store) = (operation.kind(), self.world.server().store());
         if let Some(object) = store.get(kind, operation.key()) {
             self.plan_step(arrives, Step::Touch(kind, object.uid()));
+        }
+    }
+
+    /// Lets the user of what owns an object change their mind about when a delete of the object is found to be lost: it is
+    /// not to be repeated then.
+    pub(super) fn regret(&mut self, request: RequestId, found_out: Duration) {
+        let Some(request) = self.world.request(request) else { return };
+        let operation = &request.action.operation;
+        if !matches!(**operation, Operation::Delete { .. }) {
+            return;
+        }
+        let object = self.world.server().store().get(operation.kind(), operation.key());
+        let owner = object.and_then(|object| object.meta().owner.clone());
+        let Some((OwnerKind::Known(kind), uid)) = owner.map(|owner| (owner.kind, owner.uid)) else { return };
+        let name = Some(operation.key().name.clone());
+        self.choices.about(|| Site::new(Topic::Other, "regretted").named(name));
+        if self.choices.chance(500) {
+            let before_it_is_tried_again = self.choices.between(Duration::ZERO, Duration::from_millis(100));
+            self.plan_step(found_out + before_it_is_tried_again, Step::Touch(kind, uid));
         }
     }
 

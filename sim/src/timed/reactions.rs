@@ -136,10 +136,14 @@ impl<C: Controller> Timed<C> {
             Some(Fault::Throttled | Fault::Overload) => self.plan_step(travel, Step::Throttle(request)),
             Some(Fault::Refused) => self.plan_step(travel, Step::Refuse(request)),
             Some(Fault::Invalid) => self.plan_step(travel, Step::Reject(request)),
-            Some(Fault::ServerError | Fault::Outage) => self.plan_step(travel, Step::LoseRequest(request)),
+            Some(Fault::ServerError | Fault::Outage) => {
+                self.plan_step(travel, Step::LoseRequest(request));
+                self.regret(request, travel);
+            }
             Some(Fault::LostRequest) => {
                 let found_out = self.choices.around(ms(3000)).min(ms(10_000));
                 self.plan_step(travel + found_out, Step::LoseRequest(request));
+                self.regret(request, travel + found_out);
             }
             Some(Fault::LateCommit) => {
                 self.plan_step(travel, Step::Abandon(request));
