@@ -159,7 +159,7 @@ pub(crate) struct State {
     pub(crate) pools_by_template: Shared<Referrers>,
     /// Shape: Pod → the sandboxes of another name that note it.
     pub(crate) noted: Shared<Referrers>,
-    /// Shape: template → the claims' sandboxes that were made from it.
+    /// Shape: template, or the hash of its name → the claims' sandboxes that were made from it.
     made_from: Shared<Referrers>,
     /// [`Config::label_domains`](crate::config::Config::label_domains).
     pub(crate) label_domains: Arc<[Text]>,
@@ -743,10 +743,12 @@ impl State {
     }
 }
 
-/// Returns the template that a claim's sandbox was made from.
+/// Returns the template that a claim's sandbox was made from, by its name or by the hash of its name.
 fn origin(sandbox: &Sandbox) -> Option<Key> {
     sandbox.meta.owner_of_kind(Kind::Claim)?;
-    sandbox.meta.annotation(names::TEMPLATE_REF).map(|name| sandbox.meta.key.sibling(name.clone()))
+    let said = sandbox.meta.annotation(names::TEMPLATE_REF);
+    let said = said.or_else(|| sandbox.meta.label(names::TEMPLATE_REF_HASH));
+    said.map(|name| sandbox.meta.key.sibling(name.clone()))
 }
 
 /// Returns the sandbox that a claim has recorded: by annotation, by the label of an older release, or by a status from

@@ -14,6 +14,7 @@ use crate::names;
 use crate::object::{Claim, Dependent, Object, OwnerKind, Pod, Pool, Sandbox, SandboxStatus, Template};
 use crate::parts::{Whose, whose};
 use crate::rules::Branch;
+use crate::same::names_template;
 use crate::state::{ClaimEntry, PoolEntry, SandboxEntry, State, assignment, noted_pod};
 use crate::status::{Parts, sandbox_status};
 use crate::time::Wall;
@@ -264,13 +265,27 @@ impl<'a> View<'a> {
         self.holder(Kind::Template, &key).map(|uid| &self.state.templates[&uid])
     }
 
-    /// Returns the template that a claim's sandbox was made from; the pool's where the sandbox does not say.
+    /// Returns the template that a claim's sandbox was made from: the one that it names; the one whose label it bears, where an
+    /// older release has made it; the pool's where it says nothing.
     pub(crate) fn template_of_sandbox(&self, claim: &Claim, sandbox: &Sandbox) -> Option<&'a Arc<Template>> {
-        let Some(name) = sandbox.meta.annotation(names::TEMPLATE_REF) else {
-            return self.pool_of(claim).known().and_then(|pool| self.template_of(pool).known());
-        };
-        let key = sandbox.meta.key.sibling(name.clone());
-        self.holder(Kind::Template, &key).known().map(|uid| &self.state.templates[&uid])
+        if let Some(name) = sandbox.meta.annotation(names::TEMPLATE_REF) {
+            let key = sandbox.meta.key.sibling(name.clone());
+            return self.holder(Kind::Template, &key).known().map(|uid| &self.state.templates[&uid]);
+        }
+        let of_pool = self.pool_of(claim).known().and_then(|pool| self.template_of(pool).known());
+        let is_own = |template: &&Arc<Template>| names_template(sandbox, template);
+        if sandbox.meta.label(names::TEMPLATE_REF_HASH).is_none() || of_pool.as_ref().is_some_and(is_own) {
+            return of_pool;
+        }
+        // Pools seldom change their template, and such sandboxes are few.
+        let namespace = &sandbox.meta.key.namespace;
+        let near = self
+            .state
+            .templates
+            .unordered()
+            .map(|(_, template)| template)
+            .filter(|it| it.meta.key.namespace == *namespace);
+        near.filter(is_own).min_by_key(|template| &template.meta.key)
     }
 
     /// Returns the sandbox of this name.

@@ -128,11 +128,11 @@ mod tests {
             r#"
             template tpl spec={"podTemplate":{"metadata":{"labels":{"sandbox.users.io/x":"a"}},"spec":{}}}
             pool p
-            sandbox s1 pool=p ready label:sandbox-template-ref-hash=h
+            sandbox s1 pool=p ready label:sandbox-template-ref-hash=9d22159f
         "#,
         );
         let tail = "launch-type=warm claim-uid=00000000-0000-0000-0000-000000000005 \
-            pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=h";
+            pod:claim-uid=00000000-0000-0000-0000-000000000005 pod:sandbox-template-ref-hash=9d22159f";
         world += r#"claim c1 records=s1 spec={"additionalPodMetadata":{"labels":{"sandbox.users.io/x":"b","sandbox.users.io/team":"a"}}}"#;
         let said = format!("AdoptSandbox s1 owner=c1 {tail} pod:team=a pod:x=a");
         check(adopt_recorded, Kind::Claim, &world, &[&said]);

@@ -100,7 +100,7 @@ mod tests {
             template tpl
             pool p
             claim c1 records=s1
-            sandbox s1 owner=c1 ready label:sandbox-template-ref-hash=h label:launch-type=warm pod:claim-uid=00000000-0000-0000-0000-000000000003 pod:sandbox-template-ref-hash=h pod:old=1
+            sandbox s1 owner=c1 ready label:sandbox-template-ref-hash=9d22159f label:launch-type=warm pod:claim-uid=00000000-0000-0000-0000-000000000003 pod:sandbox-template-ref-hash=9d22159f pod:old=1
         ",
             &["LabelSandbox s1 pod:old="],
         );
@@ -161,6 +161,27 @@ mod tests {
         );
     }
 
+    /// DEF-019: an older release has not noted the template's name, but its label.
+    #[test]
+    fn a_sandbox_that_bears_the_label_of_a_template_was_made_from_it() {
+        let world = |template: &str| {
+            format!(
+                r#"
+                template new spec={{"podTemplate":{{"metadata":{{"labels":{{"new":"1"}}}},"spec":{{}}}}}}
+                {template}
+                pool p template=new
+                claim c1 records=s1
+                sandbox s1 owner=c1 ready label:sandbox-template-ref-hash=bd2b9bd6 label:launch-type=warm
+            "#
+            )
+        };
+        let old = r#"template old spec={"podTemplate":{"metadata":{"labels":{"old":"1"}},"spec":{}}}"#;
+        let uid = "claim-uid=00000000-0000-0000-0000-000000000004";
+        let said = format!("LabelSandbox s1 pod:{uid} pod:{HASH}=bd2b9bd6 pod:old=1");
+        check(sync_metadata, Kind::Claim, &world(old), &[&said]);
+        check(sync_metadata, Kind::Claim, &world(""), &[]);
+    }
+
     /// CLM-032.
     /// DEF-018: with metadata of its own, too, a claim keeps working without its pool and template.
     #[test]
@@ -185,7 +206,7 @@ mod tests {
                 template tpl spec={{"podTemplate":{{"metadata":{{"labels":{{"sandbox.users.io/x":"a"}}}},"spec":{{}}}}}}
                 pool p
                 claim c1 records=s1 shows=s1 isready spec={{"additionalPodMetadata":{{"labels":{{{wanted}}}}}}}
-                sandbox s1 owner=c1 ready label:launch-type=warm label:sandbox-template-ref-hash=h
+                sandbox s1 owner=c1 ready label:launch-type=warm label:sandbox-template-ref-hash=9d22159f
             "#
             );
             check(sync_metadata, Kind::Claim, &world, &[]);

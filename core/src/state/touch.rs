@@ -261,7 +261,8 @@ impl State {
 
     /// Touches the claims whose sandboxes were made from a template.
     fn touch_owners_of_made(&mut self, template: &Key) {
-        let made: Vec<Uid> = self.made_from.of(template).collect();
+        let hash = template.sibling(names::name_hash(&template.name));
+        let made: Vec<Uid> = self.made_from.of(template).chain(self.made_from.of(&hash)).collect();
         for uid in made {
             if let Some(sandbox) = self.sandboxes.get(&uid).map(|entry| entry.sandbox.clone()) {
                 self.touch_owner(&sandbox);

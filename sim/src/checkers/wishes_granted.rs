@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent_sandbox_core::id::{Kind, Uid};
-use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Claim, Json, Sandbox};
 use agent_sandbox_core::wishes::{Variable, Wishes};
 
@@ -112,13 +111,8 @@ fn lack_of_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<S
         if let Some(key) = wanted.iter().find(|(key, value)| has.get(key) != Some(*value)) {
             return Some(format!("the Pod of claim {name} lacks {}", key.0));
         }
-        // Whose sandbox does not say which template it was made from gets what that of its pool says by then.
-        let is_left = |key: &&str| {
-            sandbox.meta.annotation(names::TEMPLATE_REF).is_some()
-                && has.contains_key(key)
-                && !wanted.contains_key(key)
-                && !given.contains_key(key)
-        };
+        let is_left =
+            |key: &&str| has.contains_key(key) && !wanted.contains_key(key) && !given.contains_key(key);
         if let Some(key) = GIVEN.into_iter().find(is_left) {
             return Some(format!("the Pod of claim {name} still has {key}"));
         }

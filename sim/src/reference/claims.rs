@@ -167,9 +167,8 @@ pub(crate) fn of_bound(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Optio
 }
 
 /// PMD-010: the Pods of a claim's sandbox have what its own template says and what the claim asks for, and nothing else but the
-/// controllers' own, whichever template the pool has by then. What an older release has made does not name its own.
+/// controllers' own, whichever template the pool has by then.
 fn other_metadata(claim: &Claim, sandbox: &Sandbox, store: &Store) -> Option<String> {
-    sandbox.meta.annotation(names::TEMPLATE_REF)?;
     let template = template_of_sandbox(claim, sandbox, store)?;
     let own = |labels: &Labels| -> BTreeMap<Text, Text> {
         let own = labels.iter().filter(|(key, _)| !names::is_reserved(key));
@@ -278,7 +277,8 @@ pub(crate) fn has_template(claim: &Claim, sandbox: &Sandbox, store: &Store) -> b
     template_of_sandbox(claim, sandbox, store).is_some()
 }
 
-/// Returns the template that a claim's sandbox was made from: the one that it names, whatever somebody has made of its labels.
+/// Returns the template that a claim's sandbox was made from: the one that it names, whatever somebody has made of its labels;
+/// else the one whose label it bears, and its pool's where it bears none.
 pub(crate) fn template_of_sandbox<'a>(
     claim: &Claim,
     sandbox: &Sandbox,
