@@ -579,6 +579,8 @@ impl Machine {
         });
         walk.set(state.members.unordered(), |walk, (_, members)| {
             members.victims.iter().for_each(|victim| walk.uid(victim.4));
+            let stale = members.stale().filter_map(|victim| state.sandboxes.get(&victim.4));
+            stale.for_each(|entry| walk.deadline(entry.seen.mono + config.settle));
         });
         walk.set(state.pods.unordered(), |walk, (uid, pod)| {
             walk.uid(*uid);

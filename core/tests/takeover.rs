@@ -10,7 +10,7 @@ use agent_sandbox_core::config::Config;
 use agent_sandbox_core::event::Event;
 use agent_sandbox_core::id::{Kind, Version};
 use agent_sandbox_core::machine::Machine;
-use agent_sandbox_core::time::Now;
+use agent_sandbox_core::time::{Mono, Now, Wall};
 use agent_sandbox_core::wire;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ fn an_adoption_that_the_original_began_is_finished() {
     assert_eq!(asked[&Intent::AdoptSandbox], ["p-8bf64"]);
 }
 
-/// Returns what a machine asks for that has just seen this world: purpose → names.
+/// Returns what a machine asks for that has seen this world a moment ago: purpose → names.
 fn first_actions(world: &[Value]) -> BTreeMap<Intent, Vec<String>> {
     let mut machine = Machine::new(Config::default(), Now::default());
     machine.handle_event(Event::Leading { term: 1 }, Now::default());
@@ -99,6 +99,9 @@ fn first_actions(world: &[Value]) -> BTreeMap<Intent, Vec<String>> {
         let objects = of_kind.map(|object| wire::decode(kind, &object.to_string()).unwrap()).collect();
         machine.handle_event(Event::Relisted { kind, objects, at: Version(99) }, Now::default());
     }
+    // A member that does not fit may be news that will pass.
+    let moment = Config::default().settle;
+    machine.handle_timeout(Now { mono: Mono::default() + moment, wall: Wall::default() + moment });
     let mut asked = BTreeMap::<Intent, Vec<String>>::new();
     while let Some(Action { intent, operation, .. }) = machine.poll_action() {
         // A new member's name is nobody's choice.

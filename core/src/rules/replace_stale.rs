@@ -1,5 +1,6 @@
 use super::{Verdict, delete};
 use crate::action::Intent;
+use crate::agenda::TimeoutReason;
 use crate::id::{Kind, Uid};
 use crate::mutant::Mutant;
 use crate::object::Update;
@@ -8,16 +9,19 @@ use crate::view::View;
 
 /// Deletes one stale member of a pool whose members follow its template, so that a new one can take its place.
 ///
-/// A stale member that is not ready goes at once: it is of no use to anybody. Of the others so many stay that at least
+/// A stale member that is not ready goes at once, or a moment after it has come: it is of no use to anybody. The moment is
+/// for two leaders of which one has not seen that the template has changed: what the one makes the other deletes, and
+/// without it as fast as the server answers. Of the others so many stay that at least
 /// half of the replicas are ready, the new ones included, until the new ones are. A template that does not start
 /// therefore costs half of the pool, and taking it back makes the other half current again. No member is made ahead of
 /// its time, because clients wait for exact numbers (CON-060).
 ///
 /// Reads: the pool, its members: which are stale, how many are ready.
-/// Emits: [`Intent::DeleteMember`], locked to identity and version: a member that a claim adopts first survives.
+/// Emits: [`Intent::DeleteMember`], locked to identity and version: a member that a claim adopts first survives. Arms
+/// [`TimeoutReason::Settle`].
 /// Never: a member that a claim has recorded, nor one that is being written; nor any while the template is gone.
 /// Source: WPL-016, WPL-050, ADP-010, DEF-021; INV-06, INV-07.
-pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
+pub(super) fn replace_stale(view: &View<'_>, pool: Uid, now: Now) -> Verdict {
     let Some(pool) = view.pool(pool).map(|entry| &entry.pool).filter(|pool| !pool.meta.terminating) else {
         return Verdict::Quiet;
     };
@@ -26,12 +30,18 @@ pub(super) fn replace_stale(view: &View<'_>, pool: Uid, _now: Now) -> Verdict {
     }
     let Some(members) = view.members(pool.meta.uid) else { return Verdict::Quiet };
     let may_lose_ready = members.live_ready > pool.replicas / 2 || view.config.has(Mutant::RolloutAtOnce);
-    // A member that a claim has recorded is not among them.
-    let mut stale = members.stale().filter(|victim| !view.is_held(victim.4));
-    let victim = stale.find(|victim| may_lose_ready || !victim.1);
-    let Some(victim) = victim.and_then(|victim| view.sandbox(victim.4)) else { return Verdict::Quiet };
-    let meta = &victim.sandbox.meta;
-    delete(Intent::DeleteMember, Kind::Sandbox, meta)
+    // A member that a claim has recorded is not among them. The unready come first.
+    for (_, is_ready, .., uid) in members.stale() {
+        let Some(entry) = view.sandbox(*uid) else { continue };
+        let settled = entry.seen.mono + view.config.settle;
+        if !is_ready && now.mono < settled {
+            return Verdict::Until(settled, TimeoutReason::Settle);
+        }
+        if (!is_ready || may_lose_ready) && !view.is_held(*uid) {
+            return delete(Intent::DeleteMember, Kind::Sandbox, &entry.sandbox.meta);
+        }
+    }
+    Verdict::Quiet
 }
 
 #[cfg(test)]
@@ -90,8 +100,15 @@ mod tests {
 
     #[test]
     fn a_stale_member_that_is_not_ready_goes_at_once() {
-        let members = "sandbox s1 pool=p make=a ready\nsandbox s2 pool=p make=a starting";
+        let members = "sandbox s1 pool=p make=a ready age=9s\nsandbox s2 pool=p make=a starting age=1s";
         said("b", "recreate replicas=2", members, &["DeleteMember s2"]);
+    }
+
+    /// Another leader makes it that does not know the template as it is now.
+    #[test]
+    fn a_stale_member_that_has_just_come_stays_for_a_moment() {
+        let members = "sandbox s1 pool=p make=a ready age=9s\nsandbox s2 pool=p make=a starting";
+        said("b", "recreate replicas=2", members, &["until 1s Settle"]);
     }
 
     /// DEF-028, WPL-052: the claim had recorded it before it became stale.

@@ -8,7 +8,7 @@ use agent_sandbox_core::object::{Claim, Object, Pod, Pool, Sandbox, Truth, Updat
 use agent_sandbox_core::time::Wall;
 
 use super::claims::is_in_queue;
-use super::{AT_ONCE, Sight, Undone};
+use super::{AT_ONCE, SETTLED, Sight, Undone};
 use crate::checkers::known::{Stand, is_stale, says_ready};
 use crate::checkers::{as_claim, as_sandbox};
 use crate::reference::claims::template_of;
@@ -150,7 +150,7 @@ impl<'a> Crew<'a> {
             is_stale(member, self.pool, self.sight.store) && (may_lose_ready || !says_ready(member))
         })?;
         let detail = Some(format!("has {}, which its template does not make", stale.meta.key.name));
-        Some(Undone { detail, ..self.left("with a member of an older make", AT_ONCE) })
+        Some(Undone { detail, ..self.left("with a member of an older make", SETTLED) })
     }
 
     /// WPL-030, at the pace that was asked for.

@@ -88,8 +88,9 @@ fn a_member_that_is_left_although_it_is_of_no_use_is_noticed() {
     };
     let mut older = starting("s", 3);
     older.meta_mut().labels.clear();
-    assert_eq!(left(&[follow(told(1, 1, 0)), older.clone()], SECOND), Err("in-time"));
-    assert_eq!(left(&[told(1, 1, 0), older], SECOND), Ok(()));
+    assert_eq!(left(&[follow(told(1, 1, 0)), older.clone()], SECOND), Ok(()), "for a moment");
+    assert_eq!(left(&[follow(told(1, 1, 0)), older.clone()], SECOND * 2), Err("in-time"));
+    assert_eq!(left(&[told(1, 1, 0), older], SECOND * 2), Ok(()));
 }
 
 /// STS-004 and FRB-005.
