@@ -633,7 +633,8 @@ impl Machine {
                     walk.deadline(lost.retry_at);
                     walk.purpose(&lost.purpose);
                 }
-                Hold::Stale(version) => {
+                // Which write it was matters where a server refuses what is the newest, which none of a search does.
+                Hold::Stale(version, _) => {
                     walk.number(3);
                     walk.version(*version);
                 }

@@ -51,8 +51,8 @@ pub(crate) enum Hold {
     Sent(ActionId),
     /// The answer was lost.
     Unsettled(Lost),
-    /// The server knows a newer state than this one.
-    Stale(Version),
+    /// The server knows a newer state than this one, it says; the write that was locked to it.
+    Stale(Version, Purpose),
 }
 
 /// A write whose answer was lost.
@@ -230,7 +230,7 @@ impl Ledger {
         match self.holds.get(&uid)? {
             Hold::Sent(id) => self.sent.get(id).map(|sent| &sent.purpose),
             Hold::Unsettled(lost) => Some(&lost.purpose),
-            Hold::Stale(_) => None,
+            Hold::Stale(..) => None,
         }
     }
 }

@@ -685,7 +685,7 @@ impl State {
     /// A newer version than the one a write was locked to: the write has landed, or never can.
     fn settle_hold(&mut self, kind: Kind, uid: Uid, version: Version) {
         let base = match self.ledger.holds.get(&uid) {
-            Some(Hold::Stale(base)) => Some(*base),
+            Some(Hold::Stale(base, _)) => Some(*base),
             Some(Hold::Unsettled(lost)) => {
                 crate::ledger::held(&lost.purpose.operation, uid).and_then(|held| held.1)
             }

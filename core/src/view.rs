@@ -384,7 +384,7 @@ impl<'a> View<'a> {
 
     /// Returns whether a write to this object was refused because another was first.
     pub(crate) fn is_stale(&self, uid: Uid) -> bool {
-        matches!(self.state.ledger.holds.get(&uid), Some(crate::ledger::Hold::Stale(_)))
+        matches!(self.state.ledger.holds.get(&uid), Some(crate::ledger::Hold::Stale(..)))
     }
 
     /// Returns whether a create of this name is not settled.

@@ -175,6 +175,8 @@ kinds! {
     Relabelled "relabelled",
     /// A user has a sandbox of the name that a claim gives to one of its own.
     NameTaken "name-taken",
+    /// Creates meet others that count against the same quota: the server answers with a conflict (409).
+    Contention "contention",
 }
 
 impl Fault {

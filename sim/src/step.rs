@@ -29,6 +29,9 @@ pub enum Step {
     Refuse(RequestId),
     /// The server refuses such a request because it holds it for invalid (422).
     Reject(RequestId),
+    /// The server answers a create with a conflict though nobody holds the name (409): another counts against the same quota
+    /// at that moment.
+    Collide(RequestId),
     /// The server reads a list for a process.
     List(u8, Kind),
     /// The list reaches the process, and a watch begins where it ends.

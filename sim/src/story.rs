@@ -92,6 +92,9 @@ fn of_step<C: Controller>(step: Step, world: &World<C>) -> Option<String> {
         Step::Throttle(id) => format!("the server puts request {} off (429)", id.0),
         Step::Refuse(id) => format!("the server refuses request {} (403)", id.0),
         Step::Reject(id) => format!("the server rejects request {} as invalid (422)", id.0),
+        Step::Collide(id) => {
+            format!("the server answers request {} with a conflict, for the quota is in use (409)", id.0)
+        }
         Step::Deliver(process, kind) => {
             format!("{} sees the next line of its {kind} watch", process::name(process))
         }

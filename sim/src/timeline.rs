@@ -159,7 +159,8 @@ impl Recorder {
             | Step::LoseRequest(id)
             | Step::Throttle(id)
             | Step::Refuse(id)
-            | Step::Reject(id) => self.sent.get(&id).copied(),
+            | Step::Reject(id)
+            | Step::Collide(id) => self.sent.get(&id).copied(),
             Step::Abandon(id) => self.sent.get(&id).copied(),
             Step::LoseAnswer(id) | Step::Answer(id) => self.handled.get(&id).copied(),
             Step::List(process, kind) | Step::Relist(process, kind) | Step::ExpireList(process, kind) => {
@@ -238,7 +239,8 @@ impl<C: Controller> Observer<C> for Recorder {
             | Step::LoseAnswer(id)
             | Step::Throttle(id)
             | Step::Refuse(id)
-            | Step::Reject(id) => _ = decided.map(|event| self.handled.insert(id, event)),
+            | Step::Reject(id)
+            | Step::Collide(id) => _ = decided.map(|event| self.handled.insert(id, event)),
             Step::List(process, kind) | Step::ExpireList(process, kind) | Step::BreakWatch(process, kind) => {
                 own.map(|event| self.listing.insert((process, kind), event));
             }

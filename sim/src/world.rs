@@ -88,6 +88,7 @@ impl<C: Controller> World<C> {
                 let why = format!("denied by policy {}", id.0 % 3);
                 self.refuse(id, Refusal::Invalid(why.into()), facts)
             }
+            Step::Collide(id) => self.collide(id, facts),
             Step::List(process, kind) => self.list(process, kind, facts),
             Step::Relist(process, kind) => self.relist(process, kind, facts),
             Step::Deliver(process, kind) => self.deliver(process, kind, facts),
@@ -345,6 +346,17 @@ impl<C: Controller> World<C> {
         // Not the same to everybody, so that of two answers the later one may ask for less.
         let delay = RETRY_AFTER * (1 + id.0 % 3);
         self.requests[place].answer = Some(Outcome::Throttled(delay));
+        facts.push(Fact::Handled(id));
+        true
+    }
+
+    fn collide(&mut self, id: RequestId, facts: &mut Vec<Fact>) -> bool {
+        let Some(place) = self.unhandled(id) else { return false };
+        let request = &mut self.requests[place];
+        if request.abandoned || !matches!(*request.action.operation, Operation::Create(_)) {
+            return false;
+        }
+        request.answer = Some(Outcome::Conflict);
         facts.push(Fact::Handled(id));
         true
     }

@@ -63,7 +63,7 @@ impl Machine {
                 }
                 self.keep_draft(slot, draft);
             }
-            Outcome::AlreadyExists | Outcome::Conflict => {
+            Outcome::AlreadyExists => {
                 draft.stage = Stage::Taken;
                 let urgency = sent.purpose.urgency;
                 self.state.ledger.drafts.insert(slot.clone(), draft);
@@ -82,7 +82,12 @@ impl Machine {
                 draft.stage = Stage::Ghost;
                 self.keep_draft(slot, draft);
             }
-            Outcome::Accepted | Outcome::NotFound | Outcome::Throttled(_) | Outcome::Unknown => {
+            // Nobody holds the name who is in conflict: two creates count against one quota at a time.
+            Outcome::Accepted
+            | Outcome::Conflict
+            | Outcome::NotFound
+            | Outcome::Throttled(_)
+            | Outcome::Unknown => {
                 let delay = self.failed(&sent.purpose, &outcome);
                 // This attempt did not happen, but an earlier one may have. What was seen is not made again.
                 draft.stage = if draft.ghost_until.is_some() && !draft.landed {
@@ -155,9 +160,9 @@ impl Machine {
             Outcome::Conflict | Outcome::AlreadyExists => {
                 let known = self.state.version(kind, uid);
                 if let Some(base) = base.filter(|base| known.is_some_and(|known| known <= *base)) {
-                    self.state.ledger.holds.insert(uid, Hold::Stale(base));
-                    let key = sent.purpose.operation.key().clone();
-                    self.agenda.add(Item::look(kind, key), sent.purpose.urgency);
+                    let (key, urgency) = (sent.purpose.operation.key().clone(), sent.purpose.urgency);
+                    self.state.ledger.holds.insert(uid, Hold::Stale(base, sent.purpose));
+                    self.agenda.add(Item::look(kind, key), urgency);
                 }
             }
             Outcome::Unknown if !self.has(Mutant::LostAnswerIsFailure) => {
@@ -182,7 +187,7 @@ impl Machine {
             }
         }
         // A conflict may be that of an earlier attempt: what was promised stays until somebody has looked.
-        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_) | Hold::Stale(_))) {
+        if !matches!(self.state.ledger.holds.get(&uid), Some(Hold::Unsettled(_) | Hold::Stale(..))) {
             self.state.promise(uid, None);
         }
         self.state.hold_changed(kind, uid);
@@ -271,11 +276,14 @@ impl Machine {
             self.state.draft_changed(slot, subject);
         }
         let Some(holder) = self.state.names.get(slot.0, &slot.1) else { return };
-        let Some(Hold::Stale(base)) = self.state.ledger.holds.get(&holder) else { return };
+        let Some(Hold::Stale(base, refused)) = self.state.ledger.holds.get(&holder) else { return };
         match found {
-            // The server refused our version and shows the same one: it was busy, not newer. Decide again.
+            // The server refused our version and shows the same one: it was busy, not newer. Decide again, and later each
+            // time.
             Some((uid, version)) if uid == holder && version == *base => {
+                let refused = refused.clone();
                 self.state.ledger.holds.remove(&holder);
+                self.failed(&refused, &Outcome::Conflict);
                 self.state.promise(holder, None);
                 self.state.hold_changed(slot.0, holder);
             }

@@ -41,7 +41,7 @@ impl Machine {
                 Hold::Unsettled(lost) => {
                     self.agenda.arm(Item::RepeatWrite(*uid), lost.retry_at, TimeoutReason::Repeat);
                 }
-                Hold::Stale(_) => {
+                Hold::Stale(..) => {
                     let Some(kind) = self.state.kind_of(*uid) else { continue };
                     if let Some(meta) = self.state.meta(kind, *uid) {
                         self.agenda.add(Item::look(kind, meta.key.clone()), Urgency::Claim);
@@ -58,7 +58,7 @@ impl Machine {
         let slot = (kind, key);
         let ledger = &self.state.ledger;
         let holder = self.state.names.get(slot.0, &slot.1);
-        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(&uid), Some(Hold::Stale(_))));
+        let is_stale = holder.is_some_and(|uid| matches!(ledger.holds.get(&uid), Some(Hold::Stale(..))));
         let is_taken = ledger.drafts.get(&slot).is_some_and(|draft| draft.stage == Stage::Taken);
         let pending = ledger.looks.get(&slot).copied();
         if pending.is_some_and(|look| look.is_sent) {

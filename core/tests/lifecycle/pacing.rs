@@ -268,3 +268,27 @@ fn a_volume_that_was_put_off_waits_although_another_of_its_sandbox_is_refused() 
     world.machine.handle_timeout(world.now());
     assert_eq!(names(&volumes_created(&mut world)), ["data-own"]);
 }
+
+/// INV-28: as where many use one quota at a time. Nobody else is to blame, so looking does not help.
+#[test]
+fn what_the_server_refuses_with_a_conflict_each_time_is_asked_for_later_each_time() {
+    for intent in
+        [Intent::CreateMember, Intent::RecordAssignment, Intent::AdoptSandbox, Intent::SetClaimStatus]
+    {
+        let mut world = World::with_pool(1);
+        if intent != Intent::CreateMember {
+            world.settle();
+        }
+        world.conflicts = Some(intent);
+        world.claim("claim");
+        for _ in 0..100 {
+            world.pass(Duration::from_millis(100));
+        }
+        let times = world.count(intent);
+        assert!((4..=9).contains(&times), "{intent:?} {times} times");
+        world.conflicts = None;
+        world.pass_seconds(60);
+        world.settle();
+        assert!(world.get_claim("claim").status.is_ready(), "{intent:?}");
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) struct World {
     /// What Kubernetes Events say.
     pub(crate) notes: Vec<String>,
     pub(crate) lose_next: Option<(Intent, bool)>,
+    /// What the server refuses with a conflict, though nothing has changed.
+    pub(crate) conflicts: Option<Intent>,
     /// The claim on which the server refuses to record anything.
     pub(crate) barred: Option<&'static str>,
     /// What the server says to what it is asked, if it refuses; it may count how often that was.
@@ -66,6 +68,7 @@ impl World {
             statuses: Vec::new(),
             notes: Vec::new(),
             lose_next: None,
+            conflicts: None,
             barred: None,
             refuses: None,
         };
@@ -235,6 +238,9 @@ impl World {
         let is_record = matches!(action.intent, Intent::RecordAssignment | Intent::RecordColdStart);
         if is_record && self.barred == Some(&*action.operation.key().name) {
             return Outcome::Refused(Refusal::Invalid("not this one".into()));
+        }
+        if self.conflicts == Some(action.intent) {
+            return Outcome::Conflict;
         }
         match self.lose_next {
             Some((intent, landed)) if intent == action.intent => {

@@ -245,7 +245,10 @@ impl Checker for BacksOff {
         {
             self.refused.insert(slot.clone(), (self.now + REFUSED_FOR, action.clone()));
         }
+        let is_create = matches!(*action.operation, Operation::Create(_));
         match outcome {
+            // Nobody holds the name, so there is nothing to decide by.
+            Outcome::Conflict if is_create => self.failed.entry(slot).or_default().push_back(self.now),
             Outcome::Throttled(_) | Outcome::Refused(_) | Outcome::Unknown => {
                 self.failed.entry(slot).or_default().push_back(self.now);
             }

@@ -115,6 +115,7 @@ impl<C: Searchable> State<C> {
             | Step::Crash(_)
             | Step::SetCalendar(..)
             | Step::Reject(_)
+            | Step::Collide(_)
             | Step::Release(..)
             | Step::Sweep(_)
             | Step::Touch(..) => return None,

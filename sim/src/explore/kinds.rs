@@ -83,7 +83,7 @@ fn bit(step: Step, script: &[Deed]) -> u32 {
         Step::LoseRequest(_) => 2,
         Step::LoseAnswer(_) => 3,
         Step::Abandon(_) => 4,
-        Step::Throttle(_) | Step::Refuse(_) | Step::Reject(_) => 5,
+        Step::Throttle(_) | Step::Refuse(_) | Step::Reject(_) | Step::Collide(_) => 5,
         Step::List(..) => 6,
         Step::Relist(..) => 7,
         Step::Deliver(..) => 8,

@@ -322,6 +322,8 @@ impl Recorder {
             tell(request, "; the server refuses it (403)");
         } else if let Step::Reject(request) = step {
             tell(request, "; the server rejects it as invalid (422)");
+        } else if let Step::Collide(request) = step {
+            tell(request, "; another counts against the same quota (409)");
         } else if let Step::Abandon(request) = step {
             tell(request, "; it waits in vain for an answer");
         }

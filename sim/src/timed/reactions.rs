@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agent_sandbox_core::action::Operation;
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::time::Mono;
@@ -119,6 +120,7 @@ impl<C: Controller> Timed<C> {
             Fault::Refused,
             Fault::Touched,
             Fault::Invalid,
+            Fault::Contention,
         ];
         self.about_request(Topic::Request, request);
         let drawn = self.rates.strike(&faults, &mut self.choices);
@@ -126,6 +128,7 @@ impl<C: Controller> Timed<C> {
         let fault = trick.map_or(drawn, |trick| self.blow(trick, request));
         let refusal = fault.filter(|fault| matches!(fault, Fault::Refused | Fault::Invalid));
         let fault = self.refused_as(request, refusal).or(fault.filter(|_| refusal.is_none()));
+        let fault = fault.filter(|fault| *fault != Fault::Contention || self.is_create(request));
         let travel = self.choices.draw_of(tape::TRAVEL).between(ms(1), ms(4));
         let fault = self.server_wide().or(fault);
         if let Some(fault) = fault {
@@ -158,6 +161,7 @@ impl<C: Controller> Timed<C> {
                 let slow = self.choices.around(ms(300)).min(ms(5000));
                 self.plan_step(travel + slow, Step::Commit(request));
             }
+            Some(Fault::Contention) => self.plan_step(travel, Step::Collide(request)),
             Some(Fault::Touched) => {
                 self.touch(request, travel);
                 self.plan_step(travel, Step::Commit(request));
@@ -171,6 +175,11 @@ impl<C: Controller> Timed<C> {
             let after = self.choices.draw_of(tape::CRASH_AFTER).between(Duration::ZERO, CRASH_WITHIN);
             self.plan_step(after, Step::Crash(process));
         }
+    }
+
+    fn is_create(&self, request: RequestId) -> bool {
+        let request = self.world.request(request);
+        request.is_some_and(|request| matches!(*request.action.operation, Operation::Create(_)))
     }
 
     /// Says that the next choices are about a request that is under way.

@@ -58,6 +58,7 @@ pub(crate) fn of_step<C: Controller>(step: Step, facts: &[Fact], world: &World<C
         Step::Throttle(id) => of_message(id, "put off (429)", world),
         Step::Refuse(id) => of_message(id, "refused (403)", world),
         Step::Reject(id) => of_message(id, "refused (422)", world),
+        Step::Collide(id) => of_message(id, "in conflict (409)", world),
         Step::List(process, kind) => {
             Label::new(Lane::Server, Plain, format!("lists every {kind} for {}", process::name(process)))
         }

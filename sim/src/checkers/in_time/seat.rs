@@ -272,26 +272,33 @@ impl Seat {
         }
         self.note_part(about[0], action, outcome, now);
         let slots = counted_for(action.intent).iter().map(|place| (about[*place], class(action.intent)));
+        let is_create = matches!(*action.operation, Operation::Create(_));
         let wait = match outcome {
             Outcome::Done(_) | Outcome::Accepted if is_of_one_kind(action.intent) => {
                 slots.for_each(|slot| _ = self.failures.remove(&slot));
                 return;
             }
-            Outcome::Done(_)
-            | Outcome::Accepted
-            | Outcome::Conflict
-            | Outcome::AlreadyExists
-            | Outcome::NotFound => return,
-            Outcome::Refused(Refusal::Invalid(_) | Refusal::NamespaceEnding(_)) => IN_VAIN,
-            Outcome::Unknown if matches!(*action.operation, Operation::Create(_)) => UNSURE,
-            Outcome::Throttled(_) | Outcome::Unknown | Outcome::Refused(Refusal::Forbidden(_)) => {
+            Outcome::Done(_) | Outcome::Accepted | Outcome::AlreadyExists | Outcome::NotFound => return,
+            Outcome::Conflict if !is_create => return,
+            Outcome::Unknown if is_create => UNSURE,
+            Outcome::Throttled(_) | Outcome::Unknown | Outcome::Conflict | Outcome::Refused(_) => {
                 let failures = slots.map(|slot| {
                     let failures = self.failures.entry(slot).or_default();
                     *failures += 1;
                     *failures
                 });
                 let failures = failures.max().unwrap_or(0);
-                let asked = if let Outcome::Throttled(delay) = outcome { *delay } else { Duration::ZERO };
+                let asked = match outcome {
+                    Outcome::Throttled(delay) => *delay,
+                    Outcome::Refused(Refusal::Invalid(_) | Refusal::NamespaceEnding(_)) => IN_VAIN,
+                    Outcome::Refused(Refusal::Forbidden(_))
+                    | Outcome::Done(_)
+                    | Outcome::Accepted
+                    | Outcome::Conflict
+                    | Outcome::AlreadyExists
+                    | Outcome::NotFound
+                    | Outcome::Unknown => Duration::ZERO,
+                };
                 asked.max(backoff(failures))
             }
         };

@@ -2,7 +2,7 @@
 
 use agent_sandbox_core::action::{Notice, Part, Patch};
 use agent_sandbox_core::event::Refusal;
-use agent_sandbox_core::object::{Claim, PoolStatus, Update};
+use agent_sandbox_core::object::{Claim, Json, PoolStatus, Update};
 use agent_sandbox_core::patch::Change;
 use agent_sandbox_core::wishes::{ClaimShutdownPolicy, Lifecycle, Wishes};
 
@@ -273,6 +273,31 @@ fn a_pool_that_waits_with_what_was_not_refused_is_noticed() {
     assert_eq!(after(other, refused(), 1), Err("in-time"));
     assert_eq!(after(owned("s", 0, 'p', 9), Outcome::Unknown, 1), Ok(()));
     assert_eq!(after(owned("s", 0, 'p', 9), Outcome::Unknown, 2), Err("in-time"));
+}
+
+/// INV-28: each failure makes the next wait longer, that of another make, too.
+#[test]
+fn a_pool_may_wait_for_as_long_as_it_has_failed_often() {
+    let invalid = || Outcome::Refused(Refusal::Invalid("no".into()));
+    let forbidden = || Outcome::Refused(Refusal::Forbidden("no".into()));
+    let after = |outcomes: &[Outcome]| {
+        let answers = outcomes.iter().zip(7_u32..).flat_map(|(outcome, id)| {
+            let mut member = owned("s", 0, 'p', 9);
+            if let (Object::Sandbox(sandbox), true) = (&mut member, *outcome == invalid()) {
+                Arc::make_mut(sandbox).pod_spec = Json::from(&serde_json::json!({ "another": 1 }));
+            }
+            let operation = Arc::new(Operation::Create(member));
+            let create = Action { id: ActionId(id.into()), intent: Intent::CreateMember, operation };
+            let answered = Fact::Answered { process: 0, action: create.clone(), outcome: outcome.clone() };
+            [request(create, RequestId(id)), answered]
+        });
+        let span = (Mono::default(), Mono::default() + SECOND * 12 / 10);
+        lull(&[told(1, 0, 0)], &answers.collect::<Vec<_>>(), span)
+    };
+    let thrice = [forbidden(), forbidden(), forbidden()];
+    assert_eq!(after(&[&thrice[..], &[forbidden()]].concat()), Err("in-time"));
+    assert_eq!(after(&[&[invalid()], &thrice[..], &[forbidden()]].concat()), Ok(()));
+    assert_eq!(after(&[&thrice[..], &[Outcome::Conflict, forbidden()]].concat()), Ok(()));
 }
 
 /// KEY-014: where that is to be noted, and nowhere else.
