@@ -535,6 +535,17 @@ impl State {
         }
     }
 
+    /// What a claim was about to record it has recorded, or cannot any more: a later version was shown. What it says now
+    /// counts, whoever has written it.
+    fn drop_promise(&mut self, claim: Uid) {
+        if let Some(entry) = self.claims.get_mut(&claim)
+            && entry.promised.take().is_some()
+        {
+            self.realign(Kind::Claim, claim);
+            self.touch_neighbours(Kind::Claim, claim);
+        }
+    }
+
     /// Brings the indexes in line after a change of the ledger's holds or drafts.
     pub(crate) fn hold_changed(&mut self, kind: Kind, uid: Uid) {
         if self.version(kind, uid).is_none() {
@@ -689,7 +700,15 @@ impl State {
             Some(Hold::Unsettled(lost)) => {
                 crate::ledger::held(&lost.purpose.operation, uid).and_then(|held| held.1)
             }
-            Some(Hold::Sent(_)) | None => return,
+            Some(Hold::Sent(id)) => {
+                let sent = self.ledger.sent.get(id);
+                let base = sent.and_then(|sent| crate::ledger::held(&sent.purpose.operation, uid)?.1);
+                if base.is_some_and(|base| base < version) {
+                    self.drop_promise(uid);
+                }
+                return;
+            }
+            None => return,
         };
         if base.is_none_or(|base| base < version) {
             self.ledger.holds.remove(&uid);

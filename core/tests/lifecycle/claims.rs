@@ -911,3 +911,24 @@ fn a_claim_that_waits_for_its_sandbox_notices_that_it_has_lost_something() {
     world.drain();
     assert_eq!((world.count(Intent::DeleteNetworkPolicy), world.count(Intent::Look)), (1, looks + 1));
 }
+
+/// INV-06: a rival has recorded another member while our own record was under way, which cannot take effect any more.
+#[test]
+fn a_member_that_a_rival_has_recorded_is_spared_before_our_own_record_is_answered() {
+    for place in [0, 1] {
+        let mut world = World::with_pool(2);
+        world.settle();
+        let member = world.sandboxes()[place].meta.key.name.clone();
+        world.claim("claim");
+        let ours = world.machine.poll_action().unwrap();
+        assert_eq!(ours.intent, Intent::RecordAssignment);
+        let mut claim = world.get_claim("claim");
+        claim.meta.annotations.insert(names::SANDBOX_NAME.into(), member.clone());
+        world.show(Object::Claim(Arc::new(claim)));
+        world.replicas(0);
+        let asked = core::iter::from_fn(|| world.machine.poll_action());
+        let deleted = asked.filter(|action| action.intent == Intent::DeleteMember);
+        let deleted: Vec<_> = deleted.map(|action| action.operation.key().name.clone()).collect();
+        assert!(deleted.len() == 1 && !deleted.contains(&member), "{deleted:?}, not {member}");
+    }
+}

@@ -1,14 +1,15 @@
-//! No controller deletes the sandbox of a claim that is there.
+//! No controller deletes the sandbox of a claim that is there, nor the member that one has recorded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::id::{Kind, Uid, Version};
-use agent_sandbox_core::object::Claim;
+use agent_sandbox_core::names;
+use agent_sandbox_core::object::{Claim, Object, Sandbox};
 use agent_sandbox_core::time::Mono;
 
-use super::known::Known;
+use super::known::{Known, deleted_member};
 use super::{Checker, Class, Judgement, Property, as_claim, as_sandbox};
 use crate::api_server::{Commit, Writer};
 use crate::process;
@@ -53,7 +54,7 @@ impl Checker for InUseKept {
     fn property(&self) -> Property {
         Property {
             name: "in-use-kept",
-            about: "no controller deletes the sandbox of a claim that is there and was not told that it has expired",
+            about: "no controller deletes the sandbox of a claim that is there and was not told that it has expired, nor a member that one has recorded and can have",
             class: Class::Safety,
         }
     }
@@ -92,11 +93,18 @@ impl Checker for InUseKept {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
+        let who = process::name(sent.process);
+        if let Some((member, claim)) = promised(sent, known, store) {
+            let (member, claim) = (&member.meta.key.name, &claim.meta.key.name);
+            return Judgement::Broken(format!(
+                "{who} deletes member {member}, which claim {claim} has recorded"
+            ));
+        }
         let user = ended(sent).and_then(|(uid, _)| self.user(uid, store)).filter(|claim| {
             store.find(Kind::Claim, claim.meta.uid).is_some_and(|claim| known.sees(sent.process, claim))
         });
         Judgement::unless_broken(user.map(|claim| {
-            let (who, claim) = (process::name(sent.process), &claim.meta.key.name);
+            let claim = &claim.meta.key.name;
             format!("{who} deletes the sandbox of claim {claim}, which it knows not to have expired")
         }))
     }
@@ -108,6 +116,31 @@ impl Checker for InUseKept {
     fn copy(&self) -> Box<dyn Checker> {
         Box::new(self.clone())
     }
+}
+
+/// Returns the member that a request is to delete, and the claim that has recorded it and can have it, as the sender knows: its
+/// pool is there, and its Pod has not ended.
+fn promised<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<(&'a Sandbox, &'a Claim)> {
+    let object = deleted_member(sent, store).filter(|object| known.sees(sent.process, object))?;
+    let member = as_sandbox(Some(object)).filter(|member| !member.meta.terminating)?;
+    let pool = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
+    let mut pods = store.owned_by(Kind::Pod, member.meta.uid).filter_map(Object::as_pod);
+    let may_have_ended = pods.any(|pod| pod.phase.is_terminal())
+        || !known.knows_children(sent.process, member.meta.uid, Kind::Pod);
+    if may_have_ended || pool.meta().terminating || !known.sees(sent.process, pool) {
+        return None;
+    }
+    let (name, namespace) = (&member.meta.key.name, &member.meta.key.namespace);
+    let has_recorded = |claim: &&Claim| {
+        let key = &claim.meta.key;
+        claim.meta.annotation(names::SANDBOX_NAME) == Some(name)
+            && key.namespace == *namespace
+            && key.name != *name
+            && !claim.meta.terminating
+            && claim.expired().is_none()
+    };
+    let claims = store.list(Kind::Claim).iter().filter(|claim| known.sees(sent.process, claim));
+    claims.filter_map(Object::as_claim).find(has_recorded).map(|claim| (member, claim))
 }
 
 /// Returns the sandbox of a claim that a request is to delete, and how it stands as far as the sender knows.

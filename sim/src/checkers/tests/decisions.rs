@@ -225,6 +225,20 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
     assert_eq!(decided(&surplus.collect::<Vec<_>>(), 9, &delete()), Ok(()));
 }
 
+/// INV-06: unless the process does not know that, or nobody can have it any more.
+#[test]
+fn a_recorded_member_that_its_pool_lets_go_is_noticed() {
+    let delete = || [deletion(1, true, Some(Version(5)))];
+    let with = |pod: Object| [member("s", 3, true), pod, pool(scene::pool("p", 0)), claim("c", 8, Some("s"))];
+    let mut ended = pod("s", 4, 3);
+    if let Object::Pod(pod) = &mut ended {
+        Arc::make_mut(pod).phase = Phase::Failed;
+    }
+    assert_eq!(decided(&with(pod("s", 4, 3)), 9, &delete()), Err("in-use-kept"));
+    assert_eq!(decided(&with(pod("s", 4, 3)), 7, &delete()), Ok(()), "it does not know the claim");
+    assert_eq!(decided(&with(ended), 9, &delete()), Ok(()), "its Pod has ended");
+}
+
 /// WPL-037: unless the process does not know the other one, or a claim has it.
 #[test]
 fn a_ready_member_that_goes_before_one_that_is_worth_less_is_noticed() {
