@@ -272,7 +272,7 @@ impl Checker for InTime {
 
     fn on_action(&mut self, sent: &Sent, store: &Store) -> Judgement {
         let seat = self.seats.entry(sent.process).or_default();
-        seat.on_sent(&sent.action, about(&sent.action, store));
+        seat.on_sent(&sent.action, about(&sent.action, store), self.now);
         let wrong = match self.setup.promises.dates_claims {
             Some(true) => undated(sent, store),
             Some(false) => dated(sent),

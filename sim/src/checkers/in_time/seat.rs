@@ -38,16 +38,37 @@ pub(super) struct RefusedPart {
     pub(super) why: Text,
 }
 
+/// How often something was tried in vain. What was under way together counts once.
+#[derive(Clone, Copy, Debug, Default)]
+struct Failures {
+    times: u32,
+    /// When it failed last.
+    last: Mono,
+    /// Up to when nobody tries it again, for certain.
+    until: Mono,
+}
+
+impl Failures {
+    /// Notes another failure of what was sent at some time, and returns how many there are.
+    fn count(&mut self, sent: Mono, now: Mono, asked: Option<Duration>) -> u32 {
+        let is_counted = self.times > 0 && sent < self.last && now < self.until;
+        self.times += u32::from(!is_counted);
+        let wait = asked.unwrap_or_else(|| shortest_backoff(self.times));
+        (self.last, self.until) = (now, self.until.max(now + wait));
+        self.times
+    }
+}
+
 /// One process, and what it waits for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seat {
     leads: bool,
     /// Kinds of which it has a list, and a watch that goes on.
     listed: [bool; Kind::ALL.len()],
-    /// Requests that are not answered.
-    open: BTreeMap<ActionId, About>,
+    /// Requests that are not answered, and when they were sent.
+    open: BTreeMap<ActionId, (About, Mono)>,
     /// How often something was tried in vain.
-    failures: BTreeMap<(Uid, Intent), u32>,
+    failures: BTreeMap<(Uid, Intent), Failures>,
     /// Object → until when its process may wait before it tries again what it is about.
     held: BTreeMap<Uid, Mono>,
     /// The same for writes of the object itself.
@@ -197,13 +218,13 @@ impl Seat {
     }
 
     /// Notes a request.
-    pub(super) fn on_sent(&mut self, action: &Action, about: About) {
+    pub(super) fn on_sent(&mut self, action: &Action, about: About, now: Mono) {
         if let Operation::Notify(Notice { regarding, warning, .. }) = &*action.operation {
             let uid = regarding.uid.unwrap_or_default();
             _ = if *warning { self.warned.insert(uid) } else { self.warned.remove(&uid) };
         }
         self.touch(&about);
-        self.open.insert(action.id, about);
+        self.open.insert(action.id, (about, now));
     }
 
     /// Notes that the sandbox of a claim or a pool has come or gone: nobody knows whether another is refused.
@@ -265,7 +286,7 @@ impl Seat {
     }
 
     pub(super) fn on_answer(&mut self, action: &Action, outcome: &Outcome, is_missing: bool, now: Mono) {
-        let Some(about) = self.open.remove(&action.id) else { return };
+        let Some((about, sent)) = self.open.remove(&action.id) else { return };
         self.touch(&about);
         if is_missing || !matches!(outcome, Outcome::Refused(_)) {
             self.note_refusal(about[0], action, outcome, now);
@@ -282,24 +303,22 @@ impl Seat {
             Outcome::Conflict if !is_create => return,
             Outcome::Unknown if is_create => UNSURE,
             Outcome::Throttled(_) | Outcome::Unknown | Outcome::Conflict | Outcome::Refused(_) => {
-                let failures = slots.map(|slot| {
-                    let failures = self.failures.entry(slot).or_default();
-                    *failures += 1;
-                    *failures
-                });
-                let failures = failures.max().unwrap_or(0);
                 let asked = match outcome {
-                    Outcome::Throttled(delay) => *delay,
-                    Outcome::Refused(Refusal::Invalid(_) | Refusal::NamespaceEnding(_)) => IN_VAIN,
+                    Outcome::Throttled(delay) => Some(*delay),
+                    Outcome::Refused(Refusal::Invalid(_) | Refusal::NamespaceEnding(_)) => Some(IN_VAIN),
                     Outcome::Refused(Refusal::Forbidden(_))
                     | Outcome::Done(_)
                     | Outcome::Accepted
                     | Outcome::Conflict
                     | Outcome::AlreadyExists
                     | Outcome::NotFound
-                    | Outcome::Unknown => Duration::ZERO,
+                    | Outcome::Unknown => None,
                 };
-                asked.max(backoff(failures))
+                let at_least = asked.filter(|_| !matches!(outcome, Outcome::Refused(_)));
+                let failures =
+                    slots.map(|slot| self.failures.entry(slot).or_default().count(sent, now, at_least));
+                let failures = failures.max().unwrap_or(0);
+                asked.unwrap_or_default().max(backoff(failures))
             }
         };
         match &*action.operation {
@@ -346,8 +365,12 @@ const fn is_refusal(outcome: &Outcome) -> bool {
 ///
 /// Source: 50 ms at first and twice as long each time, half a minute at most, and up to a half more.
 fn backoff(failures: u32) -> Duration {
+    shortest_backoff(failures) * 3 / 2
+}
+
+fn shortest_backoff(failures: u32) -> Duration {
     let doubled = Duration::from_millis(50) * (1 << failures.saturating_sub(1).min(10));
-    doubled.min(Duration::from_secs(30)) * 3 / 2
+    doubled.min(Duration::from_secs(30))
 }
 
 /// Returns the intent by which failures are counted: those of some are counted together.
