@@ -139,6 +139,9 @@ impl Machine {
         let Some((uid, base)) = held(&sent.purpose.operation, sent.purpose.subject) else { return };
         let kind = sent.purpose.operation.kind();
         self.state.ledger.holds.remove(&uid);
+        if !matches!(outcome, Outcome::Done(_) | Outcome::Accepted | Outcome::NotFound) {
+            self.doubt(&sent.purpose, uid);
+        }
         match outcome {
             Outcome::Done(object) => {
                 self.succeeded(&sent.purpose);

@@ -111,15 +111,20 @@ impl Machine {
         let lost = lost.clone();
         if self.is_decided_anew(&lost.purpose.operation) {
             self.state.ledger.holds.remove(&uid);
-            if lost.purpose.intent == Intent::DeleteClaimSandbox {
-                // The claim may have been given more time meanwhile.
-                self.state.condemned.remove(&(lost.purpose.subject, uid));
-            }
+            self.doubt(&lost.purpose, uid);
             self.state.hold_changed(lost.purpose.operation.kind(), uid);
             self.schedule_touched();
             return None;
         }
         Some(self.hand_out(lost.purpose, lost.times))
+    }
+
+    /// The sandbox of a claim that has expired is not deleted yet: when that is tried again, its user may have taken back the
+    /// end, and no lock on the sandbox can tell.
+    pub(super) fn doubt(&mut self, purpose: &Purpose, sandbox: Uid) {
+        if purpose.intent == Intent::DeleteClaimSandbox {
+            self.state.condemned.remove(&(purpose.subject, sandbox));
+        }
     }
 
     /// Returns whether a write is decided anew when its answer was lost, and not repeated: what is true by then is told, and
