@@ -296,7 +296,7 @@ impl Checkers {
     pub fn and_of_setup(self, promises: Promises, pace: Pace) -> Self {
         let waiting = self
             .and(Box::new(warm_first::WarmFirst::new(promises.grace)))
-            .and(Box::new(no_churn::NoChurn::new(promises.patience)))
+            .and(Box::new(no_churn::NoChurn::new(promises)))
             .and(Box::new(settles_first::SettlesFirst::new(promises.settle)))
             .and(Box::new(true_figures::TrueFigures::new(promises.figures_apart)))
             .and(Box::new(bounded_flight::BoundedFlight::new(promises.in_flight_max)));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agent_sandbox_core::id::{Kind, Uid};
+use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::names;
 use agent_sandbox_core::object::{Object, Pod, Pool, Sandbox, Truth};
 use agent_sandbox_core::time::Mono;
@@ -11,19 +11,24 @@ use agent_sandbox_core::time::Mono;
 use super::known::{Known, deleted_member, is_stale, says_ready};
 use super::{Checker, Class, INEXACT, Judgement, Property, as_pool, as_sandbox};
 use crate::api_server::Commit;
+use crate::controller::Promises;
 use crate::process;
 use crate::scene;
 use crate::step::{Fact, Sent};
 use crate::store::Store;
 
-/// INV-10, as far as the process that decides knows the member: it is not too many, is no older make, and its Pod has not
-/// ended; then it may be deleted only because it has not been ready for too long, and not for want of room. While there is no
-/// template, nothing can be made in the place of one that is ready.
+/// INV-10, as far as the process that decides knows the member: it is not too many, and is no older make; then it may be
+/// deleted only because it has not been ready for too long, or its Pod has ended long enough ago, and not for want of room.
+/// While there is no template, nothing can be made in the place of one that is ready.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NoChurn {
     now: Mono,
     /// How long a member that is not ready is left alone.
     patience: Duration,
+    /// The same for one whose Pod has ended.
+    ended_patience: Duration,
+    /// The last change of a claim.
+    last_claim: Version,
     /// Member → when it was made.
     born: BTreeMap<Uid, Mono>,
     /// Whether a calendar was set anew while its process ran, so that no span can be told from two dates.
@@ -31,8 +36,9 @@ pub(super) struct NoChurn {
 }
 
 impl NoChurn {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, ..Self::default() }
+    pub(super) fn new(promises: Promises) -> Self {
+        let patience = promises.patience;
+        Self { patience, ended_patience: promises.ended_patience.min(patience), ..Self::default() }
     }
 
     fn judge(&self, process: u8, object: &Object, known: &Known, store: &Store) -> Judgement {
@@ -44,6 +50,15 @@ impl NoChurn {
         }
         let Some((member, pod)) = needed(process, object, known, store) else { return Judgement::Silent };
         let name = &member.meta.key.name;
+        let has_ended = pod.is_some_and(|pod| pod.phase.is_terminal());
+        let may_be_recorded = || {
+            let knows_claims = known.has_seen(process, Kind::Claim, self.last_claim);
+            !knows_claims || known.is_recorded(name) || known.is_unsure(process, name)
+        };
+        if has_ended && may_be_recorded() {
+            // The claim is not to wait for it (DEF-028).
+            return Judgement::Silent;
+        }
         if says_ready(member) {
             return Judgement::Broken(format!("{} deletes {name}, which is ready", process::name(process)));
         }
@@ -60,7 +75,8 @@ impl NoChurn {
             ));
         }
         let waited = self.unready_for(member).filter(|_| !self.is_timeless);
-        let hasty = waited.filter(|waited| *waited < self.patience.saturating_sub(INEXACT));
+        let patience = if has_ended { self.ended_patience } else { self.patience };
+        let hasty = waited.filter(|waited| *waited < patience.saturating_sub(INEXACT));
         Judgement::unless_broken(hasty.map(|waited| {
             format!(
                 "{} deletes {name}, which has not been ready for {} s only",
@@ -94,6 +110,9 @@ impl Checker for NoChurn {
 
     fn on_commit(&mut self, commit: &Commit, _store: &Store) -> Judgement {
         let uid = commit.object().uid();
+        if commit.object().kind() == Kind::Claim {
+            self.last_claim = commit.version;
+        }
         match (as_sandbox(commit.old.as_ref()), as_sandbox(commit.new.as_ref())) {
             (None, Some(_)) => _ = self.born.insert(uid, self.now),
             (Some(_), None) => _ = self.born.remove(&uid),
@@ -120,7 +139,7 @@ impl Checker for NoChurn {
     }
 }
 
-/// Returns a member that a process knows to be wanted, of the right make and not ended, with its Pod.
+/// Returns a member that a process knows to be wanted and of the right make, with its Pod.
 fn needed<'a>(
     process: u8,
     object: &'a Object,
@@ -137,7 +156,7 @@ fn needed<'a>(
     }
     let mut pods = store.owned_by(Kind::Pod, uid);
     let Some(first) = pods.next() else { return Some((member, None)) };
-    let pod = first.as_pod().filter(|pod| !pod.meta.terminating && !pod.phase.is_terminal())?;
+    let pod = first.as_pod().filter(|pod| !pod.meta.terminating)?;
     (pods.next().is_none() && known.knows(process, first)).then_some((member, Some(pod)))
 }
 

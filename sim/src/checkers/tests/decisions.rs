@@ -216,8 +216,12 @@ fn a_pool_that_replaces_a_member_for_no_good_reason_is_noticed() {
     let ended = placed(|pod| (pod.ready, pod.phase) = (false, Phase::Failed));
     assert_eq!(decided(&unplaced, 9, &delete()), Err("no-churn"));
     assert_eq!(decided(&placed(|pod| pod.ready = false), 9, &delete()), Err("no-churn"), "too soon");
-    assert_eq!(decided(&ended, 9, &delete()), Ok(()));
-    let late = |objects: &[Object]| decided_at(objects, 9, &[(400_000, delete()[0].clone())]);
+    assert_eq!(decided(&ended, 9, &delete()), Err("no-churn"), "too soon");
+    let given = [&ended[..], &[claim("c", 8, Some("s"))]].concat();
+    assert_eq!(decided(&given, 9, &delete()), Ok(()), "the claim is not to wait for it");
+    let after = |objects: &[Object], at| decided_at(objects, 9, &[(at, delete()[0].clone())]);
+    assert_eq!(after(&ended, 40_000), Ok(()));
+    let late = |objects: &[Object]| after(objects, 400_000);
     assert_eq!(late(&placed(|pod| pod.ready = false)), Ok(()));
     assert_eq!(late(&placed(|_| {})), Err("no-churn"), "its Pod is ready, whatever it lacks");
     assert_eq!(decided(&[member("s", 3, true), pod("s", 4, 3)], 9, &delete()), Err("no-churn"));
@@ -563,7 +567,7 @@ pub(super) fn decided_at(
     let promises = Promises {
         grace,
         patience,
-        ended_patience: patience,
+        ended_patience: Duration::from_secs(30),
         settle: Duration::ZERO,
         figures_apart: Duration::from_secs(1),
         in_flight_max: Some(2),
