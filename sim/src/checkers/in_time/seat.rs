@@ -385,7 +385,16 @@ fn class(intent: Intent) -> Intent {
 
 /// Returns whether something may be tried for the sake of what its subject belongs to, so that failures are counted there, too.
 fn is_of_owner(intent: Intent) -> bool {
-    is_record(intent) || matches!(intent, Intent::DeleteMember | Intent::DeleteClaimSandbox)
+    let such = [
+        Intent::DeleteMember,
+        Intent::DeleteClaimSandbox,
+        Intent::DeletePod,
+        Intent::DeleteService,
+        Intent::DeleteNetworkPolicy,
+        Intent::LabelPod,
+        Intent::LabelSandbox,
+    ];
+    is_record(intent) || such.contains(&intent)
 }
 
 /// Returns for which of those whom a request is about its failures are counted.
