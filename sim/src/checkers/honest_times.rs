@@ -76,7 +76,7 @@ impl Checker for HonestTimes {
     }
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
-        let Some(claim) = decided_on(sent, store) else { return Judgement::Silent };
+        let Some(claim) = decided_on(&sent.action, store) else { return Judgement::Silent };
         let Operation::Patch(patch) = &*sent.action.operation else { return Judgement::Silent };
         let mut lies = patch.changes.iter().filter_map(|change| {
             if let Change::Annotation(key, Some(at)) = change {

@@ -154,8 +154,8 @@ fn writes(sent: &Sent, wanted: &str) -> bool {
 
 /// Returns what is wrong with a record that does not say when its claim was seen first, which nobody has noted (KEY-014).
 fn undated(sent: &Sent, store: &Store) -> Option<String> {
-    let claim =
-        decided_on(sent, store).filter(|it| it.meta.annotation(names::FIRST_OBSERVED_AT).is_none())?;
+    let claim = decided_on(&sent.action, store)
+        .filter(|it| it.meta.annotation(names::FIRST_OBSERVED_AT).is_none())?;
     let is_undated = writes(sent, names::SANDBOX_NAME) && !writes(sent, names::FIRST_OBSERVED_AT);
     let (who, name) = (process::name(sent.process), &claim.meta.key.name);
     is_undated.then(|| format!("{who} records a sandbox on claim {name} and not when it was seen first"))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agent_sandbox_core::action::{Intent, Operation, Part};
+use agent_sandbox_core::action::{Action, Intent, Operation, Part};
 use agent_sandbox_core::event::Outcome;
 use agent_sandbox_core::id::{Key, Kind, Text, Uid, Version};
 use agent_sandbox_core::names;
@@ -409,7 +409,7 @@ pub(super) fn assigned<'a>(sent: &'a Sent, store: &'a Store) -> Option<(&'a Clai
     if sent.action.intent != Intent::RecordAssignment {
         return None;
     }
-    let claim = decided_on(sent, store)?;
+    let claim = decided_on(&sent.action, store)?;
     let name = recorded_by(&sent.action.operation)?;
     Some((claim, store.get(Kind::Sandbox, &claim.meta.key.sibling(name.clone()))?))
 }
@@ -421,8 +421,8 @@ pub(super) fn deleted_member<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Ob
 }
 
 /// Returns the claim that a request is about, if it still is as it was when that was decided.
-pub(super) fn decided_on<'a>(sent: &Sent, store: &'a Store) -> Option<&'a Claim> {
-    let (uid, version) = subject(&sent.action.operation)?;
+pub(super) fn decided_on<'a>(action: &Action, store: &'a Store) -> Option<&'a Claim> {
+    let (uid, version) = subject(&action.operation)?;
     as_claim(store.find(Kind::Claim, uid)).filter(|claim| Some(claim.meta.version) == version)
 }
 

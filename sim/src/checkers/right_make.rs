@@ -142,7 +142,8 @@ fn impossible(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
     if ![Intent::RecordAssignment, Intent::RecordColdStart].contains(&sent.action.intent) {
         return None;
     }
-    let claim = decided_on(sent, store).filter(|it| it.meta.label(names::LEGACY_SANDBOX_NAME).is_none())?;
+    let claim =
+        decided_on(&sent.action, store).filter(|it| it.meta.label(names::LEGACY_SANDBOX_NAME).is_none())?;
     let refusal = claims::refusal(claim, store)?;
     let is_known = refusal == "InvalidMetadata" || known.pool_of(sent.process, claim, store).is_some();
     let (claim, what) = (&claim.meta.key.name, sent.action.intent);
@@ -152,7 +153,7 @@ fn impossible(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
 
 /// Without a template there is nothing that a claim's own sandbox could be made from, and a member may come before there is.
 fn made_of_nothing(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
-    let claim = decided_on(sent, store).filter(|_| sent.action.intent == Intent::RecordColdStart)?;
+    let claim = decided_on(&sent.action, store).filter(|_| sent.action.intent == Intent::RecordColdStart)?;
     let object = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()))?;
     let pool = as_pool(Some(object)).filter(|_| known.sees(sent.process, object))?;
     let template = pool.meta.key.sibling(pool.template.clone());
@@ -254,7 +255,7 @@ fn made_for_the_full(sent: &Sent, known: &Known, store: &Store) -> Option<String
 
 /// Nobody is served from a pool that is going.
 fn served_by_the_going(sent: &Sent, known: &Known, store: &Store) -> Option<String> {
-    let (claim, what) = (decided_on(sent, store)?, sent.action.intent);
+    let (claim, what) = (decided_on(&sent.action, store)?, sent.action.intent);
     // Whose record is taken over has been served before, and who asks for variables or volumes takes nothing of the pool's.
     let is_new = claim.meta.label(names::LEGACY_SANDBOX_NAME).is_none() && claim.wishes.is_none();
     let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone())).filter(|_| is_new)?;

@@ -255,7 +255,7 @@ fn has_several(sandbox: &Sandbox) -> Option<Wall> {
 
 /// Returns what is wrong where news are made of what a claim has said before: that its time is over.
 fn told_before(sent: &Sent, store: &Store) -> Option<String> {
-    let claim = decided_on(sent, store).filter(|_| sent.action.intent == Intent::MarkExpired)?;
+    let claim = decided_on(&sent.action, store).filter(|_| sent.action.intent == Intent::MarkExpired)?;
     let ready =
         claim.status.condition(names::READY).filter(|ready| &*ready.reason == names::CLAIM_EXPIRED)?;
     let (who, name) = (process::name(sent.process), &claim.meta.key.name);

@@ -180,7 +180,7 @@ impl Checker for WarmFirst {
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let process = sent.process;
         let judgement = if sent.action.intent == Intent::RecordColdStart {
-            decided_on(sent, store).map(|claim| self.on_cold_start(process, claim, known, store))
+            decided_on(&sent.action, store).map(|claim| self.on_cold_start(process, claim, known, store))
         } else {
             assigned(sent, store).map(|(claim, member)| on_assignment(process, claim, member, known, store))
         };

@@ -12,8 +12,7 @@ use agent_sandbox_core::time::Mono;
 
 use super::claims::recorded;
 use super::{AT_ONCE, SETTLED};
-use crate::checkers::as_claim;
-use crate::checkers::known::Known;
+use crate::checkers::known::{Known, decided_on};
 use crate::store::Store;
 
 /// How long after a create without an answer nobody can tell whether it takes effect.
@@ -447,8 +446,9 @@ pub(super) fn about(action: &Action, store: &Store) -> About {
         let OwnerKind::Known(kind) = owner.kind else { break };
         meta = store.find(kind, owner.uid).map(Object::meta);
     }
+    // One that has changed may have been in another pool's queue, and nobody can tell in which.
     if is_record(action.intent)
-        && let Some(claim) = as_claim(store.find(Kind::Claim, about[0]))
+        && let Some(claim) = decided_on(action, store)
     {
         let pool = store.get(Kind::Pool, &claim.meta.key.sibling(claim.pool.clone()));
         about[1] = pool.map(Object::uid).unwrap_or_default();
