@@ -78,10 +78,10 @@ impl<C: Controller> Timed<C> {
         }
     }
 
-    /// Lets a write that its sender has given up take effect just after one of another kind about the same object: by chance
-    /// alone an old write seldom meets what it can spoil.
+    /// Lets a write that its sender has given up take effect just after one of another kind, or of another sender, about the same
+    /// object: by chance alone an old write seldom meets what it can spoil.
     pub(super) fn overtake(&mut self, commit: &Commit) {
-        let Some(Writer::Process { intent, .. }) = commit.by else { return };
+        let Some(Writer::Process { process, intent, .. }) = commit.by else { return };
         if !self.rates.has(Fault::LateCommit) {
             return;
         }
@@ -89,7 +89,8 @@ impl<C: Controller> Timed<C> {
         let is_overtaken = |request: &&Request| {
             let operation = &request.action.operation;
             let is_same = (operation.kind(), operation.key()) == (object.kind(), object.key());
-            is_same && request.abandoned && request.action.intent != intent
+            let is_another = (request.process, request.action.intent) != (process, intent);
+            is_same && request.abandoned && is_another
         };
         let late: Vec<RequestId> =
             self.world.requests().iter().filter(is_overtaken).map(|request| request.id).collect();
