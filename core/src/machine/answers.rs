@@ -82,7 +82,7 @@ impl Machine {
                 draft.stage = Stage::Ghost;
                 self.keep_draft(slot, draft);
             }
-            // Nobody holds the name who is in conflict: two creates count against one quota at a time.
+            // A conflict is about something else than the name, as when two creates count against one quota at a time.
             Outcome::Accepted
             | Outcome::Conflict
             | Outcome::NotFound

@@ -68,7 +68,7 @@ impl<C: Controller> Timed<C> {
         }
         if self.rates.has(Fault::TwoLeaders) {
             let site = Site::new(Topic::Trouble, "rivals-before-claims");
-            for number in self.choices.each(&site, |choices| choices.below(8)) {
+            for number in self.choices.each(&site, |choices| choices.below(4)) {
                 self.choices.about(|| site.clone().number(number));
                 let at = workload.eve(&mut self.choices, self.heals_at);
                 self.plan(at, What::Rival);
