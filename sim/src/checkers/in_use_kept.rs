@@ -6,7 +6,7 @@ use std::time::Duration;
 use agent_sandbox_core::action::{Intent, Operation};
 use agent_sandbox_core::id::{Kind, Uid, Version};
 use agent_sandbox_core::names;
-use agent_sandbox_core::object::{Claim, Object, Sandbox};
+use agent_sandbox_core::object::{Claim, Object};
 use agent_sandbox_core::time::Mono;
 
 use super::known::{Known, deleted_member};
@@ -94,16 +94,17 @@ impl Checker for InUseKept {
 
     fn on_decision(&mut self, sent: &Sent, known: &Known, store: &Store) -> Judgement {
         let who = process::name(sent.process);
-        if let Some((member, claim)) = promised(sent, known, store) {
-            let (member, claim) = (&member.meta.key.name, &claim.meta.key.name);
-            return Judgement::Broken(format!(
-                "{who} deletes member {member}, which claim {claim} has recorded"
-            ));
+        if let Some(member) = deleted_member(sent, store) {
+            return Judgement::unless_broken(promised(sent, member, known, store).map(|claim| {
+                let (member, claim) = (&member.key().name, &claim.meta.key.name);
+                format!("{who} deletes member {member}, which claim {claim} has recorded")
+            }));
         }
-        let user = ended(sent).and_then(|(uid, _)| self.user(uid, store)).filter(|claim| {
+        let Some((sandbox, _)) = ended(sent) else { return Judgement::Silent };
+        let is_seen = |claim: &&Claim| {
             store.find(Kind::Claim, claim.meta.uid).is_some_and(|claim| known.sees(sent.process, claim))
-        });
-        Judgement::unless_broken(user.map(|claim| {
+        };
+        Judgement::unless_broken(self.user(sandbox, store).filter(is_seen).map(|claim| {
             let claim = &claim.meta.key.name;
             format!("{who} deletes the sandbox of claim {claim}, which it knows not to have expired")
         }))
@@ -118,11 +119,11 @@ impl Checker for InUseKept {
     }
 }
 
-/// Returns the member that a request is to delete, and the claim that has recorded it and can have it, as the sender knows: its
-/// pool is there, and its Pod has not ended.
-fn promised<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<(&'a Sandbox, &'a Claim)> {
-    let object = deleted_member(sent, store).filter(|object| known.sees(sent.process, object))?;
-    let member = as_sandbox(Some(object)).filter(|member| !member.meta.terminating)?;
+/// Returns the claim that has recorded a member which a request is to delete, and can have it, as the sender knows: its pool is
+/// there, and its Pod has not ended.
+fn promised<'a>(sent: &Sent, member: &Object, known: &Known, store: &'a Store) -> Option<&'a Claim> {
+    let is_known = known.sees(sent.process, member);
+    let member = as_sandbox(Some(member)).filter(|member| is_known && !member.meta.terminating)?;
     let pool = store.find(Kind::Pool, member.meta.owner_of_kind(Kind::Pool)?)?;
     let mut pods = store.owned_by(Kind::Pod, member.meta.uid).filter_map(Object::as_pod);
     let may_have_ended = pods.any(|pod| pod.phase.is_terminal())
@@ -140,7 +141,7 @@ fn promised<'a>(sent: &Sent, known: &Known, store: &'a Store) -> Option<(&'a San
             && claim.expired().is_none()
     };
     let claims = store.list(Kind::Claim).iter().filter(|claim| known.sees(sent.process, claim));
-    claims.filter_map(Object::as_claim).find(has_recorded).map(|claim| (member, claim))
+    claims.filter_map(Object::as_claim).find(has_recorded)
 }
 
 /// Returns the sandbox of a claim that a request is to delete, and how it stands as far as the sender knows.
