@@ -104,7 +104,8 @@ struct RunArgs {
     /// How long the trouble lasts, in virtual time: 90s, 10m, 1h30m.
     #[arg(long = "for", default_value = "1h", value_parser = parse::duration)]
     duration: Duration,
-    /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
+    /// What may go wrong: all, none, races (what makes processes disagree), or names with commas between them; a wrong name
+    /// lists them.
     #[arg(long, visible_alias = "only-faults", default_value = "all", value_name = "NAMES", value_parser = parse::faults)]
     faults: Faults,
     /// What may not go wrong: names with commas between them.
@@ -186,7 +187,8 @@ struct HuntArgs {
     /// How many threads to use; one for each core if there is none.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), allow_negative_numbers = true)]
     jobs: Option<u32>,
-    /// What may go wrong: all, none, or names with commas between them; a wrong name lists them.
+    /// What may go wrong: all, none, races (what makes processes disagree), or names with commas between them; a wrong name
+    /// lists them.
     #[arg(long, visible_alias = "only-faults", default_value = "all", value_name = "NAMES", value_parser = parse::faults)]
     faults: Faults,
     /// What may not go wrong: names with commas between them.

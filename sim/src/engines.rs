@@ -20,6 +20,8 @@ use crate::world::World;
 pub enum Engine {
     /// A run with a random part of all kinds of trouble.
     Swarm,
+    /// A run with a random part of the kinds that make processes disagree, and no others: more claims are served meanwhile.
+    Races,
     /// A run in which nothing goes wrong: what costs too much, or never works at all, shows here.
     Calm,
     /// A small run without faults; then for each of its writes every [`Trick`], one run each.
@@ -34,13 +36,14 @@ pub enum Engine {
 
 impl Engine {
     /// Every engine.
-    pub const ALL: [Self; 6] =
-        [Self::Swarm, Self::Calm, Self::SingleFault, Self::Pairs, Self::Pct, Self::Bytes];
+    pub const ALL: [Self; 7] =
+        [Self::Swarm, Self::Races, Self::Calm, Self::SingleFault, Self::Pairs, Self::Pct, Self::Bytes];
 
     /// Returns the name used on the command line and in reports.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Swarm => "swarm",
+            Self::Races => "races",
             Self::Calm => "calm",
             Self::SingleFault => "single-fault",
             Self::Pairs => "pairs",
@@ -61,6 +64,7 @@ impl Engine {
     pub const fn has(self, seed: u64) -> bool {
         let (every, first) = match self {
             Self::Swarm => (1, 0),
+            Self::Races => (4, 0),
             Self::Calm => (4, 3),
             Self::Pct => (4, 1),
             Self::Bytes => (8, 2),
@@ -77,6 +81,10 @@ impl Engine {
         let mut writes = Writes::none();
         match self {
             Self::Swarm => play(&Options { faults, ..Options::of_campaign(seed) }, &mut writes),
+            Self::Races => {
+                let faults = faults.and(Faults::RACES);
+                play(&Options { faults, ..Options::of_campaign(seed) }, &mut writes)
+            }
             Self::Calm => play(&Options { faults: Faults::NONE, ..Options::of_campaign(seed) }, &mut writes),
             Self::Pct => {
                 let plan = Plan::Priorities(1 + (seed / 4 % 3) as u8);

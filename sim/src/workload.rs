@@ -607,7 +607,7 @@ impl Workload {
     /// Draws a moment soon after a burst has begun.
     pub(crate) fn moment(&self, choices: &mut Choices, end: Mono) -> Mono {
         let moment = choices.moment(|choices| {
-            let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
+            let burst = self.burst(choices);
             let mean = [20, 200, 2000, 10_000][choices.below(4) as usize];
             (burst + choices.around(Duration::from_millis(mean))).min(end)
         });
@@ -615,14 +615,22 @@ impl Workload {
         moment.min(end)
     }
 
-    /// Draws a moment just before many claims come.
-    pub(crate) fn eve(&self, choices: &mut Choices, end: Mono) -> Mono {
-        let eve = choices.moment(|choices| {
-            let burst = if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) };
+    /// Draws a moment just before many claims come, or while they do.
+    pub(crate) fn rush(&self, choices: &mut Choices, end: Mono) -> Mono {
+        let rush = choices.moment(|choices| {
+            let burst = self.burst(choices);
+            if choices.chance(500) {
+                return burst + choices.around(Duration::from_millis(20));
+            }
             let early = choices.around(Duration::from_millis(200));
             Mono::default() + burst.since(Mono::default()).saturating_sub(early)
         });
-        eve.min(end)
+        rush.min(end)
+    }
+
+    /// Draws when one of the bursts of claims begins.
+    fn burst(&self, choices: &mut Choices) -> Mono {
+        if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) }
     }
 
     /// Draws such a moment, but for the first of several: that is the beginning.

@@ -63,7 +63,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 pub(super) fn faults(text: &str) -> Result<Faults, String> {
     Faults::parse(text).map_err(|name| {
         let names: Vec<&str> = Fault::ALL.into_iter().map(Fault::name).collect();
-        format!("there is no fault {name:?}; there are all, none, {}", names.join(", "))
+        format!("there is no fault {name:?}; there are all, races, none, {}", names.join(", "))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent_sandbox_core::action::Operation;
+use agent_sandbox_core::id::Kind;
 use agent_sandbox_core::object::OwnerKind;
 
 use super::Timed;
@@ -100,6 +101,29 @@ impl<C: Controller> Timed<C> {
             if self.choices.chance(600) {
                 self.plan_step(Duration::ZERO, Step::Commit(request));
             }
+        }
+    }
+
+    /// Lets a rival see neither what the other has just written about a claim nor anything else for a while: what both see
+    /// both decide alike.
+    pub(super) fn set_apart(&mut self, commit: &Commit) {
+        let Some(Writer::Process { process, .. }) = commit.by else { return };
+        let object = commit.object();
+        if !self.rates.has(Fault::LaggingServer) || object.kind() != Kind::Claim {
+            return;
+        }
+        let Some(rival) = self.leaders().into_iter().find(|leader| *leader != process) else { return };
+        let name = Some(object.key().name.clone());
+        self.choices.about(|| Site::new(Topic::Other, "unseen-by-rival").of(rival).named(name));
+        let length = self.choices.span(|choices| {
+            if !choices.chance(300) {
+                return Duration::ZERO;
+            }
+            let mean = Duration::from_millis(*choices.pick(&[5, 50, 500]));
+            choices.around(mean)
+        });
+        if length > Duration::ZERO {
+            self.fall_behind(rival, length);
         }
     }
 }

@@ -56,10 +56,8 @@ impl<C: Controller> Timed<C> {
             Fault::RegistryDown => self.registry_down_until = clock + self.much_later(ms(10_000)),
             Fault::LaggingServer => {
                 let mean = *self.choices.pick(&[ms(20), ms(200), ms(2000)]);
-                let until = length(self, mean);
-                let lane = &mut self.lanes[number as usize % usize::from(PLACES)];
-                lane.lag_until = lane.lag_until.map(|lag| lag.max(until));
-                self.struck[fault.index()] += 1;
+                let length = self.choices.around(mean);
+                self.fall_behind((number % u32::from(PLACES)) as u8, length);
             }
             Fault::Pause => {
                 let leader = *self.leaders().first()?;
@@ -75,6 +73,14 @@ impl<C: Controller> Timed<C> {
             other => unreachable!("{} is told elsewhere", other.name()),
         }
         None
+    }
+
+    /// Lets all watches of a process show nothing for a while.
+    pub(super) fn fall_behind(&mut self, process: u8, length: Duration) {
+        let until = self.world.clock() + length;
+        let lane = &mut self.lanes[usize::from(process)];
+        lane.lag_until = lane.lag_until.map(|lag| lag.max(until));
+        self.struck[Fault::LaggingServer.index()] += 1;
     }
 
     /// Returns the fault that every request meets now.

@@ -247,6 +247,7 @@ impl<C: Controller> Timed<C> {
         self.follow_user(commit);
         self.follow_finalizer(commit);
         self.overtake(commit);
+        self.set_apart(commit);
         let object = commit.object();
         for process in 0..self.lanes.len() as u8 {
             self.arm(process, object.kind());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent_sandbox_core::id::{Kind, Text, Uid};
+use agent_sandbox_core::id::{Kind, Uid};
 use agent_sandbox_core::object::{Object, Owner, OwnerKind, Phase};
 use agent_sandbox_core::time::Mono;
 
@@ -67,10 +67,10 @@ impl<C: Controller> Timed<C> {
             }
         }
         if self.rates.has(Fault::TwoLeaders) {
-            let site = Site::new(Topic::Trouble, "rivals-before-claims");
+            let site = Site::new(Topic::Trouble, "rivals-with-claims");
             for number in self.choices.each(&site, |choices| choices.below(4)) {
                 self.choices.about(|| site.clone().number(number));
-                let at = workload.eve(&mut self.choices, self.heals_at);
+                let at = workload.rush(&mut self.choices, self.heals_at);
                 self.plan(at, What::Rival);
             }
         }
@@ -216,24 +216,7 @@ impl<C: Controller> Timed<C> {
         self.plan_in(ms(1) + length, What::EndRivalry);
         self.plan_step(Duration::ZERO, Step::Start(other));
         self.plan_in(ms(1), What::RivalLeads(other));
-        self.set_apart();
         None
-    }
-
-    /// Lets one of two rivals read from an API server that lags, now and again: what both see both decide alike.
-    fn set_apart(&mut self) {
-        if !self.rates.has(Fault::LaggingServer) {
-            return;
-        }
-        // Each pair of rivals for itself.
-        let pair: Text = self.struck[Fault::TwoLeaders.index()].to_string().into();
-        let site = Site::new(Topic::Process, "sees-less-than-its-rival").named(Some(pair));
-        for number in self.choices.each(&site, |choices| choices.below(5)) {
-            self.choices.about(|| site.clone().number(number));
-            let after = self.choices.around(ms(300));
-            let what = What::Outage(Fault::LaggingServer, self.choices.below(u32::from(PLACES)));
-            self.plan_in(ms(1) + after, what);
-        }
     }
 
     fn end_rivalry(&mut self) -> Option<Step> {
