@@ -210,16 +210,17 @@ impl<C: Controller> Shrinker<C> {
 
     /// Takes away what belongs together, the largest part first.
     fn take_groups(&mut self, grouping: Grouping) {
-        let mut groups: BTreeMap<String, usize> = BTreeMap::new();
-        for group in self.best.tape.iter().filter_map(|(choice, value)| grouping(choice, value)) {
-            *groups.entry(group).or_default() += 1;
+        // A tape may have thousands of choices and as many groups, so each choice is asked once where it belongs.
+        let mut groups: BTreeMap<String, BTreeSet<Choice>> = BTreeMap::new();
+        for (choice, value) in self.best.tape.iter() {
+            if let Some(group) = grouping(choice, value) {
+                groups.entry(group).or_default().insert(choice.clone());
+            }
         }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        for (group, _) in groups {
-            self.attempt(
-                self.best.tape.only(|choice, value| grouping(choice, value).as_ref() != Some(&group)),
-            );
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by_key(|group| std::cmp::Reverse(group.len()));
+        for group in groups {
+            self.attempt_without(|choice| group.contains(choice));
         }
     }
 
@@ -229,7 +230,8 @@ impl<C: Controller> Shrinker<C> {
         while size > 1 {
             let all = self.choices();
             for block in all.chunks(size) {
-                self.attempt(self.best.tape.only(|choice, _| !block.contains(choice)));
+                // In the order of the tape.
+                self.attempt_without(|choice| block.binary_search(choice).is_ok());
             }
             size = size.min(self.best.tape.len()).div_ceil(2);
         }
@@ -241,7 +243,7 @@ impl<C: Controller> Shrinker<C> {
             let before = self.best.tape.len();
             for choice in self.choices().into_iter().rev() {
                 if self.best.tape.get(&choice) > 0 {
-                    self.attempt(self.best.tape.only(|other, _| *other != choice));
+                    self.attempt_without(|other| *other == choice);
                 }
             }
             if self.steps_left == 0 {
@@ -263,7 +265,7 @@ impl<C: Controller> Shrinker<C> {
             for second in &all[place + 1..] {
                 let tape = &self.best.tape;
                 if tape.get(first) > 0 && tape.get(second) > 0 {
-                    self.attempt(tape.only(|other, _| other != first && other != second));
+                    self.attempt_without(|other| other == first || other == second);
                 }
             }
         }
@@ -291,6 +293,12 @@ impl<C: Controller> Shrinker<C> {
                 }
             }
         }
+    }
+
+    /// Plays the best tape without some of its choices, and keeps that if it is better.
+    fn attempt_without(&mut self, goes: impl Fn(&Choice) -> bool) -> bool {
+        // With no steps left nothing is played, and a long tape takes time to copy.
+        self.steps_left > 0 && self.attempt(self.best.tape.only(|choice, _| !goes(choice)))
     }
 
     /// Plays a tape, and keeps it if it breaks the same property in the same way and is smaller.
