@@ -22,9 +22,9 @@ test:
 doc:
     RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' cargo doc --workspace --no-deps --document-private-items --locked
 
-# Replay fixed seeds in the simulator: those that found bugs, a campaign, each mutant, and 200 told twice.
+# Play fixed seeds in a release build: those that found bugs, a campaign, and the searches that are too long for `test`.
 seeds:
-    cargo test --release --package agent-sandbox-sim --locked --test seeds --test corpus --test mutants --test explore --test determinism
+    cargo test --release --package agent-sandbox-sim --locked --test seeds --test explore
     cargo run --release --package agent-sandbox-sim --locked -- hunt --seeds 0..10000 --budget 10m
 
 # Measure: all benches, or one of them, as in `just bench core_events`; benches/README.md says what each answers.
