@@ -81,10 +81,7 @@ impl Engine {
         let mut writes = Writes::none();
         match self {
             Self::Swarm => play(&Options { faults, ..Options::of_campaign(seed) }, &mut writes),
-            Self::Races => {
-                let faults = faults.and(Faults::RACES);
-                play(&Options { faults, ..Options::of_campaign(seed) }, &mut writes)
-            }
+            Self::Races => Self::Swarm.try_seed(seed, faults.and(Faults::RACES), play),
             Self::Calm => play(&Options { faults: Faults::NONE, ..Options::of_campaign(seed) }, &mut writes),
             Self::Pct => {
                 let plan = Plan::Priorities(1 + (seed / 4 % 3) as u8);

@@ -202,8 +202,8 @@ impl Faults {
     pub const ALL: Self = Self((1 << Fault::ALL.len()) - 1);
     /// What makes processes disagree: they follow each other, are late to see and to hear, and somebody meddles meanwhile.
     ///
-    /// Where nothing else goes wrong more claims are served, and a run is shorter: the engine of this name shows how much
-    /// sooner it finds a race (`mutants --only adopt-without-lock --engines swarm,races`).
+    /// Where nothing else goes wrong more claims are served, and a run is shorter. How much sooner a race is found depends on
+    /// the first seed: `mutants --only adopt-without-lock --engines swarm,races --seed N` compares the two.
     pub const RACES: Self = Self::of(&[
         Fault::TwoLeaders,
         Fault::Failover,

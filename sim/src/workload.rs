@@ -615,6 +615,14 @@ impl Workload {
         moment.min(end)
     }
 
+    /// Draws such a moment, but for the first of several: that is the beginning.
+    fn moment_after_first(&self, number: u32, choices: &mut Choices, end: Mono) -> Mono {
+        if choices.is_played() || number > 0 {
+            return self.moment(choices, end);
+        }
+        choices.moment(|_| Mono::from_micros(2))
+    }
+
     /// Draws a moment just before many claims come, or while they do.
     pub(crate) fn rush(&self, choices: &mut Choices, end: Mono) -> Mono {
         let rush = choices.moment(|choices| {
@@ -631,14 +639,6 @@ impl Workload {
     /// Draws when one of the bursts of claims begins.
     fn burst(&self, choices: &mut Choices) -> Mono {
         if self.bursts.is_empty() { Mono::default() } else { *choices.pick(&self.bursts) }
-    }
-
-    /// Draws such a moment, but for the first of several: that is the beginning.
-    fn moment_after_first(&self, number: u32, choices: &mut Choices, end: Mono) -> Mono {
-        if choices.is_played() || number > 0 {
-            return self.moment(choices, end);
-        }
-        choices.moment(|_| Mono::from_micros(2))
     }
 }
 
