@@ -25,7 +25,8 @@ doc:
 # Play fixed seeds in a release build: those that found bugs, a campaign, and the searches that are too long for `test`.
 seeds:
     cargo test --release --package agent-sandbox-sim --locked --test seeds --test explore
-    cargo run --release --package agent-sandbox-sim --locked -- hunt --seeds 0..10000 --budget 10m
+    # The tests come with the program; `cargo run` would build it a second time, without the features that tests add.
+    "${CARGO_TARGET_DIR:-target}/release/agent-sandbox-sim" hunt --seeds 0..10000 --budget 10m
 
 # Measure: all benches, or one of them, as in `just bench core_events`; benches/README.md says what each answers.
 bench NAME="*" *ARGS:
